@@ -81,3 +81,7 @@ def _parameters(options):
     from snakewebb.plan.parameter_docs import parameter_page
 
     print(parameter_page(), end="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
