@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from snakewebb.errors import ConfigError
+from snakewebb.plan import parameters
 from snakewebb.plan.contracts import package_contracts
-from snakewebb.steps import STEPS, Status, find_step
+from snakewebb.steps import STEPS, Status, find_step, step
 
 
 def test_every_step_of_the_package_is_declared_under_its_name():
@@ -112,3 +113,17 @@ OURS = dict.fromkeys(
     ),
     "ours alone",
 )
+
+
+def test_a_step_that_is_off_by_default_is_switched_on_by_any_layer(monkeypatch):
+    @step(version=1, keyword="S_TOY", skip=True)
+    def toy(exposure, references, *, factor: float = 1.0):
+        return Status()
+
+    monkeypatch.setattr(parameters, "contract_of", lambda name: toy.contract)
+    off = parameters.resolve_chain(["toy"], [parameters.Layer("mode", {})])
+    assert off.entries == [{"step": "toy", "version": 1, "skip": True}]
+    on = parameters.resolve_chain(["toy"], [parameters.Layer("CRDS pars", {"toy": {"skip": False}})])
+    assert on.entries == [{"step": "toy", "version": 1, "parameters": {"factor": 1.0}}]
+    again = [parameters.Layer("CRDS pars", {"toy": {"skip": False}}), parameters.Layer("user", {"toy": {"skip": "on"}})]
+    assert parameters.resolve_chain(["toy"], again).entries[0]["skip"] is True

@@ -163,6 +163,8 @@ class Contract:
     optional_references: tuple
     parameters: dict
     summary: str
+    skip: bool = False  # off unless a parameter file or the user switches it on
+    whole_exposure: bool = False  # needs all integrations at once
 
     def resolve(self, given, prefix):
         """Complete and validate the given parameters.
@@ -195,7 +197,7 @@ class Contract:
         }
 
 
-def step(*, version, keyword, references=(), optional_references=()):
+def step(*, version, keyword, references=(), optional_references=(), skip=False, whole_exposure=False):
     """Declare a function to be a step.
 
     Parameters
@@ -208,6 +210,11 @@ def step(*, version, keyword, references=(), optional_references=()):
         Reference types without which the step cannot run: with any of them ``N/A``, the status is NO_REFERENCE.
     optional_references : tuple of str
         Reference types that the step uses if there are any.
+    skip : bool
+        The step is off unless a parameter file of CRDS, the mode or the user says ``skip: false``.
+    whole_exposure : bool
+        The step needs all integrations of an exposure at once. Other steps of stage 1 may be given any number of consecutive
+        integrations; `Ramp.first_integration` tells them which.
     """
 
     def declare(function):
@@ -219,6 +226,8 @@ def step(*, version, keyword, references=(), optional_references=()):
             optional_references=tuple(optional_references),
             parameters=_parameters(function),
             summary=(inspect.getdoc(function) or "").split("\n")[0],
+            skip=skip,
+            whole_exposure=whole_exposure,
         )
         return function
 

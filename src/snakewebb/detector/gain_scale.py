@@ -7,7 +7,7 @@ from snakewebb.io.models import Ramp
 from snakewebb.steps import NOT_APPLICABLE, Status, step
 
 
-@step(version=1, keyword="S_GANSCL", optional_references=("gain",))
+@step(version=1, keyword="S_GANSCL", optional_references=("gain",), whole_exposure=True)
 def gain_scale(exposure, references) -> Status:
     """Multiply rates by the gain factor of the exposure, so that they are on the scale of the standard gain.
 

@@ -17,7 +17,7 @@ _CLIP_ITERATIONS = 5
 _BAD = DO_NOT_USE | SATURATED
 
 
-@step(version=1, keyword="S_JUMP", references=("gain", "readnoise"))
+@step(version=1, keyword="S_JUMP", references=("gain", "readnoise"), whole_exposure=True)
 def jump(
     ramp,
     references,

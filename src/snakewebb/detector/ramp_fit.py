@@ -23,7 +23,7 @@ _LARGE_VARIANCE = 1e6
 _FITOPT_PLANES = ("SLOPE", "SIGSLOPE", "VAR_POISSON", "VAR_RNOISE", "YINT", "SIGYINT", "WEIGHTS")
 
 
-@step(version=1, keyword="S_RAMP", references=("readnoise", "gain"))
+@step(version=1, keyword="S_RAMP", references=("readnoise", "gain"), whole_exposure=True)
 def ramp_fit(
     ramp,
     references,

@@ -60,6 +60,11 @@ class Ramp:
     zeroframe : ndarray of float32 (nints, ny, nx) or None
         0 marks an unusable pixel from the saturation step on.
     int_times, group : FITS record arrays or None
+    first_integration : int
+        Number of the first integration of ``data`` in the exposure, from 0: an exposure may come in segments, and steps may get its
+        integrations one after the other.
+    read_times : ndarray of float64 (ngroups,) or None
+        Mean time of each group since the reset, seconds, where groups are not evenly spaced (striped read-outs).
     average_dark_current : ndarray of float32 (ny, nx), or None
         Electrons per second; set by dark_current, used by ramp_fit.
     rate, rateints : Image or None
@@ -76,6 +81,8 @@ class Ramp:
     zeroframe: np.ndarray | None = None
     int_times: np.ndarray | None = None
     group: np.ndarray | None = None
+    first_integration: int = 0
+    read_times: np.ndarray | None = None
     average_dark_current: np.ndarray | None = None
     rate: Image | None = None
     rateints: Image | None = None

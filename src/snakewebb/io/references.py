@@ -109,6 +109,17 @@ class References:
         with fits.open(self.path(reftype), memmap=False) as units:
             return units[extension].data
 
+    def tree(self, reftype):
+        """Tree of a file in the ASDF format, its arrays read."""
+        import asdf
+
+        path = self.path(reftype)
+        try:
+            with asdf.open(path, memmap=False, lazy_load=False) as opened:
+                return dict(opened.tree)
+        except (OSError, ValueError) as error:
+            raise MissingReferenceError(f"{path}: not a readable ASDF file ({error})") from error
+
     def _open(self, reftype):
         try:
             # memmap=True would refuse unsigned integers; left open, those are read and all else is mapped

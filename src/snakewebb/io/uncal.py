@@ -75,6 +75,7 @@ def read_ramp(path):
         zeroframe=zeroframe,
         int_times=_read_table(path, "INT_TIMES", named),
         group=_read_table(path, "GROUP", named),
+        first_integration=int(header.get("INTSTART", 1)) - 1,
     )
 
 

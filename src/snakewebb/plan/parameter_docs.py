@@ -27,7 +27,8 @@ def parameter_page():
             "",
             contract.summary,
             "",
-            f"Reference files: {references}. Keyword: `{contract.keyword}`.",
+            f"Reference files: {references}. Keyword: `{contract.keyword}`."
+            + (" Off unless `skip: false` is given." if contract.skip else ""),
         ]
         if contract.parameters:
             lines += ["", "| parameter | values | default | meaning |", "|---|---|---|---|"]

@@ -211,7 +211,7 @@ def resolve_chain(names, layers, header=None, root=""):
         contract = contract_of(name)
         for key in [key for key in given if key.startswith("override_")]:
             overrides[key.removeprefix("override_")] = str(given.pop(key))
-        skip = _flag(given.pop("skip", False), f"steps.{name}.skip")
+        skip = _flag(given.pop("skip", contract.skip), f"steps.{name}.skip")
         save = _flag(given.pop("save_results", False), f"steps.{name}.save_results")
         where = f"{source[next(iter(given))]}: steps.{name}" if given else f"steps.{name}"
         entry = {"step": name, "version": contract.version, "parameters": contract.resolve(given, where)}
