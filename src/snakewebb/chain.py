@@ -1,10 +1,13 @@
 """Running a list of steps on an exposure."""
 
+import dataclasses
 import logging
 import time
 from dataclasses import dataclass
 
-from snakewebb.steps import NO_REFERENCE, SKIPPED, Status, find_step
+import numpy as np
+
+from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +23,11 @@ class Outcome:
     seconds: float
 
 
-def run_chain(exposure, chain, references, *, after_step=None):
+def run_chain(exposure, chain, references, *, save=None):
     """Run steps one after the other on an exposure, in place.
+
+    An exposure on a scratch file is worked on one integration after the other as far as the steps allow it: each run of
+    steps that do not need the whole exposure is gone through for an integration before the next one is read.
 
     Parameters
     ----------
@@ -30,28 +36,128 @@ def run_chain(exposure, chain, references, *, after_step=None):
         ``{"step": name, "version": int, "parameters": {...}}``, with ``"skip": True`` for a step that is off, as
         the plan resolved it.
     references : References
-    after_step : callable, optional
-        Called as ``after_step(name, exposure)`` after each step that ran, to save intermediate results.
+    save : callable, optional
+        Called as ``save(name, exposure)`` after each step with ``"save_results": True`` that is not off.
 
     Returns
     -------
     list of Outcome
     """
     outcomes = []
-    for entry in chain:
-        function = find_step(entry["step"])
-        contract = function.contract
-        started = time.perf_counter()
-        missing = [reftype for reftype in contract.references if not references.has(reftype)]
-        if entry.get("skip"):
-            status = Status(SKIPPED, "switched off in the configuration")
-        elif missing:
-            status = Status(NO_REFERENCE, f"no {', '.join(missing)} reference for this exposure")
+    streamed = getattr(exposure, "scratch", None) is not None
+    for entries in _runs(chain) if streamed else [[entry] for entry in chain]:
+        steps = [_Step(entry, references) for entry in entries]
+        if streamed and not any(step.contract.whole_exposure for step in steps):
+            _run_by_integration(steps, exposure, references)
         else:
-            status = function(exposure, references, **entry["parameters"])
-        seconds = time.perf_counter() - started
-        log.info("%-18s %-14s %6.2f s  %s", contract.name, status.state, seconds, status.reason)
-        outcomes.append(Outcome(contract.name, contract.version, contract.keyword, status, seconds))
-        if after_step is not None and not entry.get("skip"):
-            after_step(entry["step"], exposure)
+            if streamed:
+                _read_all(exposure)
+            for step in steps:
+                step.run(exposure, references)
+        outcomes.extend(step.outcome() for step in steps)
+        last = entries[-1]
+        if save is not None and last.get("save_results") and not last.get("skip"):
+            save(last["step"], exposure)
     return outcomes
+
+
+def _runs(chain):
+    """The chain in runs of steps that each integration can go through alone; a step whose result is saved ends one."""
+    runs = []
+    open_ended = False
+    for entry in chain:
+        single = find_step(entry["step"]).contract.whole_exposure
+        if open_ended and not single:
+            runs[-1].append(entry)
+        else:
+            runs.append([entry])
+        open_ended = not single and not entry.get("save_results")
+    return runs
+
+
+class _Step:
+    """A step of a chain, its status and its time, over any number of calls."""
+
+    def __init__(self, entry, references):
+        self.function = find_step(entry["step"])
+        self.contract = self.function.contract
+        self._parameters = entry.get("parameters", {})
+        self._statuses = []
+        self._seconds = 0.0
+        missing = [reftype for reftype in self.contract.references if not references.has(reftype)]
+        self._off = None
+        if entry.get("skip"):
+            self._off = Status(SKIPPED, "switched off in the configuration")
+        elif missing:
+            self._off = Status(NO_REFERENCE, f"no {', '.join(missing)} reference for this exposure")
+
+    def run(self, exposure, references):
+        """Run the step, unless it is off."""
+        if self._off is not None:
+            return
+        started = time.perf_counter()
+        self._statuses.append(self.function(exposure, references, **self._parameters))
+        self._seconds += time.perf_counter() - started
+
+    def outcome(self):
+        """What the step did: COMPLETE if it was so for any integration, with all reasons that it gave."""
+        statuses = self._statuses if self._off is None else [self._off]
+        state = COMPLETE if any(status.state == COMPLETE for status in statuses) else statuses[0].state
+        reasons = dict.fromkeys(status.reason for status in statuses if status.state == state and status.reason)
+        status = Status(state, "; ".join(reasons))
+        contract = self.contract
+        log.info("%-18s %-14s %6.2f s  %s", contract.name, status.state, self._seconds, status.reason)
+        return Outcome(contract.name, contract.version, contract.keyword, status, self._seconds)
+
+
+def _read_all(ramp):
+    """Read what is not read yet."""
+    unread, ramp.unread = ramp.unread, None
+    if unread is not None:
+        for number in range(len(ramp.data)):
+            unread(number)
+
+
+# of a ramp, what an integration has its own part of
+_PARTS = ("data", "groupdq", "zeroframe")
+_OWN = (*_PARTS, "pixeldq", "first_integration", "extra", "unread")
+
+
+def _run_by_integration(steps, ramp, references):
+    """Run steps on one integration of a ramp after the other.
+
+    Each integration begins with the pixel flags that the exposure has before these steps, as it is if the steps get the
+    whole exposure.
+    """
+    unread, ramp.unread = ramp.unread, None
+    start = dataclasses.replace(ramp, pixeldq=ramp.pixeldq.copy())
+    extras = []
+    with references.keeping(ramp.scratch):
+        for number in range(len(ramp.data)):
+            if unread is not None:
+                unread(number)
+            one = start.integration(number)
+            views = {name: getattr(one, name) for name in _PARTS}
+            for step in steps:
+                step.run(one, references)
+            for name, view in views.items():
+                if getattr(one, name) is not view:  # a step made a new array
+                    view[...] = getattr(one, name)
+            ramp.pixeldq |= one.pixeldq
+            extras.append(one.extra)
+    for field in dataclasses.fields(ramp):
+        if field.name not in _OWN:
+            setattr(ramp, field.name, getattr(one, field.name))
+    ramp.extra.update(_joined(extras))
+
+
+def _joined(extras):
+    """Further products of the integrations as those of the exposure: arrays with an axis of integrations are joined."""
+    products = {}
+    for suffix, units in extras[0].items():
+        others = [extra[suffix] for extra in extras[1:]]
+        for index, unit in enumerate(units):
+            if unit.data is not None and unit.is_image and unit.data.ndim > 2 and len(unit.data) == 1:
+                unit.data = np.concatenate([unit.data, *(other[index].data for other in others)])
+        products[suffix] = units
+    return products

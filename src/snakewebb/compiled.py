@@ -5,6 +5,7 @@ not be writable. So the cache folder is chosen here, before numba is imported: i
 the package that hold kernels and by the numba version.
 """
 
+import mmap
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +16,7 @@ from snakewebb.cache import cache_root, sources_digest
 os.environ["NUMBA_CACHE_DIR"] = str(cache_root() / f"kernels-{version('numba')}-{sources_digest(only_kernels=True)}")
 
 import numba
+import numpy as np
 from numba import prange  # noqa: F401
 
 njit = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
@@ -53,10 +55,18 @@ def by_rows(kernel, nrows, *arguments, block=32):
     block : int
         Number of rows of a call.
     """
-    if _threads == 1 or nrows <= block:
+    if any(_on_scratch(argument) for argument in arguments):
+        block = 8
+    elif _threads == 1 or nrows <= block:
         kernel(0, nrows, *arguments)
         return
     with ThreadPoolExecutor(_threads) as pool:
         calls = [pool.submit(kernel, first, min(first + block, nrows), *arguments) for first in range(0, nrows, block)]
         for call in calls:
             call.result()
+
+
+def _on_scratch(argument):
+    while isinstance(argument, np.ndarray):
+        argument = argument.base
+    return isinstance(argument, (mmap.mmap, memoryview))

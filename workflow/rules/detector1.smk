@@ -1,6 +1,9 @@
 # Stage 1: raw ramps to slopes.
 
 
+from snakewebb.plan.memory import stage1_megabytes
+
+
 rule detector1:
     input:
         uncal=lambda wildcards: ancient(exposure(wildcards).path),
@@ -17,8 +20,7 @@ rule detector1:
         "../../envs/conda.yaml"
     threads: 2
     resources:
-        # float32 data, flags and one input plane of each reference, besides the interpreter
-        mem_mb=lambda wildcards: 350 + pixels(wildcards.exposure) * 9 // 1000000 + 240,
+        mem_mb=lambda wildcards: stage1_megabytes(exposure(wildcards).shape),
         runtime=10,
     params:
         work=work_of("detector1"),

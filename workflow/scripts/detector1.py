@@ -6,6 +6,7 @@ from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
 from snakewebb.io.products import stamp, write_image, write_ramp
 from snakewebb.io.references import References, located
+from snakewebb.io.scratch import Scratch
 from snakewebb.io.sidecar import write_sidecar
 from snakewebb.io.uncal import read_ramp
 from snakewebb.job import job
@@ -14,20 +15,21 @@ from snakewebb.job import job
 def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threads):
     """Run the chain of stage 1 on an exposure and write its slopes, the record last."""
     set_threads(threads)
-    ramp = read_ramp(uncal)
-    references = References(located(work["references"], circumstances["crds_path"]), ramp.subarray)
-    saved = {entry["step"] for entry in work["chain"] if entry.get("save_results")}
-    root = Path(rate).name.removesuffix("_rate.fits")
+    folder = Path(rate).parent
+    with Scratch(folder) as scratch:
+        ramp = read_ramp(uncal, scratch=scratch)
+        references = References(located(work["references"], circumstances["crds_path"]), ramp.subarray)
+        root = Path(rate).name.removesuffix("_rate.fits")
 
-    def save(step, ramp):
-        if step in saved and ramp.rate is None:
-            write_ramp(Path(rate).with_name(f"{root}_{step.split(':')[-1]}.fits"), ramp)
+        def save(step, ramp):
+            if ramp.rate is None:
+                write_ramp(folder / f"{root}_{step.split(':')[-1]}.fits", ramp)
 
-    outcomes = run_chain(ramp, work["chain"], references, after_step=save)
-    files = {}
-    for path, image, model in ((rate, ramp.rate, "ImageModel"), (rateints, ramp.rateints, "CubeModel")):
-        stamp(image.header, outcomes, work["references"], circumstances["context"])
-        files[Path(path).name] = write_image(path, image, model)
+        outcomes = run_chain(ramp, work["chain"], references, save=save)
+        files = {}
+        for path, image, model in ((rate, ramp.rate, "ImageModel"), (rateints, ramp.rateints, "CubeModel")):
+            stamp(image.header, outcomes, work["references"], circumstances["context"])
+            files[Path(path).name] = write_image(path, image, model)
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances)
 
 

@@ -1,5 +1,6 @@
 """Subtraction of the dark current."""
 
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -78,7 +79,7 @@ def dark_current(
     dark = _Frames(references, shape[0])
     averaged = []
     for group, first in enumerate(first_frames):
-        plane = dark.mean(int(first), per_group)
+        plane = references.made("dark", (int(first), per_group), partial(dark.mean, int(first), per_group))
         plane.flags.writeable = False  # as the planes of other references: one compiled kernel serves all
         subtract_plane(ramp.data, group, group + 1, plane, False)
         if dark_output is not None:

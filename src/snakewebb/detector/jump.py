@@ -147,7 +147,7 @@ def jump(
     )
     if mode in (_CLIP_INTEGRATIONS, _CLIP_ALL):
         _clear_flagged_planes(ramp.groupdq)
-    neighbours = np.zeros((nints, ngroups - 1, ny, (nx + 7) // 8), np.uint8)
+    neighbours = ramp.zeros((nints, ngroups - 1, ny, (nx + 7) // 8), np.uint8)
     number = np.empty(ny, np.int64)
     by_rows(
         _find_neighbours,

@@ -106,7 +106,7 @@ def ramp_fit(
     # a kernel that is given None has no code for the optional results, and compiles faster
     segments, pedestal, crmag = _empty_fitopt(ramp, exposure) if save_opt else (None, None, None)
     medians = np.empty((ny, nx))
-    plain = np.empty((nints, ny, nx), np.bool_)
+    plain = ramp.empty((nints, ny, nx), np.bool_)
     network = sorting_network(ngroups - 1)
     by_rows(_find_median_rates, ny, ramp.data, ramp.groupdq, zeroframe, exposure, network, medians, plain)
     by_rows(
@@ -219,14 +219,14 @@ def _empty_products(ramp, references):
     for shape in ((ny, nx), (nints, ny, nx)):
         sci_header = ramp.sci_header.copy()
         sci_header["BUNIT"] = "DN/s"
-        data, err, var_poisson, var_rnoise = (np.empty(shape, np.float32) for _ in range(4))
+        data, err, var_poisson, var_rnoise = (ramp.empty(shape) for _ in range(4))
         products.append(
             Image(
                 header=header.copy(),
                 sci_header=sci_header,
                 data=data,
                 err=err,
-                dq=np.empty(shape, np.uint32),
+                dq=ramp.empty(shape, np.uint32),
                 var_poisson=var_poisson,
                 var_rnoise=var_rnoise,
             )
@@ -243,9 +243,9 @@ def _empty_fitopt(ramp, exposure):
     by_rows(_count_rows, ny, ramp.data, ramp.groupdq, zeroframe, exposure, counts)
     nsegments, njumps = np.maximum(counts.max(axis=0), 1)
     return (
-        np.zeros((len(_FITOPT_PLANES), nints, nsegments, ny, nx), np.float32),
-        np.zeros((nints, ny, nx), np.float32),
-        np.zeros((nints, njumps, ny, nx), np.float32),
+        ramp.zeros((len(_FITOPT_PLANES), nints, nsegments, ny, nx)),
+        ramp.zeros((nints, ny, nx)),
+        ramp.zeros((nints, njumps, ny, nx)),
     )
 
 

@@ -114,7 +114,7 @@ def verify_checksums(path):
         if expected is None:
             continue
         name = header.get("EXTNAME", "PRIMARY")
-        found = ones_complement_sum(_read_bytes(path, start, _data_size(header, f"{path}[{name}]")))
+        found = checksum_of_file(path, start, _data_size(header, f"{path}[{name}]"))
         if int(expected) != found:
             raise BadDataError(
                 f"{path}[{name}]: DATASUM is {expected} but the data give {found}: the file is corrupt; "
@@ -122,10 +122,23 @@ def verify_checksums(path):
             )
 
 
-def _read_bytes(path, start, size):
-    if size == 0:
-        return b""
-    return np.memmap(path, np.uint8, "r", start, (size,))
+def checksum_of_file(path, start, size, count=1 << 22):
+    """Checksum of ``size`` bytes of a file; read in parts, as pages of a mapped file would count as memory of the job."""
+    total = 0
+    part = bytearray(min(size, count))
+    with open(path, "rb", buffering=0) as stream:
+        stream.seek(start)
+        while size > 0:
+            view = memoryview(part)[: min(size, count)]
+            done = 0
+            while done < len(view):
+                number = stream.readinto(view[done:])
+                if not number:
+                    raise BadDataError(f"{path}: the file ended while it was read; is it being written?")
+                done += number
+            total = ones_complement_sum(view, total)
+            size -= len(view)
+    return total
 
 
 @contextlib.contextmanager

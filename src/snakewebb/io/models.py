@@ -1,6 +1,7 @@
 """The nouns of the calibration: a ramp, and an image made of it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,10 @@ class Ramp:
         Set by ramp_fit.
     extra : dict
         Further products of steps by suffix, as lists of HDUs (``fitopt``).
+    scratch : Scratch or None
+        Where arrays of the size of the ramp lie, if it is too large for memory.
+    unread : callable or None
+        With a ramp on a scratch file, ``unread(number)`` reads an integration into ``data`` and ``zeroframe``; the chain calls it.
     """
 
     header: fits.Header
@@ -87,6 +92,30 @@ class Ramp:
     rate: Image | None = None
     rateints: Image | None = None
     extra: dict = field(default_factory=dict)
+    scratch: Any = None
+    unread: Callable | None = None
+
+    def empty(self, shape, dtype=np.float32):
+        """A new array for a step, to be filled, of the size of the ramp: in memory, or on the scratch file."""
+        return np.empty(shape, dtype) if self.scratch is None else self.scratch.empty(shape, dtype)
+
+    def zeros(self, shape, dtype=np.float32):
+        """As `empty`, of zeros."""
+        return np.zeros(shape, dtype) if self.scratch is None else self.scratch.empty(shape, dtype)
+
+    def integration(self, number):
+        """A ramp of one integration, counted in ``data``: views of its arrays, a copy of ``pixeldq``, the same headers."""
+        own = slice(number, number + 1)
+        return replace(
+            self,
+            data=self.data[own],
+            groupdq=self.groupdq[own],
+            pixeldq=self.pixeldq.copy(),
+            zeroframe=None if self.zeroframe is None else self.zeroframe[own],
+            first_integration=self.first_integration + number,
+            extra={},
+            unread=None,
+        )
 
     @property
     def subarray(self):

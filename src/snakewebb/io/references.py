@@ -1,5 +1,6 @@
 """Reading of reference files: by type, cut to the science subarray, with standard DQ bits."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ class References:
         self.paths = {reftype: Path(path) if path else None for reftype, path in paths.items()}
         self.subarray = tuple(int(value) for value in subarray)
         self._arrays = {}
+        self._scratch = None
+        self._dropped = set()
 
     def has(self, reftype):
         """Whether there is a file of this type."""
@@ -46,9 +49,49 @@ class References:
             raise MissingReferenceError(f"{path}: the {reftype!r} reference file is missing; restore it in the cache")
         return path
 
+    @contextlib.contextmanager
+    def keeping(self, scratch):
+        """Within the block nothing that was read or made is dropped, as steps are called again; arrays lie on scratch files."""
+        self._scratch = scratch
+        try:
+            yield
+        finally:
+            self._scratch = None
+            for reftype in self._dropped:
+                self.drop(reftype)
+            self._dropped.clear()
+
+    def made(self, reftype, key, make):
+        """The array ``make()``, made from a reference: kept under a key where steps are called again.
+
+        Parameters
+        ----------
+        reftype : str
+        key : tuple
+            What the array depends on besides the file.
+        make : callable
+        """
+        key = (reftype, *key)
+        if key in self._arrays:
+            return self._arrays[key]
+        array = make()
+        return array if self._scratch is None else self._keep(key, array)
+
+    def _keep(self, key, array):
+        if self._scratch is not None:
+            kept = self._scratch.empty(array.shape, array.dtype)
+            kept[...] = array
+            array = kept
+        array.flags.writeable = False
+        self._arrays[key] = array
+        return array
+
     def header(self, reftype):
         """Primary header of the file."""
-        return fits.getheader(self.path(reftype), 0)
+        key = (reftype, "header")
+        if key not in self._arrays:
+            self._arrays[key] = fits.getheader(self.path(reftype), 0)
+        return self._arrays[key]
 
     def array(self, reftype, extension="SCI", dtype=np.float32):
         """Array of an extension in native byte order, its last two axes cut to the science subarray.
@@ -62,24 +105,31 @@ class References:
                     raise MissingReferenceError(f"{self.path(reftype)}: extension {extension} is missing")
                 cut = self._cut(reftype, units, units[extension].shape[-2:])
                 array = np.ascontiguousarray(units[extension].data[..., cut[0], cut[1]], dtype=dtype)
-            array.flags.writeable = False
-            self._arrays[key] = array
+            self._keep(key, array)
         return self._arrays[key]
 
     def drop(self, reftype):
         """Forget the arrays of a type that were kept."""
+        if self._scratch is not None:
+            self._dropped.add(reftype)
+            return
         for key in [key for key in self._arrays if key[0] == reftype]:
             del self._arrays[key]
 
     def has_extension(self, reftype, extension):
         """Whether the file has this extension."""
-        with self._open(reftype) as units:
-            return extension in units
+        return extension in self._shapes(reftype)
 
     def shape(self, reftype, extension="SCI"):
         """Shape of an extension, uncut."""
-        with self._open(reftype) as units:
-            return units[extension].shape
+        return self._shapes(reftype)[extension]
+
+    def _shapes(self, reftype):
+        key = (reftype, "shapes")
+        if key not in self._arrays:
+            with self._open(reftype) as units:
+                self._arrays[key] = {unit.name: unit.shape if unit.is_image else None for unit in units}
+        return self._arrays[key]
 
     def plane(self, reftype, index, extension="SCI", dtype=np.float32):
         """One plane of a cube (``index`` is an int or a tuple of ints), cut to the subarray; nothing is kept."""
@@ -99,9 +149,7 @@ class References:
                 if "DQ_DEF" in units and units["DQ_DEF"].data is not None and len(units["DQ_DEF"].data):
                     table = units["DQ_DEF"].data
                     definitions = [(int(row["VALUE"]), str(row["NAME"])) for row in table]
-            standard = to_standard_bits(dq, definitions)
-            standard.flags.writeable = False
-            self._arrays[key] = standard
+            self._keep(key, to_standard_bits(dq, definitions))
         return self._arrays[key]
 
     def table(self, reftype, extension=1):

@@ -1,18 +1,20 @@
 """Reading of raw exposures (uncal files) into a `Ramp`."""
 
 import math
+import os
+from functools import partial
 
 import numpy as np
 from astropy.io import fits
 
 from snakewebb.compiled import by_rows, njit
 from snakewebb.errors import BadDataError
-from snakewebb.io.checksum import ones_complement_sum
-from snakewebb.io.fits import check_structure
+from snakewebb.io.fits import check_structure, checksum_of_file
 from snakewebb.io.models import Ramp
 from snakewebb.plan.keywords import RAMP_KEYWORDS
+from snakewebb.plan.memory import ramp_bytes
 
-_BLOCK = 1 << 16  # elements decoded and summed together; even, so that blocks begin at whole checksum words
+_BLOCK = 1 << 16  # samples read, decoded and summed together; even, so that blocks begin at whole checksum words
 
 # whole numbers: smallest value allowed
 _INTEGERS = {
@@ -30,7 +32,7 @@ _TIMES = ("TFRAME", "TGROUP")
 _AXES = ("FASTAXIS", "SLOWAXIS")
 
 
-def read_ramp(path):
+def read_ramp(path, *, scratch=None):
     """Read an uncal file.
 
     Data checksums (DATASUM), where there are any, are verified in the same pass that converts the samples.
@@ -38,6 +40,9 @@ def read_ramp(path):
     Parameters
     ----------
     path : path-like
+    scratch : Scratch, optional
+        Where the arrays of an exposure lie that is larger than its budget. The samples of such an exposure are not read
+        yet: ``unread`` of the ramp does that, one integration after the other.
 
     Returns
     -------
@@ -62,21 +67,42 @@ def read_ramp(path):
     _check_level(path, header, sci_header, named)
     _check_keywords(path, header)
     shape = _check_shape(path, header, sci_header)
-    zeroframe = None
+    samples = [_Samples(path, "SCI", sci_header, sci_start, shape)]
     if header.get("ZEROFRAM") is True:
-        zeroframe = _read_zeroframe(path, named, shape)
-    data = _read_samples(path, "SCI", sci_header, sci_start, shape)
-    return Ramp(
+        samples.append(_zeroframe_samples(path, named, shape))
+    if scratch is not None and ramp_bytes(shape) <= scratch.budget:
+        scratch = None
+    ramp = Ramp(
         header=header,
         sci_header=sci_header,
-        data=data,
-        groupdq=np.zeros(shape, np.uint8),
+        data=None,
+        groupdq=None,
         pixeldq=np.zeros(shape[2:], np.uint32),
-        zeroframe=zeroframe,
         int_times=_read_table(path, "INT_TIMES", named),
         group=_read_table(path, "GROUP", named),
         first_integration=int(header.get("INTSTART", 1)) - 1,
+        scratch=scratch,
     )
+    new = partial(np.empty) if scratch is None else partial(scratch.empty, clear=False)
+    ramp.data = new(shape, np.float32)
+    ramp.groupdq = np.zeros(shape, np.uint8) if scratch is None else new(shape, np.uint8)
+    if len(samples) > 1:
+        ramp.zeroframe = new((shape[0], *shape[2:]), np.float32)
+
+    def read(number):
+        if scratch is not None:
+            for array in (ramp.data, ramp.groupdq, ramp.zeroframe):
+                if array is not None:
+                    scratch.clear(array[number])
+        for part, array in zip(samples, (ramp.data, ramp.zeroframe), strict=False):
+            part.read(number, array[number])
+
+    if scratch is not None:
+        ramp.unread = read
+    else:
+        for number in range(shape[0]):
+            read(number)
+    return ramp
 
 
 def _axes(header):
@@ -148,7 +174,7 @@ def _check_shape(path, header, sci_header):
     return shape
 
 
-def _read_zeroframe(path, named, shape):
+def _zeroframe_samples(path, named, shape):
     if "ZEROFRAME" not in named:
         raise BadDataError(
             f"{path}: ZEROFRAM is true but extension ZEROFRAME is missing; download it again, or set ZEROFRAM to F"
@@ -160,23 +186,53 @@ def _read_zeroframe(path, named, shape):
             f"{path}[ZEROFRAME]: shape {_axes(header)} with BITPIX {header['BITPIX']} and BZERO "
             f"{header.get('BZERO', 0)} found, expected {expected} of unsigned 16-bit samples (BITPIX 16, BZERO 32768)"
         )
-    return _read_samples(path, "ZEROFRAME", header, start, expected)
+    return _Samples(path, "ZEROFRAME", header, start, expected)
 
 
-def _read_samples(path, name, header, start, shape):
-    """Unsigned 16-bit samples as float32, verified against DATASUM."""
-    data = np.empty(shape, np.float32)
-    if data.size == 0:
-        raise BadDataError(f"{path}[{name}]: the array of shape {tuple(shape)} is empty; download the file again")
-    raw = np.memmap(path, "<u2", "r", start, (data.size,))  # bytes of each sample swapped in the kernel
-    blocks = -(-data.size // _BLOCK)
-    high, low = np.empty(blocks, np.int64), np.empty(blocks, np.int64)
-    by_rows(_decode, blocks, raw, data.reshape(-1), high, low)
-    total = (int(high.sum()) << 16) + int(low.sum())
-    while total >> 32:
-        total = (total & 0xFFFFFFFF) + (total >> 32)
-    _check_sum(path, name, header, total)
-    return data
+class _Samples:
+    """Unsigned 16-bit samples of an extension, read one integration after the other as float32.
+
+    They are verified against DATASUM when the last integration is read.
+    """
+
+    def __init__(self, path, name, header, start, shape):
+        self._path, self._name, self._header, self._start = path, name, header, start
+        self._count = shape[0]
+        self._size = math.prod(shape[1:])  # samples of an integration
+        self._total = 0
+        if math.prod(shape) == 0:
+            raise BadDataError(f"{path}[{name}]: the array of shape {tuple(shape)} is empty; download the file again")
+
+    def read(self, number, array):
+        """Fill an array with the samples of an integration; the numbers are to be asked for in order, from 0."""
+        blocks = -(-self._size // _BLOCK)
+        sums = np.zeros((blocks, 2), np.int64)
+        with open(self._path, "rb", buffering=0) as stream:
+            start = self._start + 2 * number * self._size
+            by_rows(_read_blocks, blocks, stream.fileno(), start, array.reshape(-1), sums, block=16)
+        first, second = (int(part) for part in sums.sum(axis=0))
+        # an integration of an odd number of samples ends in the middle of a word of the checksum
+        high, low = (second, first) if number * self._size % 2 else (first, second)
+        self._total += (high << 16) + low
+        if number == self._count - 1:
+            while self._total >> 32:
+                self._total = (self._total & 0xFFFFFFFF) + (self._total >> 32)
+            _check_sum(self._path, self._name, self._header, self._total)
+
+
+def _read_blocks(first_block, last_block, descriptor, start, data, sums):
+    """Read and decode some blocks of samples; by reading, as pages of a mapped file would count as memory of the job."""
+    raw = np.empty(_BLOCK, "<u2")  # bytes of each sample swapped in the kernel
+    for block in range(first_block, last_block):
+        first = block * _BLOCK
+        part = raw[: min(_BLOCK, data.size - first)]
+        done = 0
+        while done < part.nbytes:
+            count = os.preadv(descriptor, [part.view(np.uint8)[done:]], start + 2 * first + done)
+            if count == 0:
+                raise BadDataError("the file ended while it was read; is it being written?")
+            done += count
+        _decode(part, data[first : first + part.size], sums[block])
 
 
 def _check_sum(path, name, header, found):
@@ -188,30 +244,26 @@ def _check_sum(path, name, header, found):
 
 
 @njit
-def _decode(first_block, last_block, raw, data, high, low):
+def _decode(raw, data, sums):
     """Big-endian signed samples, offset by 32768, as float32; and the sums of the even and of the odd ones.
 
-    The sums, over blocks, are those of the high and low halves of the 32-bit words of the FITS checksum.
+    The sums are those of the high and low halves of the 32-bit words of the FITS checksum.
     """
-    count = raw.size
-    for block in range(first_block, last_block):
-        first = block * _BLOCK
-        last = min(first + _BLOCK, count)
-        even = np.int64(0)
-        odd = np.int64(0)
-        for pair in range(first, last - 1, 2):
-            left = np.uint16((raw[pair] >> 8) | (raw[pair] << 8))
-            right = np.uint16((raw[pair + 1] >> 8) | (raw[pair + 1] << 8))
-            even += left
-            odd += right
-            data[pair] = np.float32(left ^ np.uint16(0x8000))
-            data[pair + 1] = np.float32(right ^ np.uint16(0x8000))
-        if (last - first) % 2 == 1:
-            left = np.uint16((raw[last - 1] >> 8) | (raw[last - 1] << 8))
-            even += left
-            data[last - 1] = np.float32(left ^ np.uint16(0x8000))
-        high[block] = even
-        low[block] = odd
+    even = np.int64(0)
+    odd = np.int64(0)
+    for pair in range(0, raw.size - 1, 2):
+        left = np.uint16((raw[pair] >> 8) | (raw[pair] << 8))
+        right = np.uint16((raw[pair + 1] >> 8) | (raw[pair + 1] << 8))
+        even += left
+        odd += right
+        data[pair] = np.float32(left ^ np.uint16(0x8000))
+        data[pair + 1] = np.float32(right ^ np.uint16(0x8000))
+    if raw.size % 2 == 1:
+        left = np.uint16((raw[-1] >> 8) | (raw[-1] << 8))
+        even += left
+        data[-1] = np.float32(left ^ np.uint16(0x8000))
+    sums[0] = even
+    sums[1] = odd
 
 
 def _read_table(path, name, named):
@@ -221,7 +273,6 @@ def _read_table(path, name, named):
     header, start = named[name]
     if "DATASUM" in header:
         size = int(header["NAXIS1"]) * int(header["NAXIS2"]) + int(header.get("PCOUNT", 0))
-        content = np.memmap(path, np.uint8, "r", start, (size,)) if size else b""
-        _check_sum(path, name, header, ones_complement_sum(content))
+        _check_sum(path, name, header, checksum_of_file(path, start, size))
     with fits.open(path, memmap=False) as units:
         return units[name].data

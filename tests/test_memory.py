@@ -1,0 +1,116 @@
+"""Peak memory of the job of stage 1, measured in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from snakewebb.io.fits import write
+from snakewebb.io.scratch import Scratch
+from snakewebb.plan.memory import RAMP_BUDGET, ramp_bytes, stage1_megabytes
+
+REPOSITORY = Path(__file__).parents[1]
+CHAIN = (
+    *("group_scale", "dq_init", "saturation", "superbias", "refpix", "linearity", "dark_current"),
+    *("jump", "ramp_fit", "gain_scale"),
+)
+# the job for each exposure that is named, with the largest memory so far after each
+JOB = """
+import functools, importlib.util, json, resource, sys, time
+spec = importlib.util.spec_from_file_location("detector1", sys.argv[1])
+script = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(script)
+options = json.loads(sys.argv[2])
+script.Scratch = functools.partial(script.Scratch, **options)
+for folder in sys.argv[3:]:
+    started = time.perf_counter()
+    script.calibrate_ramps(
+        f"{folder}/a_uncal.fits", f"{folder}/a_rate.fits", f"{folder}/a_rateints.fits", f"{folder}/a_rate.json",
+        work=json.load(open(f"{folder}/work.json")), circumstances={"crds_path": "", "context": "jwst_0000.pmap"}, threads=2,
+    )
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, time.perf_counter() - started)
+"""
+
+
+def make_exposure(folder, shape, make_ramp):
+    """Write an exposure of whole numbers with noise and jumps, its references, and the job's work."""
+    nints, ngroups, ny, nx = shape
+    rng = np.random.default_rng(3)
+    noise = rng.integers(-20, 21, (7, ny, nx)).astype(np.int16)
+    noise[rng.random(noise.shape) < 0.005] += 900
+    rate = rng.integers(1, 30000 // ngroups, (ny, nx))
+    header = make_ramp(np.zeros((1, 1, 1, 1))).header
+    header.update({"NINTS": nints, "NGROUPS": ngroups, "SUBSIZE1": nx, "SUBSIZE2": ny, "NOUTPUTS": 1})
+    header["DATAMODL"] = "Level1bModel"
+    folder.mkdir()
+    with Scratch(folder) as scratch:
+        samples = scratch.empty(shape, np.uint16)
+        for integration in range(nints):
+            for group in range(ngroups):
+                samples[integration, group] = 10000 + rate * group + noise[(3 * integration + group) % 7]
+        write(folder / "a_uncal.fits", [fits.PrimaryHDU(header=header), fits.ImageHDU(samples, name="SCI")])
+    plane = np.ones((ny, nx), np.float32)
+    flags = np.zeros((ny, nx), np.uint32)
+    mask = flags.copy()
+    mask[:4] = 1 << 31
+    coefficients = np.zeros((5, ny, nx), np.float32)
+    coefficients[1], coefficients[2] = 1, 1e-6
+    rise = np.arange(ngroups, dtype=np.float32)[:, None, None] * plane
+    references = {
+        "mask": {"DQ": mask},
+        "saturation": {"SCI": 60000 * plane, "DQ": flags},
+        "superbias": {"SCI": 10000 * plane, "DQ": flags},
+        "linearity": {"COEFFS": coefficients, "DQ": flags},
+        "dark": {"SCI": rise, "DQ": flags},
+        "gain": {"SCI": 2 * plane},
+        "readnoise": {"SCI": 12 * plane},
+    }
+    selection = {}
+    for reftype, arrays in references.items():
+        primary = fits.PrimaryHDU()
+        primary.header.update({"NFRAMES": 1, "GROUPGAP": 0})
+        selection[reftype] = {"path": str(folder / f"{reftype}.fits")}
+        write(folder / f"{reftype}.fits", [primary, *(fits.ImageHDU(a, name=name) for name, a in arrays.items())])
+    work = {"chain": [{"step": name, "version": 1, "parameters": {}} for name in CHAIN], "references": selection}
+    (folder / "work.json").write_text(json.dumps(work))
+
+
+def peaks(folders, **options):
+    """Largest memory in bytes after each exposure, calibrated one after the other in one process, and the seconds."""
+    script = REPOSITORY / "workflow" / "scripts" / "detector1.py"
+    command = [sys.executable, "-c", JOB, str(script), json.dumps(options), *map(str, folders)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [tuple(map(float, line.split())) for line in output.splitlines()]
+
+
+def test_memory_does_not_grow_with_the_exposure(make_ramp, tmp_path):
+    large = (24, 10, 256, 512)
+    make_exposure(tmp_path / "small", (1, 10, 256, 512), make_ramp)
+    make_exposure(tmp_path / "large", large, make_ramp)
+    (small, _), (peak, _) = peaks([tmp_path / "small", tmp_path / "large"], budget=0, resident=16_000_000)
+    assert ramp_bytes(large) > 230e6
+    assert peak - small < 90e6
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "shape", [(100, 10, 256, 2048), (10, 100, 1024, 1032), (1, 10, 2048, 2048)], ids=["SOSS", "MIRI", "NIRCam"]
+)
+def test_peak_memory_of_whole_exposures(make_ramp, tmp_path, shape, capsys):
+    make_exposure(tmp_path / "a", shape, make_ramp)
+    ((peak, seconds),) = peaks([tmp_path / "a"])
+    with capsys.disabled():
+        print(f"\n{shape}: {np.prod(shape) / 1e6:.0f} Msamples, peak {peak / 1e9:.3f} GB, {seconds:.1f} s")
+    assert peak < 0.7e9
+    assert peak / 1e6 < stage1_megabytes(shape)
+
+
+def test_the_need_that_is_told_to_snakemake_is_bounded():
+    assert stage1_megabytes((1, 10, 2048, 2048)) < 1100
+    assert stage1_megabytes((1000, 10, 256, 2048)) == stage1_megabytes((100, 10, 256, 2048))
+    assert stage1_megabytes((1, 2, 64, 64)) < stage1_megabytes((1, 10, 2048, 2048))
+    assert ramp_bytes((1, 10, 2048, 2048)) < RAMP_BUDGET < ramp_bytes((2, 10, 2048, 2048))
