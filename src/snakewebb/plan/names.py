@@ -37,11 +37,6 @@ def parse_exposure(filename):
     return ExposureName(*(match[key] for key in ("root", "program", "observation", "visit", "detector", "suffix")))
 
 
-def group_id(root):
-    """What all detectors of one exposure share: the root without the detector."""
-    return root.rsplit("_", 1)[0]
-
-
 def optical_elements(exposures):
     """The optical-element part of a product name.
 
