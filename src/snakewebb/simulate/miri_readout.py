@@ -18,6 +18,7 @@ _MEMORY = 0.002  # of the signal at the end of the integration before
 _FIRST_FRAME = -25.0  # DN
 _LAST_FRAME = (-30.0, 10.0)  # DN, of even and odd rows
 _ROW_STATIC, _ROW_JITTER = 5.0, 0.3  # DN
+_STABILITY = 0.1  # offsets and slow noise of the outputs, in those of near-infrared detectors
 
 EMI_FREQUENCIES = {"Hz390": (390.625, 4.0), "Hz10": (10.039216, 2.5)}
 """Frequency in Hz and amplitude in DN of the interference."""
@@ -115,14 +116,17 @@ def wiring(random, readout, truth, orientation, effects):
     nx = readout.shape[1]
     outputs, clocks = readout.outputs(np.arange(nx))
     frames = readout.nints * readout.frames
+    offsets = frame_offsets(random, frames, 4, "amplifier_offsets" in effects, parity=False)
+    drift = slow_noise(random, readout, "one_over_f" in effects)
+    drift.samples *= np.float32(_STABILITY)
     rows = random.normal(0, _ROW_STATIC, (1, 2)) + random.normal(0, _ROW_JITTER, (frames, 2))
     return MiriWiring(
-        offsets=frame_offsets(random, frames, 4, "amplifier_offsets" in effects, parity=False),
+        offsets=offsets * np.float32(_STABILITY),
         amplifier=outputs,
         parity=np.zeros(nx, np.int64),
         clocks=clocks,
         outputs=1 + outputs,
-        drift=slow_noise(random, readout, "one_over_f" in effects),
+        drift=drift,
         reference_output=True,
         truth=truth,
         readout=readout,

@@ -172,7 +172,7 @@ def raw_parameters(exposures, effects):
         add(
             "persistence",
             "jwst.persistence.persistence_step.PersistenceStep",
-            {"skip": False, "persistence_time": 900.0},
+            {"skip": False, "persistence_time": 900},
         )
     if "snowballs" in effects:
         add("jump", "jwst.jump.jump_step.JumpStep", {"expand_large_events": True})
