@@ -71,6 +71,39 @@ def make_ramp():
 
 
 @pytest.fixture
+def make_miri_ramp(make_ramp):
+    """Make a MIRI ramp, of the imager in FASTR1, like ``make_ramp``."""
+
+    def make(data, *, corner=(1, 1), detector="MIRIMAGE", **keywords):
+        ny, nx = np.shape(data)[2:]
+        full = (ny, nx) == (1024, 1032)
+        values = {
+            "INSTRUME": "MIRI",
+            "DETECTOR": detector,
+            "EXP_TYPE": "MIR_IMAGE",
+            "FILTER": "F770W",
+            "READPATT": "FASTR1",
+            "NSAMPLES": 1,
+            "TFRAME": 2.77504,
+            "TGROUP": 2.77504,
+            "NOUTPUTS": 4,
+            "SUBARRAY": "FULL" if full else "BRIGHTSKY",
+            "FASTAXIS": 1,
+            "SLOWAXIS": 2,
+        }
+        arrays = {key: keywords.pop(key) for key in ("groupdq", "pixeldq") if key in keywords}
+        ramp = make_ramp(
+            data, corner=corner, **arrays, **(values | {key.replace("_", "-"): keywords[key] for key in keywords})
+        )
+        for key in ("CHANNEL", "MODULE", "PUPIL"):
+            del ramp.header[key]
+        ramp.first_integration = int(ramp.header.get("INTSTART", 1)) - 1
+        return ramp
+
+    return make
+
+
+@pytest.fixture
 def make_references(tmp_path):
     """Write reference files and return References: ``make_references(ramp, mask={"DQ": array}, ...)``.
 

@@ -238,6 +238,7 @@ def step(*, version, keyword, references=(), optional_references=(), skip=False,
 STEPS = {
     "group_scale": "snakewebb.detector.group_scale",
     "dq_init": "snakewebb.detector.dq_init",
+    "emicorr": "snakewebb.detector.emicorr",
     "saturation": "snakewebb.detector.saturation",
     "superbias": "snakewebb.detector.superbias",
     "refpix": "snakewebb.detector.refpix",
