@@ -1,11 +1,16 @@
 """Builders of ramps and reference files, shared by the tests of the steps."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from snakewebb.io.models import Ramp
 from snakewebb.io.references import References
+
+sys.path.insert(0, str(Path(__file__).parent))  # for modules of the tests themselves
 
 # orientation of the detectors' read-out in the frame of the products
 AXES = {
