@@ -23,6 +23,7 @@ def refpix(
     use_side_ref_pixels: bool = True,
     side_smoothing_length: Annotated[int, Between(1, 2047)] = 11,
     side_gain: float = 1.0,
+    odd_even_rows: bool = True,
     refpix_algorithm: Literal["median"] = "median",
     siglimit: Annotated[float, Between(0, None)] = 3.0,
 ):
@@ -32,7 +33,9 @@ def refpix(
     are averaged and subtracted, for odd and even columns separately; then a running median along the columns of
     reference pixels at both sides is subtracted from each row. With one output (subarrays): one clipped mean of all
     reference pixels, for odd and even columns separately. Pixels flagged DO_NOT_USE, and samples that are NaN, are
-    left out. Rows and columns are those of the detector, in the directions of FASTAXIS and SLOWAXIS.
+    left out. Rows and columns are those of the detector, in the directions of FASTAXIS and SLOWAXIS. Of MIRI only full
+    frames are corrected, relative to the first group of each integration: from each of the four interleaved outputs the
+    average of the clipped means of its reference pixels at both sides is subtracted, for odd and even rows separately.
 
     Parameters
     ----------
@@ -48,6 +51,8 @@ def refpix(
         Rows of the window of the running median.
     side_gain : float
         Factor of the signal of the sides.
+    odd_even_rows : bool
+        Treat odd and even rows separately (MIRI only).
     refpix_algorithm : {"median"}
         What is made of the reference pixels at the sides.
     siglimit : float
@@ -56,7 +61,7 @@ def refpix(
     Returns
     -------
     Status
-        NOT_APPLICABLE if there is no usable reference pixel.
+        NOT_APPLICABLE if there is no usable reference pixel, and for MIRI's subarrays.
 
     References
     ----------
@@ -64,6 +69,10 @@ def refpix(
     """
     if "MSTR_RD1" in ramp.header:
         return Status(NOT_APPLICABLE, "striped read-outs (keyword MSTR_RD1) are not supported: nothing was subtracted")
+    if ramp.header["INSTRUME"] == "MIRI":
+        from snakewebb.detector.refpix_miri import correct_outputs
+
+        return correct_outputs(ramp, odd_even_rows, siglimit, _clipped_means)
     geometry = _Geometry.of(ramp)
     if not geometry.fits:
         return Status(NOT_APPLICABLE, "the subarray does not fit on the detector: nothing was subtracted")
