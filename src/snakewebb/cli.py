@@ -41,7 +41,7 @@ def _parser():
     simulate.add_argument(
         "mode",
         help="observing mode: nircam_imaging; or, up to the raw data and reference files of stage 1, miri_imaging, "
-        "miri_mrs, niriss_imaging, niriss_soss, nirspec_fs, nirspec_irs2, fgs_imaging",
+        "miri_mrs, niriss_imaging, niriss_soss, nirspec_fs, nirspec_irs2, fgs_imaging, guider",
     )
     simulate.add_argument("--out", required=True, help="folder to make")
     simulate.add_argument("--preset", default="small", help="tiny, small or full (default: small)")

@@ -75,7 +75,11 @@ CASES = {
         {"showers", "read_noise"},
         {"subarray": "SUB256", "ngroups": 30},
         {},
-        ((particles, "_SHOWERS_PER_SECOND", 5.0 / 256**2 / 9), (particles, "_SHOWER_PEAK", (400.0, 800.0))),
+        (
+            (particles, "_SHOWERS_PER_SECOND", 1.0 / 256**2 / 9),
+            (particles, "_SHOWER_PEAK", (400.0, 800.0)),
+            (particles, "_SHOWER_SIGMA", (10.0, 14.0)),
+        ),
     ),
     "miri": Case("miri_imaging", DEFAULT_EFFECTS, {"ngroups": 30, "nints": 2}, errors=None),
     "charge migration": Case("niriss_imaging", {"charge_migration", "saturation", "scene"}, STARS),
@@ -96,15 +100,16 @@ CASES = {
         {"snowballs", "saturation", "read_noise", "scene"},
         {"subarray": "SUB256", "ngroups": 20, "scene_options": (("background", 40.0), ("bright", 100.0))},
         {},
-        ((particles, "_SNOWBALLS_PER_SECOND", 12.0 / 256**2 / 14),),
+        ((particles, "_SNOWBALLS_PER_SECOND", 3.0 / 256**2 / 14 / 5),),
     ),
-    "niriss": Case("niriss_imaging", DEFAULT_EFFECTS - {"one_over_f", "amplifier_offsets"}, {"ngroups": 10}, errors=None),
+    "niriss": Case(
+        "niriss_imaging", DEFAULT_EFFECTS - {"one_over_f", "amplifier_offsets"}, {"ngroups": 10}, errors=None
+    ),
     "nirspec offsets": Case("nirspec_fs", {"amplifier_offsets", "reset_noise"}),
     "nirspec": Case("nirspec_fs", DEFAULT_EFFECTS - {"one_over_f", "amplifier_offsets"}, errors=None),
     "fgs": Case("fgs_imaging", {"dark", "reset_noise", "scene"}),
     "interleaved": Case("nirspec_irs2", {"scene", "reset_noise", "dark"}),
     "interleaved noise": Case("nirspec_irs2", {"correlated_noise"}),
-    "interleaved noise left alone": Case("nirspec_irs2", {"correlated_noise"}, {}, {"refpix": {"skip": True}}),
     "interleaved, second detector": Case("nirspec_irs2", DEFAULT_EFFECTS, {"detectors": ("NRS2",)}, errors=None),
     "spectrometer": Case("miri_mrs", DEFAULT_EFFECTS - {"emi"}, errors=None),
 }
@@ -196,3 +201,166 @@ def short(tmp_path_factory):
 @pytest.fixture(scope="module")
 def matrix(tmp_path_factory):
     return _calibrate([name for name in CASES if name not in SHORT], tmp_path_factory.mktemp("matrix"))
+
+
+def check_digitised(result):
+    """Nothing but the digitisation is left."""
+    residual = result.residual
+    assert abs(residual.mean()) < 4 * result.digital / np.sqrt(residual.size) + 0.1 * result.digital
+    assert residual.std() < 1.8 * result.digital
+    assert abs(residual).max() < 9 * result.digital
+
+
+def check_pulls(result, *, bias=0.15):
+    """Residuals are as wide as the errors."""
+    good = result.good
+    pull = (result.arrays["data"] - result.rate)[good] / result.arrays["err"][good]
+    assert abs(np.median(pull)) < bias
+    assert 1.4826 * np.median(abs(pull - np.median(pull))) == pytest.approx(1.03, abs=0.1)
+
+
+def test_interference(short):
+    alone, removed = short["emi left alone"], short["emi"]
+    assert alone.status("emicorr") == "SKIPPED"
+    assert removed.status("emicorr") == "COMPLETE"
+    assert abs(alone.residual.mean()) > 5 * alone.digital
+    assert abs(removed.residual.mean()) < 0.05 * removed.digital
+    assert removed.residual.std() < 1.6 * removed.digital
+
+
+def test_migrating_charge(short):
+    removed, alone = short["charge migration"], short["charge migration left alone"]
+    saturated = (removed.arrays["dq"] & SATURATED) != 0
+    bright = removed.good & (removed.rate > 3e4) & ~saturated
+    wrong = (alone.arrays["data"] / alone.rate - 1)[bright]
+    right = (removed.arrays["data"] / removed.rate - 1)[bright]
+    assert bright.sum() > 10
+    assert abs(wrong).max() > 0.01
+    assert abs(right).max() < 1e-3
+    lost = (removed.arrays["dq"] & CHARGELOSS) != 0
+    assert lost.sum() > 20
+    assert abs((removed.arrays["data"] - removed.rate)[removed.good & ~lost]).max() < 6 * removed.digital
+
+
+@pytest.mark.parametrize("name", ["nirspec offsets", "fgs"])
+def test_near_infrared_detectors(short, name):
+    check_digitised(short[name])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "name", ["reset anomaly", "dark settling", "first frame", "last frame", "rscd", "nonlinear pedestal"]
+)
+def test_settling_of_mid_infrared_detectors(matrix, name):
+    check_digitised(matrix[name])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "least"), [("reset anomaly", 100), ("rscd", 30)])
+def test_settling_matters(matrix, name, least):
+    result = matrix[f"{name} left alone"]
+    assert abs(result.residual).max() > least * result.digital
+
+
+@pytest.mark.long
+def test_ends_of_integrations_are_disturbed(matrix):
+    first = matrix["first frame"].raw.data[:, 0].astype(float) - matrix["last frame"].raw.data[:, 0]
+    last = matrix["last frame"].raw.data[:, -1].astype(float) - matrix["first frame"].raw.data[:, -1]
+    light = (matrix["first frame"].truth.bad >> 31) == 0
+    assert np.median(first[:, light]) == pytest.approx(-25, abs=1)
+    assert np.median(last[:, light].reshape(2, -1)) == pytest.approx(-10, abs=21)
+    assert np.ptp(last[:, light]) > 35
+
+
+@pytest.mark.long
+def test_showers(matrix):
+    result = matrix["showers"]
+    jump = (result.arrays["ints_dq"] & JUMP) != 0
+    events = result.raw.showers
+    found = []
+    for event in events[(events["frame"] > 3) & (events["frame"] < 26)]:
+        x, y = round(event["x"]), round(event["y"])
+        if 12 < x < 244 and 12 < y < 244:
+            found.append(jump[event["integration"], y - 5 : y + 6, x - 5 : x + 6].mean())
+    assert len(found) >= 1
+    assert min(found) > 0.95
+    assert jump.mean() < 0.5
+    untouched = result.good & ~jump.any(axis=0)
+    pull = (result.arrays["data"] / result.arrays["err"])[untouched]
+    assert abs(np.median(pull)) < 0.3
+
+
+@pytest.mark.long
+def test_coupling_of_pixels(matrix):
+    removed, alone = matrix["ipc"], matrix["ipc left alone"]
+    assert removed.status("ipc") == "COMPLETE"
+    inside = removed.good & ((removed.arrays["dq"] & SATURATED) == 0)
+    inside[:6] = inside[-3:] = inside[:, :6] = inside[:, -3:] = False
+    wrong = abs(alone.arrays["data"] - alone.rate)[inside]
+    right = abs(removed.arrays["data"] - removed.rate)[inside]
+    assert wrong.max() > 300
+    # what a kernel of five by five pixels cannot undo
+    assert right.max() < 0.02 * wrong.max()
+
+
+@pytest.mark.long
+def test_persistence(matrix):
+    result = matrix["persistence"]
+    assert result.status("persistence") == "COMPLETE"
+    held = result.raw.traps > 1
+    flagged = (result.arrays["dq"] & (PERSISTENCE | DO_NOT_USE)) != 0
+    assert held.sum() >= 10
+    assert np.all(flagged[held])
+    untouched = result.good & ~flagged
+    assert abs((result.arrays["data"] - result.rate)[untouched]).max() < 6 * result.digital
+
+
+@pytest.mark.long
+def test_snowballs(matrix):
+    result = matrix["snowballs"]
+    events = result.raw.snowballs
+    jump = (result.arrays["dq"] & (JUMP | SATURATED | DO_NOT_USE)) != 0
+    rows, columns = np.indices(jump.shape)
+    light = (result.truth.bad >> 31) == 0
+    some = 0
+    for event in events[(events["frame"] > 1) & (events["frame"] < 18)]:
+        near = np.hypot(columns - event["x"], rows - event["y"]) < 1.5 * event["radius"]
+        assert jump[near & light].mean() > 0.95
+        some += 1
+    assert some >= 1
+    untouched = result.good & ~jump
+    pull = (result.arrays["data"] - result.rate)[untouched] / np.sqrt(result.arrays["var_rnoise"][untouched])
+    assert abs(np.median(pull)) < 0.2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["niriss", "nirspec", "miri", "interleaved, second detector", "spectrometer"])
+def test_all_effects_together(matrix, name):
+    result = matrix[name]
+    check_pulls(result)
+    bad = 0b111 << 10  # DEAD, HOT, WARM
+    np.testing.assert_array_equal(result.arrays["dq"] & bad, result.truth.bad & bad)
+
+
+@pytest.mark.long
+def test_interleaved_reference_pixels_are_stripped(matrix):
+    result = matrix["interleaved"]
+    assert result.raw.data.shape[-2:] == (3200, 2048)
+    assert result.arrays["data"].shape == (2048, 2048)
+    assert abs(result.residual.mean()) < 0.1 * result.digital
+    assert result.residual.std() < 1.8 * result.digital
+
+
+@pytest.mark.long
+def test_noise_of_the_reference_output(matrix):
+    from snakewebb.simulate.irs2 import pixel_columns
+
+    result = matrix["interleaved noise"]
+    # slopes of the same ramps without correction, by least squares
+    ramps = result.raw.data[0, :, pixel_columns()].astype(float)
+    ngroups = result.readout.ngroups
+    time = (np.arange(ngroups) - (ngroups - 1) / 2) * result.readout.group_time
+    axis = ramps.shape.index(ngroups)
+    slopes = np.tensordot(time, np.moveaxis(ramps, axis, 0), 1) / np.sum(time**2)
+    assert slopes.std() > 3 * result.residual.std()
+    assert abs(result.residual.mean()) < 0.1 * slopes.std()

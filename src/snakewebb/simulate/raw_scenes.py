@@ -45,9 +45,10 @@ def dispersed_orders(random, shape, *, brightest=1500.0):
     u = columns / 2047
     image = np.full(shape, 2.0, np.float32)
     rows = np.arange(ny)[:, None]
-    # places are those of the larger subarray, from its top
-    for height, bend, strength, peak in ((ny - 170.0, 70.0, 1.0, 0.75), (ny - 100.0, 100.0, 0.2, 0.35)):
-        centre = height + bend * (u - 0.6) ** 2 - 10
+    # rows of the larger subarray; the smaller one begins ten rows higher
+    first = 10 if ny == 96 else 0
+    for height, bend, strength, peak in ((50.0, 70.0, 1.0, 0.75), (120.0, 100.0, 0.2, 0.35)):
+        centre = height - first + bend * (u - 0.6) ** 2
         spectrum = brightest * strength * np.exp(-(((u - peak) / 0.35) ** 2)) * (1 + 0.05 * np.sin(40 * u))
         distance = (rows - centre) / 9.0
         # two horns, as the defocus of the lens makes them

@@ -17,7 +17,15 @@ PATTERNS = {
     "MIRI": {"FASTR1": (1, 0), "SLOWR1": (1, 0), "FASTGRPAVG": (4, 0)},
     "NIRISS": {"NISRAPID": (1, 0), "NIS": (4, 0)},
     "NIRSPEC": {"NRSRAPID": (1, 0), "NRS": (4, 0), "NRSIRS2RAPID": (1, 0), "NRSIRS2": (5, 0)},
-    "FGS": {"FGSRAPID": (1, 0), "FGS": (4, 0), "ACQ1": (1, 1), "ACQ2": (1, 1), "ID": (1, 0), "TRACK": (1, 0)},
+    "FGS": {
+        "FGSRAPID": (1, 0),
+        "FGS": (4, 0),
+        "ID": (1, 0),
+        "ACQ1": (1, 1),
+        "ACQ2": (1, 1),
+        "TRACK": (1, 0),
+        "FINEGUIDE": (1, 0),
+    },
 }
 """Patterns of each instrument: frames averaged into a group (NFRAMES) and dropped before the next (GROUPGAP)."""
 

@@ -23,7 +23,7 @@ from snakewebb.simulate.scene import make_scene
 from snakewebb.simulate.sky import make_sky
 from snakewebb.simulate.uncal import file_name, reference_keywords, uncal_units
 
-MODES = ("nircam_imaging", *RAW_PRESETS)
+MODES = ("nircam_imaging", *RAW_PRESETS, "guider")
 """What can be simulated; all modes but the first one up to the raw data and the reference files of stage 1 only."""
 SCENE_EFFECTS = frozenset({"sources", "sky_background", "pointing_error", "velocity_aberration"})
 EFFECTS = DETECTOR_EFFECTS | RAMP_EFFECTS | SCENE_EFFECTS
@@ -81,6 +81,19 @@ def simulate(
             progress=progress,
             **changes,
         )
+    if mode == "guider":
+        from snakewebb.simulate.guider import simulate_guider
+
+        return simulate_guider(
+            out,
+            preset=preset,
+            seed=seed,
+            effects=effects,
+            errors=errors,
+            references=references,
+            progress=progress,
+            **changes,
+        )
     effects = check_effects(effects)
     preset = design(preset, **changes)
     report = progress or (lambda text: None)
@@ -117,7 +130,7 @@ def simulate(
 
 def default_effects(mode):
     """Effects that are on unless others are asked for."""
-    return DEFAULT_EFFECTS if mode in RAW_PRESETS else EFFECTS
+    return EFFECTS if mode == "nircam_imaging" else DEFAULT_EFFECTS
 
 
 def check_effects(effects):

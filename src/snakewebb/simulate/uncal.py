@@ -41,7 +41,7 @@ def primary_keywords(exposure):
     readout, geometry = exposure.readout, exposure.geometry
     start, end = exposure.mjd_start, exposure.mjd_start + readout.duration / 86400
     middle = (start + end) / 2
-    began = _date(start)
+    began = moment(start)
     pointing = geometry.keywords(exposure.header_attitude)
     delay = _light_travel(start, pointing["RA_REF"], pointing["DEC_REF"])
     programme = exposure.programme
@@ -331,14 +331,16 @@ def uncal_units(exposure, raw):
     units += [
         fits.BinTableHDU(group_table(exposure), name="GROUP"),
         fits.BinTableHDU(integration_times(exposure), name="INT_TIMES"),
-        # readers of the archive's files look for it, and take everything else from the keywords
-        fits.BinTableHDU.from_columns(
-            [fits.Column("ASDF_METADATA", f"{len(_ASDF)}B", array=np.frombuffer(_ASDF, np.uint8)[None])],
-            name="ASDF",
-        ),
+        asdf_unit(),
     ]
     primary.header["NEXTEND"] = (len(units) - 1, "Number of file extensions")
     return units
+
+
+def asdf_unit():
+    """The ASDF extension: readers of the archive's files look for it, and take everything else from the keywords."""
+    column = fits.Column("ASDF_METADATA", f"{len(_ASDF)}B", array=np.frombuffer(_ASDF, np.uint8)[None])
+    return fits.BinTableHDU.from_columns([column], name="ASDF")
 
 
 def group_table(exposure):
@@ -410,12 +412,13 @@ def _fill(header, groups):
             header.append((name, value, comment[: max(room, 0)]), end=True)
 
 
-def _date(mjd):
+def moment(mjd):
+    """Date and time of a modified Julian date."""
     return _EPOCH + timedelta(milliseconds=round(float(mjd) * 86400e3))
 
 
 def _iso(mjd, separator="T"):
-    return _date(mjd).replace(tzinfo=None).isoformat(separator, "milliseconds")
+    return moment(mjd).replace(tzinfo=None).isoformat(separator, "milliseconds")
 
 
 def _light_travel(mjd, ra, dec):
