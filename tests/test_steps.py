@@ -67,10 +67,15 @@ def test_defaults_are_those_of_the_oracle():
     classes = {
         "group_scale": "GroupScaleStep",
         "dq_init": "DQInitStep",
+        "emicorr": "EmiCorrStep",
         "saturation": "SaturationStep",
         "superbias": "SuperBiasStep",
+        "firstframe": "FirstFrameStep",
+        "lastframe": "LastFrameStep",
+        "reset": "ResetStep",
         "refpix": "RefPixStep",
         "linearity": "LinearityStep",
+        "rscd": "RscdStep",
         "dark_current": "DarkCurrentStep",
         "jump": "JumpStep",
         "ramp_fit": "RampFitStep",
@@ -104,6 +109,7 @@ def _same(theirs, ours):
 
 OURS = dict.fromkeys(
     (
+        "emicorr.compatibility",
         "ramp_fit.compatibility",
         "resample.good_bits",
         "skymatch.compatibility",

@@ -6,6 +6,7 @@ gives the resulting arrays by name.
 
 from pathlib import Path
 
+import golden_cases_miri
 import numpy as np
 from astropy.io import fits
 from golden_input import (
@@ -476,3 +477,4 @@ CASES = {
         source_catalog,
     )
 }
+CASES |= golden_cases_miri.CASES

@@ -30,7 +30,7 @@ def correct_outputs(ramp, odd_even_rows, siglimit, clipped_means):
         NOT_APPLICABLE for subarrays, and if an output has no usable reference pixel at one of the sides.
     """
     data = ramp.data
-    nints, ngroups, ny, nx = data.shape
+    ngroups, ny, nx = data.shape[1:]
     if (ny, nx) != _SHAPE:
         return Status(NOT_APPLICABLE, f"of MIRI only full frames are corrected, not subarray {ramp.header['SUBARRAY']}")
     parities = 2 if odd_even_rows else 1
@@ -49,7 +49,7 @@ def correct_outputs(ramp, odd_even_rows, siglimit, clipped_means):
     rows, columns = (np.concatenate(part) for part in zip(*members, strict=True))
     for ramp_of_integration in data:
         first = ramp_of_integration[0].copy()
-        values = ramp_of_integration[1:, rows, columns] - first[rows, columns]
+        values = np.ascontiguousarray(ramp_of_integration[1:, rows, columns] - first[rows, columns])
         means = np.empty((ngroups - 1, bounds.size - 1))
         by_rows(clipped_means, ngroups - 1, values, bounds, float(siglimit), means, block=1)
         signal = means.reshape(ngroups - 1, parities, _OUTPUTS, 2).mean(axis=3)

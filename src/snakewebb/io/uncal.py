@@ -33,7 +33,8 @@ _AXES = ("FASTAXIS", "SLOWAXIS")
 def read_ramp(path):
     """Read an uncal file.
 
-    Data checksums (DATASUM), where there are any, are verified in the same pass that converts the samples.
+    Data checksums (DATASUM), where there are any, are verified in the same pass that converts the samples. MIRI's reference
+    output (REFOUT) is verified too, and not used: no step needs it.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ def read_ramp(path):
     if header.get("ZEROFRAM") is True:
         zeroframe = _read_zeroframe(path, named, shape)
     data = _read_samples(path, "SCI", sci_header, sci_start, shape)
+    if "REFOUT" in named:
+        _check_refout(path, *named["REFOUT"])
     return Ramp(
         header=header,
         sci_header=sci_header,
@@ -161,6 +164,14 @@ def _read_zeroframe(path, named, shape):
             f"{header.get('BZERO', 0)} found, expected {expected} of unsigned 16-bit samples (BITPIX 16, BZERO 32768)"
         )
     return _read_samples(path, "ZEROFRAME", header, start, expected)
+
+
+def _check_refout(path, header, start):
+    """Verify the reference output against DATASUM."""
+    if "DATASUM" not in header or not header["NAXIS"]:
+        return
+    size = math.prod(_axes(header)) * abs(int(header["BITPIX"])) // 8
+    _check_sum(path, "REFOUT", header, ones_complement_sum(np.memmap(path, np.uint8, "r", start, (size,))))
 
 
 def _read_samples(path, name, header, start, shape):
