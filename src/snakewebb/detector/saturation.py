@@ -65,7 +65,9 @@ def saturation(
     unchecked = missing | ((reference_dq & NO_SAT_CHECK) != 0)
     threshold[unchecked] = _NEVER
     rows = science_rows(ramp.header) if ramp.interleaved else np.arange(ramp.data.shape[2])
-    ramp.pixeldq[rows if ramp.interleaved else slice(None)] |= reference_dq | np.where(missing, np.uint32(NO_SAT_CHECK), np.uint32(0))
+    ramp.pixeldq[rows if ramp.interleaved else slice(None)] |= reference_dq | np.where(
+        missing, np.uint32(NO_SAT_CHECK), np.uint32(0)
+    )
     if references.has("superbias"):
         bias = references.array("superbias", interleaved=ramp.interleaved)
         bias = bias[rows] if ramp.interleaved else bias

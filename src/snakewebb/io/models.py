@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-
 INTERLEAVED = (3200, 2048)
 """Rows and columns of frames with interleaved reference pixels (NIRSpec's IRS2 read-out), for which the headers say 2048 and 2048."""
 
