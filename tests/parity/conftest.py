@@ -32,6 +32,8 @@ _META = {
     "TFRAME": "meta.exposure.frame_time",
     "TGROUP": "meta.exposure.group_time",
     "NOUTPUTS": "meta.exposure.noutputs",
+    "NRS_NORM": "meta.exposure.nrs_normal",
+    "NRS_REF": "meta.exposure.nrs_reference",
     "ZEROFRAM": "meta.exposure.zero_frame",
     "DRPFRMS1": "meta.exposure.drop_frames1",
     "SUBARRAY": "meta.subarray.name",
