@@ -68,6 +68,7 @@ def load_plan():
 
     return Plan(
         REPOSITORY / "config/modes/nircam_imaging.yaml",
+        REPOSITORY / "config/chains.yaml",
         REPOSITORY / "config/builds.yaml",
         config_file="config.yaml",
         command_line={"mode": "nircam_imaging"},
