@@ -19,6 +19,7 @@ def load_plan(mode, steps=None):
 
     return Plan(
         REPOSITORY / f"config/modes/{mode}.yaml",
+        REPOSITORY / "config/chains.yaml",
         REPOSITORY / "config/builds.yaml",
         config_file="config.yaml",
         command_line={"mode": mode, "steps": steps or {}},

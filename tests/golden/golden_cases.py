@@ -7,6 +7,7 @@ gives the resulting arrays by name.
 from pathlib import Path
 
 import golden_cases_miri
+import golden_cases_modes
 import numpy as np
 from astropy.io import fits
 from golden_input import (
@@ -477,4 +478,4 @@ CASES = {
         source_catalog,
     )
 }
-CASES |= golden_cases_miri.CASES
+CASES |= golden_cases_miri.CASES | golden_cases_modes.CASES

@@ -120,7 +120,7 @@ def refpix(
     if ramp.header["INSTRUME"] == "MIRI":
         from snakewebb.detector.refpix_miri import correct_outputs
 
-        return correct_outputs(ramp, odd_even_rows, siglimit, _clipped_means)
+        return correct_outputs(ramp, odd_even_rows, siglimit)
     geometry = _Geometry.of(ramp)
     if not geometry.fits:
         return Status(NOT_APPLICABLE, "the subarray does not fit on the detector: nothing was subtracted")

@@ -70,6 +70,8 @@ class Ramp:
         Mean time of each group since the reset, seconds, where groups are not evenly spaced (striped read-outs).
     average_dark_current : ndarray of float32 (ny, nx), or None
         Electrons per second; set by dark_current, used by ramp_fit.
+    persistence_ends : ndarray of float64 (ny, nx), or None
+        Ends of the persistence windows that earlier exposures left open, seconds since 1970 (UTC), 0 for none; carried on by persistence.
     rate, rateints : Image or None
         Set by ramp_fit.
     extra : dict
@@ -87,6 +89,7 @@ class Ramp:
     first_integration: int = 0
     read_times: np.ndarray | None = None
     average_dark_current: np.ndarray | None = None
+    persistence_ends: np.ndarray | None = None
     rate: Image | None = None
     rateints: Image | None = None
     extra: dict = field(default_factory=dict)

@@ -68,6 +68,13 @@ class References:
             self._arrays[key] = array
         return self._arrays[key]
 
+    def whole(self, reftype, extension="SCI", dtype=np.float32):
+        """Array of an extension in native byte order, not cut: for references that are not images of the detector."""
+        with self._open(reftype) as units:
+            if extension not in units:
+                raise MissingReferenceError(f"{self.path(reftype)}: extension {extension} is missing")
+            return np.ascontiguousarray(units[extension].data, dtype=dtype)
+
     def drop(self, reftype):
         """Forget the arrays of a type that were kept."""
         for key in [key for key in self._arrays if key[0] == reftype]:
