@@ -104,6 +104,7 @@ def _same(theirs, ours):
 
 OURS = dict.fromkeys(
     (
+        "jump.compatibility",
         "ramp_fit.compatibility",
         "resample.good_bits",
         "skymatch.compatibility",
