@@ -110,6 +110,7 @@ def _same(theirs, ours):
 OURS = dict.fromkeys(
     (
         "emicorr.compatibility",
+        "jump.compatibility",
         "ramp_fit.compatibility",
         "resample.good_bits",
         "skymatch.compatibility",
