@@ -73,6 +73,8 @@ def test_defaults_are_those_of_the_oracle():
         "linearity": "LinearityStep",
         "dark_current": "DarkCurrentStep",
         "jump": "JumpStep",
+        "picture_frame": "PictureFrameStep",
+        "clean_flicker_noise": "CleanFlickerNoiseStep",
         "ramp_fit": "RampFitStep",
         "gain_scale": "GainScaleStep",
         "assign_wcs": "AssignWcsStep",
@@ -104,6 +106,7 @@ def _same(theirs, ours):
 
 OURS = dict.fromkeys(
     (
+        "clean_flicker_noise.compatibility",
         "ramp_fit.compatibility",
         "resample.good_bits",
         "skymatch.compatibility",

@@ -244,6 +244,8 @@ STEPS = {
     "linearity": "snakewebb.detector.linearity",
     "dark_current": "snakewebb.detector.dark_current",
     "jump": "snakewebb.detector.jump",
+    "picture_frame": "snakewebb.detector.picture_frame",
+    "clean_flicker_noise": "snakewebb.detector.clean_flicker_noise",
     "ramp_fit": "snakewebb.detector.ramp_fit",
     "gain_scale": "snakewebb.detector.gain_scale",
     "assign_wcs": "snakewebb.wcs.assign_wcs",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from golden_cases_flicker import CASES as FLICKER_CASES
 from golden_input import (
     chosen,
     make_image,
@@ -475,4 +476,4 @@ CASES = {
         resample,
         source_catalog,
     )
-}
+} | FLICKER_CASES
