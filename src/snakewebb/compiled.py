@@ -47,6 +47,11 @@ def set_threads(granted):
 _threads = available_threads()
 
 
+def granted_threads():
+    """Number of threads that `set_threads` granted; all that are available if it was not called."""
+    return _threads
+
+
 def by_rows(kernel, nrows, *arguments, block=32):
     """Call ``kernel(first, last, *arguments)`` for blocks of rows, on the threads that `set_threads` granted.
 

@@ -255,6 +255,8 @@ STEPS = {
     "dark_current": "snakewebb.detector.dark_current",
     "charge_migration": "snakewebb.detector.charge_migration",
     "jump": "snakewebb.detector.jump",
+    "picture_frame": "snakewebb.detector.picture_frame",
+    "clean_flicker_noise": "snakewebb.detector.clean_flicker_noise",
     "persistence": "snakewebb.detector.persistence",
     "ramp_fit": "snakewebb.detector.ramp_fit",
     "gain_scale": "snakewebb.detector.gain_scale",

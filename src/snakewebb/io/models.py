@@ -32,6 +32,8 @@ class Image:
     int_times : FITS record array
     tree : dict
         Further content of the ASDF extension.
+    extra : dict
+        Further products of steps by suffix, as lists of HDUs (``mask``).
     """
 
     header: fits.Header
@@ -46,6 +48,7 @@ class Image:
     wcs: Any = None
     int_times: np.ndarray | None = None
     tree: dict = field(default_factory=dict)
+    extra: dict = field(default_factory=dict)
 
 
 @dataclass
