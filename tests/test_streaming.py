@@ -140,6 +140,8 @@ def toy(ramp, references):
     """Notes what it was given, as steps of users may."""
     number = ramp.first_integration
     ramp.data = ramp.data + np.float32(number)
+    ramp.groupdq = np.ascontiguousarray(ramp.groupdq[:, :, 2:]) + np.uint8(number)
+    ramp.pixeldq = ramp.pixeldq[2:] | np.uint32(1 << number)
     ramp.extra["toy"] = [fits.PrimaryHDU(), fits.ImageHDU(np.full((len(ramp.data), 2, 2), number, np.int32))]
     ramp.header["TOY"] = 1
     ramp.read_times = np.arange(ramp.data.shape[1])
@@ -155,6 +157,10 @@ def test_what_a_step_makes_besides_is_put_together(uncal, tmp_path, monkeypatch)
     raw = fits.getdata(uncal, "SCI")
     for number in range(4):
         np.testing.assert_array_equal(ramp.data[number], raw[number].astype(np.float32) + number + 2)
+        assert (ramp.groupdq[number] == number + 2).all()
+    assert ramp.groupdq.shape == (*SHAPE[:2], SHAPE[2] - 2, SHAPE[3])
+    assert ramp.pixeldq.shape == (SHAPE[2] - 2, SHAPE[3])
+    assert (ramp.pixeldq == 4 + 8 + 16 + 32).all()
     np.testing.assert_array_equal(ramp.extra["toy"][1].data[:, 0, 0], [2, 3, 4, 5])
     assert ramp.header["TOY"] == 1
     assert ramp.read_times.size == SHAPE[1]

@@ -130,10 +130,11 @@ def _run_by_integration(steps, ramp, references):
     whole exposure.
     """
     unread, ramp.unread = ramp.unread, None
-    start = dataclasses.replace(ramp, pixeldq=ramp.pixeldq.copy())
+    start = dataclasses.replace(ramp)
+    ramp.pixeldq = None
     extras = []
     with references.keeping(ramp.scratch):
-        for number in range(len(ramp.data)):
+        for number in range(len(start.data)):
             if unread is not None:
                 unread(number)
             one = start.integration(number)
@@ -141,14 +142,23 @@ def _run_by_integration(steps, ramp, references):
             for step in steps:
                 step.run(one, references)
             for name, view in views.items():
-                if getattr(one, name) is not view:  # a step made a new array
-                    view[...] = getattr(one, name)
-            ramp.pixeldq |= one.pixeldq
+                if getattr(one, name) is not view:
+                    _store(ramp, name, number, getattr(one, name))
+            ramp.pixeldq = one.pixeldq if ramp.pixeldq is None else ramp.pixeldq | one.pixeldq
             extras.append(one.extra)
     for field in dataclasses.fields(ramp):
         if field.name not in _OWN:
             setattr(ramp, field.name, getattr(one, field.name))
     ramp.extra.update(_joined(extras))
+
+
+def _store(ramp, name, number, made):
+    """Store what a step made instead of changing what it was given, maybe of another shape."""
+    whole = getattr(ramp, name)
+    if whole.shape[1:] != made.shape[1:]:
+        whole = ramp.empty((len(whole), *made.shape[1:]), made.dtype)
+        setattr(ramp, name, whole)
+    whole[number] = made[0]
 
 
 def _joined(extras):
