@@ -10,11 +10,9 @@ min_version("9.27")
 
 from snakewebb.errors import SnakewebbError
 from snakewebb.plan.lock import clear_stale_lock, record_owner
-from snakewebb.plan.modes import check_mode
+from snakewebb.plan.modes import MODES, check_mode
 from snakewebb.plan.plan import Plan, check_version
 from snakewebb.plan.summary import print_summary
-
-MODES = ["nircam_imaging"]
 
 # imported as a module, the working directory's config.yaml is the importing workflow's
 HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)
@@ -25,6 +23,7 @@ try:
     check_mode(config.get("mode"), MODES)
     PLAN = Plan(
         workflow.source_path(f"config/modes/{config['mode']}.yaml"),
+        workflow.source_path("config/chains.yaml"),
         workflow.source_path("config/builds.yaml"),
         config_file="config.yaml" if OWN_RUN else None,
         command_line=config,
@@ -43,6 +42,8 @@ if workflow.is_main_process:
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/references.smk"
 include: "workflow/rules/detector1.smk"
+include: "workflow/rules/dark.smk"
+include: "workflow/rules/guider.smk"
 include: "workflow/rules/image2.smk"
 include: "workflow/rules/image3.smk"
 include: "workflow/rules/report.smk"
@@ -57,3 +58,4 @@ rule all:
     input:
         exposure_targets(),
         product_targets(),
+        report_targets(),

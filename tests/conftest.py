@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # for modules of the tests thems
 AXES = {
     **dict.fromkeys(("NRCA1", "NRCA3", "NRCALONG", "NRCB2", "NRCB4"), (-1, 2)),
     **dict.fromkeys(("NRCA2", "NRCA4", "NRCB1", "NRCB3", "NRCBLONG"), (1, -2)),
+    "NRS1": (2, 1),
+    "NRS2": (-2, -1),
 }
 
 

@@ -78,6 +78,8 @@ def test_defaults_are_those_of_the_oracle():
         "rscd": "RscdStep",
         "dark_current": "DarkCurrentStep",
         "jump": "JumpStep",
+        "picture_frame": "PictureFrameStep",
+        "clean_flicker_noise": "CleanFlickerNoiseStep",
         "ramp_fit": "RampFitStep",
         "gain_scale": "GainScaleStep",
         "assign_wcs": "AssignWcsStep",
@@ -110,6 +112,8 @@ def _same(theirs, ours):
 OURS = dict.fromkeys(
     (
         "emicorr.compatibility",
+        "jump.compatibility",
+        "clean_flicker_noise.compatibility",
         "ramp_fit.compatibility",
         "resample.good_bits",
         "skymatch.compatibility",

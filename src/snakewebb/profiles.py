@@ -1,10 +1,38 @@
-"""Snakemake profiles in the user's configuration folder, so that ``snakemake --profile nircam_imaging`` works anywhere."""
+"""Snakemake profiles: those of the repository, made from one template, and those in the user's configuration folder.
+
+The latter let ``snakemake --profile nircam_imaging`` work anywhere.
+"""
 
 import os
 from pathlib import Path
 
 import yaml
 
+from snakewebb.plan.modes import MODES
+
+_SNAKEFILE = """\
+# {title}. The mode is set here, where no --config or --configfile can lose it.
+config.setdefault("mode", "{mode}")
+
+
+include: "../../../Snakefile"
+
+
+rule {mode}:
+    default_target: True
+    input:
+        rules.all.input,
+"""
+_CONFIG = """\
+# snakemake --profile {mode}: how to run; what is calculated is in config/modes/{mode}.yaml and your ./config.yaml
+snakefile: Snakefile
+cores: all
+keep-going: true
+rerun-incomplete: true
+# not `code`: comment edits and git checkouts rerun nothing, versions of steps are in the params
+rerun-triggers: [mtime, input, params]
+show-failed-logs: true
+"""
 _MARK = "# written by `snakewebb profiles`; it may write this file again"
 
 
@@ -13,10 +41,30 @@ def snakemake_folder():
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "snakemake"
 
 
+def mode_profiles(repository):
+    """Text of the files of every mode's profile in config/profiles.
+
+    Parameters
+    ----------
+    repository : path-like
+        Root of the workflow.
+
+    Returns
+    -------
+    dict of Path to str
+    """
+    texts = {}
+    for mode in MODES:
+        title = yaml.safe_load(Path(repository, "config", "modes", f"{mode}.yaml").read_text())["title"]
+        for name, template in (("Snakefile", _SNAKEFILE), ("config.yaml", _CONFIG)):
+            texts[Path(repository, "config", "profiles", mode, name)] = template.format(mode=mode, title=title)
+    return texts
+
+
 def write_profiles(repository, folder=None):
     """Write a profile for every one in the repository's config/profiles.
 
-    A profile that is not ours is never overwritten.
+    A profile that is not ours is never overwritten. The repository's own are brought up to date first, where a mode was added.
 
     Parameters
     ----------
@@ -31,6 +79,10 @@ def write_profiles(repository, folder=None):
         Every profile and whether it was written.
     """
     folder = Path(folder) if folder else snakemake_folder()
+    for path, text in mode_profiles(repository).items():
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
     results = []
     for source in sorted(Path(repository, "config", "profiles").glob("*/config.yaml")):
         content = yaml.safe_load(source.read_text())

@@ -6,7 +6,9 @@ gives the resulting arrays by name.
 
 from pathlib import Path
 
+import golden_cases_flicker
 import golden_cases_miri
+import golden_cases_modes
 import numpy as np
 from astropy.io import fits
 from golden_input import (
@@ -477,4 +479,4 @@ CASES = {
         source_catalog,
     )
 }
-CASES |= golden_cases_miri.CASES
+CASES |= golden_cases_miri.CASES | golden_cases_modes.CASES | golden_cases_flicker.CASES

@@ -29,6 +29,7 @@ class Programme:
         with _inside(self.folder):
             return Plan(
                 REPOSITORY / "config/modes/nircam_imaging.yaml",
+                REPOSITORY / "config/chains.yaml",
                 REPOSITORY / "config/builds.yaml",
                 config_file="config.yaml",
                 command_line={"mode": "nircam_imaging"},

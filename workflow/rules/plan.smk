@@ -114,6 +114,17 @@ def rates_of(wildcards):
     return paths
 
 
+def slopes():
+    """Slope images of all exposures that go through stage 1."""
+    if PLAN.mode.stage1 != "detector1":
+        return []
+    return [
+        f"stage1/{root}_rate.fits"
+        for root, start in PLAN.exposures.items()
+        if start.level == "uncal"
+    ]
+
+
 def pixels(root):
     """Number of samples of an exposure's SCI array."""
     count = 1
@@ -123,11 +134,12 @@ def pixels(root):
 
 
 def exposure_targets():
-    """What is made of single exposures."""
-    roots = [root for root, start in PLAN.exposures.items()]
-    targets = [record for root in roots for record in calibrated_record(root)]
+    """What is made of single exposures: the record of the last product of each, and its resampled image if that is on."""
+    if "image2" not in PLAN.chains:
+        return [f"stage1/{root}_{PLAN.stage1_suffix}.json" for root in PLAN.exposures]
+    targets = [record for root in PLAN.exposures for record in calibrated_record(root)]
     if PLAN.is_on("resample_exposure"):
-        targets += [f"stage2/{root}_i2d.json" for root in roots]
+        targets += [f"stage2/{root}_i2d.json" for root in PLAN.exposures]
     return targets
 
 
@@ -138,9 +150,17 @@ def product_targets():
         targets.append(f"stage3/{product}_asn.json")
         if PLAN.is_on("source_catalog") and PLAN.is_on("resample"):
             targets.append(f"stage3/{product}_cat.json")
-            targets.append(f"report/{product}.html")
         elif PLAN.is_on("resample"):
             targets.append(f"stage3/{product}_i2d.json")
         else:
             targets.append(f"stage3/{product}_crf.json")
     return targets
+
+
+def report_targets():
+    """A page for each product that has a catalogue; in modes without products, one for all exposures."""
+    if "image3" not in PLAN.chains:
+        return [f"report/{PLAN.mode.name}.html"] if PLAN.exposures else []
+    if PLAN.is_on("source_catalog") and PLAN.is_on("resample"):
+        return [f"report/{product}.html" for product in PLAN.associations]
+    return []

@@ -44,3 +44,35 @@ rule report:
         "report: {wildcards.product}"
     script:
         "../scripts/report.py"
+
+
+rule report_exposures:
+    input:
+        records=lambda wildcards: exposure_targets(),
+        rates=lambda wildcards: [ancient(path) for path in slopes()],
+    output:
+        pictures=directory(f"report/{PLAN.mode.name}"),
+        page=report(
+            f"report/{PLAN.mode.name}.html",
+            caption="../report/exposures.rst",
+            category="Summary",
+            labels={"product": PLAN.mode.title},
+        ),
+    log:
+        "logs/report_exposures.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        left_out=lambda wildcards, threads: PLAN.left_out,
+        notes=lambda wildcards, threads: PLAN.notes,
+        mode=PLAN.mode.name,
+        title=PLAN.mode.title,
+        context=lambda wildcards, threads: PLAN.context,
+    message:
+        "report: {params.title}"
+    script:
+        "../scripts/report_exposures.py"

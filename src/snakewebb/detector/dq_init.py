@@ -5,12 +5,15 @@ from astropy.io import fits
 
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import ConfigError
+from snakewebb.plan.keywords import GUIDER_TYPES
 from snakewebb.steps import Status, step
 
 
 @step(version=1, keyword="S_DQINIT", references=("mask",))
 def dq_init(ramp, references, *, user_supplied_dq: str | None = None):
     """Flag the pixels of the mask in PIXELDQ, and those not to be used in every group.
+
+    Guide-star exposures have no flags of groups: theirs are those of the pixels.
 
     Parameters
     ----------
@@ -34,11 +37,12 @@ def dq_init(ramp, references, *, user_supplied_dq: str | None = None):
     ----------
     Step dq_init of jwst 3.0.0.
     """
-    mask = references.dq("mask")
+    mask = references.dq("mask", interleaved=ramp.interleaved)
     if user_supplied_dq is not None:
         mask = mask | _user_mask(user_supplied_dq, mask.shape)
     ramp.pixeldq |= mask
-    ramp.groupdq |= (mask & DO_NOT_USE).astype(np.uint8)
+    if ramp.header.get("EXP_TYPE") not in GUIDER_TYPES:
+        ramp.groupdq |= (mask & DO_NOT_USE).astype(np.uint8)
     references.drop("mask")
     return Status()
 

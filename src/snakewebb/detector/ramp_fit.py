@@ -8,6 +8,7 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.compiled import by_rows, njit
+from snakewebb.detector.likelihood import MINIMUM_GROUPS, fit_likelihood
 from snakewebb.detector.median import middle_of_sorted, sort_columns, sorting_network
 from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 from snakewebb.errors import BadDataError
@@ -28,7 +29,7 @@ def ramp_fit(
     ramp,
     references,
     *,
-    algorithm: Literal["OLS_C"] = "OLS_C",
+    algorithm: Literal["OLS_C", "LIKELY"] = "OLS_C",
     save_opt: bool = False,
     suppress_one_group: bool = True,
     firstgroup: int | None = None,
@@ -103,6 +104,13 @@ def ramp_fit(
     nints, _, ny, nx = ramp.data.shape
     ngroups = exposure.ngroups
     rate, rateints = _empty_products(ramp, references)
+    likely, reason = _choose_algorithm(ramp, algorithm, exposure)
+    if likely:
+        chisq = fit_likelihood(ramp, references.array("gain"), references.array("readnoise"), exposure, rate, rateints)
+        ramp.rate, ramp.rateints = rate, rateints
+        if save_opt:
+            ramp.extra["likely_chisq"] = [fits.PrimaryHDU(header=ramp.header.copy()), fits.ImageHDU(chisq, name="SCI")]
+        return Status(reason=reason)
     zeroframe = np.empty((0, ny, nx), np.float32) if ramp.zeroframe is None else ramp.zeroframe
     dark = ramp.average_dark_current
     # a kernel that is given None has no code for the optional results, and compiles faster
@@ -136,7 +144,25 @@ def ramp_fit(
     ramp.rate, ramp.rateints = rate, rateints
     if save_opt:
         ramp.extra["fitopt"] = _fitopt_units(ramp, segments, pedestal, crmag)
-    return Status()
+    return Status(reason=reason)
+
+
+def _choose_algorithm(ramp, algorithm, exposure):
+    """Whether to fit by likelihood, and the reason of the status where that is not what was asked for."""
+    ngroups = ramp.data.shape[1]
+    uneven = ramp.read_times is not None
+    if not uneven and algorithm == "OLS_C":
+        return False, ""
+    asked = "LIKELY" if algorithm == "LIKELY" else "LIKELY for groups that are not evenly spaced"
+    # the search for jumps needs the groups; the fit itself is content with two
+    if ngroups < (2 if uneven and exposure.native else MINIMUM_GROUPS):
+        reason = f"OLS_C: {asked} needs {MINIMUM_GROUPS} groups, the ramps have {ngroups}"
+        log.warning("ramp_fit: %s", reason)
+        return False, reason
+    if algorithm == "LIKELY":
+        return True, "LIKELY"
+    log.warning("ramp_fit: %s, although OLS_C was asked for", asked)
+    return True, asked
 
 
 class _Exposure(NamedTuple):

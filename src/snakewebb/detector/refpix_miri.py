@@ -3,6 +3,7 @@
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
+from snakewebb.detector.reference_means import clipped_means
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.steps import NOT_APPLICABLE, Status
 
@@ -10,7 +11,7 @@ _SHAPE = (1024, 1032)
 _OUTPUTS = 4
 
 
-def correct_outputs(ramp, odd_even_rows, siglimit, clipped_means):
+def correct_outputs(ramp, odd_even_rows, siglimit):
     """Subtract from each output the mean change of its reference pixels since the first group.
 
     Parameters
@@ -21,8 +22,6 @@ def correct_outputs(ramp, odd_even_rows, siglimit, clipped_means):
         Treat odd and even rows separately.
     siglimit : float
         Limit of the clipping, in standard deviations from the mean.
-    clipped_means : callable
-        Kernel that gives the clipped means of ranges of values (refpix).
 
     Returns
     -------

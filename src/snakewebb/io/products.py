@@ -342,6 +342,33 @@ def _only_in_tree(key):
     return key in names or key in ("ap_0_1", "ap_1_0", "bp_0_1", "bp_1_0")
 
 
+def write_guider(path, image, tables=()):
+    """Write count rates of the guider in the archive's layout: atomically, with checksums, verified.
+
+    Parameters
+    ----------
+    path : path-like
+    image : Image
+        ``data`` and ``err`` of shape (nints, ny, nx), ``dq`` of shape (ny, nx).
+    tables : iterable of (str, FITS record array)
+        Further extensions, with their names.
+
+    Returns
+    -------
+    dict
+        DATASUM by extension.
+    """
+    units = [
+        primary_unit(path, image.header, "GuiderCalModel"),
+        _unit(fits.ImageHDU(image.data, _content(image.sci_header)), "SCI"),
+        _unit(fits.ImageHDU(image.err), "ERR"),
+        _unit(fits.ImageHDU(image.dq), "DQ"),
+        *(_unit(fits.BinTableHDU(table), name) for name, table in tables),
+        asdf_unit(None),
+    ]
+    return write(path, units)
+
+
 def write_ramp(path, ramp):
     """Write an exposure in stage 1 as a ramp product (SCI, PIXELDQ, GROUPDQ), to look at an intermediate result.
 

@@ -9,8 +9,8 @@ from snakewebb.compiled import by_rows, njit
 from snakewebb.errors import BadDataError
 from snakewebb.io.checksum import ones_complement_sum
 from snakewebb.io.fits import check_structure
-from snakewebb.io.models import Ramp
-from snakewebb.plan.keywords import RAMP_KEYWORDS
+from snakewebb.io.models import INTERLEAVED, Ramp
+from snakewebb.plan.keywords import GUIDER_KEYWORDS, GUIDER_TYPES, RAMP_KEYWORDS
 
 _BLOCK = 1 << 16  # elements decoded and summed together; even, so that blocks begin at whole checksum words
 
@@ -104,17 +104,22 @@ def _check_level(path, header, sci_header, named):
 
 
 def _check_keywords(path, header):
-    missing = [key for key in RAMP_KEYWORDS if isinstance(header.get(key), (type(None), fits.card.Undefined))]
+    keywords = GUIDER_KEYWORDS if header.get("EXP_TYPE") in GUIDER_TYPES else RAMP_KEYWORDS
+    missing = [key for key in keywords if isinstance(header.get(key), (type(None), fits.card.Undefined))]
     if missing:
         raise BadDataError(
             f"{path}: the primary header lacks {', '.join(missing)}; download the file again, or add these keywords"
         )
     wrong = []
     for key, smallest in _INTEGERS.items():
+        if key not in keywords:
+            continue
         value = header[key]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or value < smallest:
             wrong.append(f"{key} = {value!r} (expected a whole number, at least {smallest})")
     for key in _TIMES:
+        if key not in keywords:
+            continue
         value = header[key]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
             wrong.append(f"{key} = {value!r} (expected seconds, more than 0)")
@@ -134,13 +139,16 @@ def _check_shape(path, header, sci_header):
     source = "NINTS"
     if "INTSTART" in header and "INTEND" in header:  # a segment of a longer exposure
         expected, source = int(header["INTEND"]) - int(header["INTSTART"]) + 1, "INTEND - INTSTART + 1"
+    size_y, size_x = int(header["SUBSIZE2"]), int(header["SUBSIZE1"])
+    if "IRS2" in str(header["READPATT"]) and (ny, nx) == INTERLEAVED and (size_y, size_x) == (2048, 2048):
+        size_y, size_x = ny, nx  # the size without the interleaved reference pixels
     differing = [
         f"{name} = {int(value)} but the array has {found}"
         for name, value, found in (
             (source, expected, nints),
             ("NGROUPS", header["NGROUPS"], ngroups),
-            ("SUBSIZE2", header["SUBSIZE2"], ny),
-            ("SUBSIZE1", header["SUBSIZE1"], nx),
+            ("SUBSIZE2", size_y, ny),
+            ("SUBSIZE1", size_x, nx),
         )
         if int(value) != found
     ]

@@ -34,6 +34,7 @@ COLUMNS = [
     "GROUPGAP",
     "TFRAME",
     "TGROUP",
+    "EFFINTTM",
     "EFFEXPTM",
     "XPOSURE",
     "INTSTART",
@@ -73,6 +74,7 @@ COLUMNS = [
     "DATE-OBS",
     "TIME-OBS",
     "EXPSTART",
+    "EXPEND",
     "DATE",
     "FILENAME",
     "FASTAXIS",
@@ -87,7 +89,7 @@ COLUMNS = [
 # without these an exposure cannot be planned; the steps name what they need beyond
 REQUIRED = ("INSTRUME", "DETECTOR", "EXP_TYPE", "DATE-OBS", "TIME-OBS")
 
-_FORMAT = 3  # of the cached rows
+_FORMAT = 4  # of the cached rows
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,14 @@ EXPOSURE = re.compile(
     r"_(?P<group>\d{2})(?P<sequence>\d)(?P<activity>[0-9a-z]{2})_(?P<number>\d{5})"
     r"(?:-seg(?P<segment>\d{3}))?_(?P<detector>[a-z0-9]+))_(?P<suffix>[a-z0-9]+)\.fits$"
 )
-EXPOSURE_PATTERN = r"jw\d{11}_\d{5}_\d{5}(?:-seg\d{3})?_[a-z0-9]+"
+GUIDER = re.compile(
+    r"^(?P<root>jw(?P<program>\d{5})(?P<observation>\d{3})(?P<visit>\d{3})"
+    r"_gs-(?P<function>id_\d+_(?:image|stacked)|[a-z0-9]+_\d{13}))_(?P<suffix>[a-z0-9]+)\.fits$"
+)
+"""Files of the guider: by what it did, and when (year, day of the year, time)."""
+EXPOSURE_PATTERN = (
+    r"jw\d{11}_(?:\d{2}[0-9a-z]{3}_\d{5}(?:-seg\d{3})?_[a-z0-9]+|gs-(?:id_\d+_(?:image|stacked)|[a-z0-9]+_\d{13}))"
+)
 PRODUCT_PATTERN = r"jw\d{5}-(?:o\d{3}|[acr]\d{4})_[a-z0-9]+_[a-z0-9]+(?:_[a-z0-9-]+)?"
 
 _UNDEFINED = {"", "none", "null", "n/a", "--", "undefined"}
@@ -19,7 +26,7 @@ _UNDEFINED = {"", "none", "null", "n/a", "--", "undefined"}
 
 @dataclass(frozen=True)
 class ExposureName:
-    """The parts of an exposure's file name."""
+    """The parts of an exposure's file name; those of the guider do not name the detector (empty)."""
 
     root: str
     program: str
@@ -31,15 +38,12 @@ class ExposureName:
 
 def parse_exposure(filename):
     """Parts of a file name of the archive's grammar, or ``None`` if it is not one."""
-    match = EXPOSURE.match(filename.lower())
+    match = EXPOSURE.match(filename.lower()) or GUIDER.match(filename.lower())
     if match is None:
         return None
-    return ExposureName(*(match[key] for key in ("root", "program", "observation", "visit", "detector", "suffix")))
-
-
-def group_id(root):
-    """What all detectors of one exposure share: the root without the detector."""
-    return root.rsplit("_", 1)[0]
+    parts = match.groupdict(default="")
+    names = ("root", "program", "observation", "visit", "detector", "suffix")
+    return ExposureName(*(parts.get(name, "") for name in names))
 
 
 def optical_elements(exposures):

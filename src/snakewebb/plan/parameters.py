@@ -13,6 +13,7 @@ from pathlib import Path
 from snakewebb.cache import read_json, write_json_if_changed
 from snakewebb.errors import ConfigError
 from snakewebb.plan.contracts import contract_of, source_hash
+from snakewebb.steps import STEPS
 
 UNIVERSAL = ("skip", "save_results")
 _SELECTORS = {
@@ -78,7 +79,7 @@ def layer(origin, content, names):
     content : dict
         The configuration.
     names : iterable of str
-        Steps that can be meant.
+        Steps of the mode, for the hint in a message; those of other modes are accepted too.
     """
     steps = _steps(content.get("steps") or {}, f"{origin}: steps", names)
     overrides = []
@@ -97,7 +98,7 @@ def _steps(steps, where, names):
     if not isinstance(steps, dict):
         raise ConfigError(f"{where}: found {steps!r}, expected a mapping of step names to parameters")
     for name, given in steps.items():
-        if name not in names:
+        if name not in names and name not in STEPS:
             raise ConfigError(f"{where}.{name}: unknown step; {_hint(name, names)}")
         if not isinstance(given, dict):
             raise ConfigError(f"{where}.{name}: found {given!r}, expected a mapping of parameters to values")

@@ -34,13 +34,16 @@ STATE = Path(".snakewebb")
 _FILE_PARAMETERS = {
     "user_supplied_dq",
     "user_supplied_flat",
+    "user_mask",
     "catfile",
     "abs_refcat",
     "output_wcs",
     "skylist",
     "dark_output",
+    "save_persistence",
+    "persistence_array_file",
 }
-_OUTPUT_PARAMETERS = {"dark_output"}
+_OUTPUT_PARAMETERS = {"dark_output", "save_persistence"}
 
 
 class Plan:
@@ -50,6 +53,8 @@ class Plan:
     ----------
     mode_file : path-like
         config/modes/<mode>.yaml.
+    chains_file : path-like
+        config/chains.yaml.
     builds_file : path-like
         config/builds.yaml.
     config_file : path-like or None
@@ -65,9 +70,9 @@ class Plan:
         If the configuration or the set of inputs is not usable.
     """
 
-    def __init__(self, mode_file, builds_file, *, config_file, command_line, read_headers=True):
+    def __init__(self, mode_file, chains_file, builds_file, *, config_file, command_line, read_headers=True):
         self.configuration = read_configuration(config_file, command_line)
-        self.mode = read_mode(mode_file, self.configuration["mode"])
+        self.mode = read_mode(mode_file, self.configuration["mode"], chains_file)
         self.context = self._context(builds_file)
         self.crds_path = os.path.abspath(
             os.path.expanduser(self.configuration["crds_path"] or os.environ.get("CRDS_PATH") or "~/crds_cache")
@@ -79,12 +84,26 @@ class Plan:
             *(layer(origin, content, names) for origin, content in self.configuration.layers),
         ]
         self._hashes = FileHashes(STATE / "files.json")
-        self.left_out, self.notes = [], []
+        self.left_out, self.notes = [], self._without_effect(names)
         self.exposures = self._exposures(read_headers)
         self.parameter_files = self._parameter_files()
         self.selection = self._references()
         self._leave_out_failed()
         self.associations = {association.product: association for association in self._associations()}
+
+    def _without_effect(self, names):
+        """Notes of what the user says of steps that the mode does not have: the same configuration may serve other modes."""
+        given = {
+            (part.origin, name)
+            for part in self.layers[1:]
+            for steps in (part.steps, *(steps for _, steps in part.overrides))
+            for name in steps
+        }
+        return [
+            f"{origin}: steps.{name}: mode {self.mode.name} has no such step, so this has no effect"
+            for origin, name in sorted(given)
+            if name not in names
+        ]
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
@@ -121,8 +140,10 @@ class Plan:
         kept = {}
         for exposure in table.exposures:
             reason = next((exclude[p] for p in exclude if fnmatch.fnmatchcase(exposure.root, str(p))), None)
-            if reason is None and not self.mode.takes(exposure.header):
-                reason = f"EXP_TYPE {exposure.header['EXP_TYPE']} is not one of mode {self.mode.name}"
+            if reason is None:
+                reason = self.mode.refusal(exposure.header)
+            if reason is None and exposure.level != "uncal" and "image2" not in self.chains:
+                reason = f"a {exposure.level} file, but mode {self.mode.name} goes no further than {self.mode.stage1}"
             if reason is None:
                 kept[exposure.root] = exposure
             else:
@@ -179,12 +200,17 @@ class Plan:
                 for root, found in reasons.items():
                     self.left_out.append((self.exposures.pop(root).path, "; ".join(found)))
 
-    @staticmethod
-    def _stages_of(exposure):
-        return {"uncal": ("detector1", "image2"), "rate": ("image2",), "cal": ()}[exposure.level]
+    @property
+    def stage1_suffix(self):
+        """Suffix of what stage 1 makes of a raw exposure, by which the next rule knows it."""
+        return {"detector1": "rate", "dark": "dark", "guider": "cal"}[self.mode.stage1]
+
+    def _stages_of(self, exposure):
+        stages = {"uncal": (self.mode.stage1, "image2"), "rate": ("image2",), "cal": ()}[exposure.level]
+        return tuple(name for name in stages if name in self.chains)
 
     def _transitions_of(self, exposure):
-        return (*self._stages_of(exposure), *self.chains["image3"])
+        return (*self._stages_of(exposure), *self.chains.get("image3", ()))
 
     def _leave_out_failed(self):
         for root, exposure in list(self.exposures.items()):
@@ -198,6 +224,8 @@ class Plan:
                 self.left_out.append((exposure.path, f"{record['reason']} (delete excluded/{root}.json to try again)"))
 
     def _associations(self):
+        if "image3" not in self.chains:
+            return []
         numbers = TargetNumbers("targets.tsv", self.configuration["targets"])
         usable = []
         for exposure in self.exposures.values():
@@ -284,13 +312,14 @@ class Plan:
 
         Parameters
         ----------
-        transition : {"detector1", "image2"} or name of a step
+        transition : str
+            Name of a pipeline (``detector1``, ``image2``, ...) or of a step that is a rule of its own.
         root : str
         """
         exposure = self.exposures[root]
         chain = self.chain(transition, root)
         work = {"chain": chain.entries}
-        if transition == {"uncal": "detector1", "rate": "image2", "cal": "resample_exposure"}[exposure.level]:
+        if transition == {"uncal": self.mode.stage1, "rate": "image2", "cal": "resample_exposure"}[exposure.level]:
             work["input"] = exposure.identity
         types = chain.reference_types()
         if types:
@@ -381,7 +410,7 @@ class Plan:
         """Names of the reference files of every token, by the token's stem."""
         works = [self.exposure_work(name, root) for root, e in self.exposures.items() for name in self._stages_of(e)]
         for product in self.associations:
-            works += [self.product_work(step, product) for step in self.chains["image3"] if step != "tweakreg"]
+            works += [self.product_work(step, product) for step in self.chains.get("image3", ()) if step != "tweakreg"]
         return {digest(names)[:16]: names for names in map(_reference_names, works) if names}
 
 

@@ -1,0 +1,42 @@
+"""Page of the exposures of a mode that makes no products of several of them."""
+
+from pathlib import Path
+
+from snakewebb.job import job
+from snakewebb.plan.names import parse_exposure
+from snakewebb.report.exposure import write_exposure_figure
+from snakewebb.report.page import Picture, write_page
+
+LARGEST = 24
+"""Number of exposures with pictures: a page with hundreds of them is of no use."""
+
+
+def draw_exposures(folder, page, *, rates, title, records, notes, **circumstances):
+    """Draw the slopes of exposures, evenly chosen if there are many, into a folder and write the page of all."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = rates if len(rates) <= LARGEST else [rates[number * len(rates) // LARGEST] for number in range(LARGEST)]
+    if len(shown) < len(rates):
+        notes = [*notes, f"pictures of {LARGEST} of the {len(rates)} exposures are shown"]
+    pictures = []
+    for rate in shown:
+        root = parse_exposure(Path(rate).name).root
+        pictures.append(Picture(folder / f"{root}.png", root, "Slopes, flagged pixels, slope over error"))
+        write_exposure_figure(rate, pictures[-1].path)
+    logs = sorted(Path("logs").glob("*/*.log"))
+    write_page(page, title=title, records=records, pictures=pictures, logs=logs, notes=notes, **circumstances)
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0]):
+        draw_exposures(
+            snakemake.output.pictures,
+            snakemake.output.page,
+            rates=list(snakemake.input.rates),
+            title=snakemake.params.title,
+            records=list(snakemake.input.records),
+            notes=snakemake.params.notes,
+            left_out=snakemake.params.left_out,
+            mode=snakemake.params.mode,
+            context=snakemake.params.context,
+        )
