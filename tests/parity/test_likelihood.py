@@ -6,10 +6,8 @@ import pytest
 pytest.importorskip("jwst")
 
 from jwst.ramp_fitting import RampFitStep
-from stcal.ramp_fitting.likely_algo_classes import Covar
 
 from snakewebb.detector.likelihood import group_reads
-from snakewebb.detector.likelihood_jumps import covariance
 from snakewebb.detector.ramp_fit import ramp_fit
 from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, PERSISTENCE, SATURATED
 
@@ -120,7 +118,9 @@ class Float64:
         rate, _, _, chisq = self.fit(difference, use, guess, read)
         least = 3
         while len(use) >= least:
-            trials = [(chisq - self.fit(difference, np.delete(use, k), guess, read)[3] - 20.25, [k]) for k in range(len(use))]
+            trials = [
+                (chisq - self.fit(difference, np.delete(use, k), guess, read)[3] - 20.25, [k]) for k in range(len(use))
+            ]
             for k in range(len(use) - 1):
                 if use[k + 1] == use[k] + 1 and self.pairs[use[k]] and len(use) > 2:
                     left = np.delete(use, [k, k + 1])

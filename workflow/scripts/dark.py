@@ -4,6 +4,7 @@ from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
+from snakewebb.detector.stripes import lines_of
 from snakewebb.io.products import stamp, write_ramp
 from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import write_sidecar
@@ -15,7 +16,9 @@ def correct_dark(uncal, dark, record, *, work, circumstances, threads):
     """Run the chain of darks on an exposure and write its ramps, the record last."""
     set_threads(threads)
     ramp = read_ramp(uncal)
-    references = References(located(work.get("references", {}), circumstances["crds_path"]), ramp.subarray)
+    references = References(
+        located(work.get("references", {}), circumstances["crds_path"]), ramp.subarray, lines_of(ramp.header)
+    )
     outcomes = run_chain(ramp, work["chain"], references)
     stamp(ramp.header, outcomes, work.get("references"), circumstances["context"])
     files = {Path(dark).name: write_ramp(dark, ramp)}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
+from snakewebb.detector.stripes import lines_of
 from snakewebb.io.products import stamp, write_image, write_ramp
 from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import write_sidecar
@@ -15,7 +16,9 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
     """Run the chain of stage 1 on an exposure and write its slopes, the record last."""
     set_threads(threads)
     ramp = read_ramp(uncal)
-    references = References(located(work["references"], circumstances["crds_path"]), ramp.subarray)
+    references = References(
+        located(work["references"], circumstances["crds_path"]), ramp.subarray, lines_of(ramp.header)
+    )
     saved = {entry["step"] for entry in work["chain"] if entry.get("save_results")}
     root = Path(rate).name.removesuffix("_rate.fits")
 
