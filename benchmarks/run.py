@@ -48,6 +48,10 @@ CASES = {
     "stage1_nircam_snowballs": Case("nircam_imaging", "nircam_imaging", steps={"jump": {"expand_large_events": True}}),
     "stage1_nircam_likely": Case("nircam_imaging", "nircam_imaging", steps={"ramp_fit": {"algorithm": "LIKELY"}}),
     "stage1_nircam_flicker": Case("nircam_imaging", "nircam_imaging", steps={"clean_flicker_noise": {"skip": False}}),
+    "stage1_nirspec_irs2": Case("nirspec_irs2", "nirspec_mos"),
+    "stage1_miri": Case("miri_imaging", "miri_imaging", steps={"emicorr": {"skip": False}}),
+    "stage1_miri_showers": Case("miri_imaging", "miri_imaging", steps={"jump": {"find_showers": True}}),
+    "stage1_soss": Case("niriss_soss", "niriss_soss"),
     "stage2_nircam": Case("nircam_imaging", "nircam_imaging", stage=2),
     "stage3_nircam": Case("nircam_imaging", "nircam_imaging", stage=3),
 }

@@ -69,6 +69,7 @@ def test_defaults_are_those_of_the_oracle():
         "dq_init": "DQInitStep",
         "emicorr": "EmiCorrStep",
         "saturation": "SaturationStep",
+        "ipc": "IPCStep",
         "superbias": "SuperBiasStep",
         "firstframe": "FirstFrameStep",
         "lastframe": "LastFrameStep",
@@ -78,8 +79,10 @@ def test_defaults_are_those_of_the_oracle():
         "rscd": "RscdStep",
         "dark_current": "DarkCurrentStep",
         "jump": "JumpStep",
+        "charge_migration": "ChargeMigrationStep",
         "picture_frame": "PictureFrameStep",
         "clean_flicker_noise": "CleanFlickerNoiseStep",
+        "persistence": "PersistenceStep",
         "ramp_fit": "RampFitStep",
         "gain_scale": "GainScaleStep",
         "assign_wcs": "AssignWcsStep",
@@ -112,6 +115,8 @@ def _same(theirs, ours):
 OURS = dict.fromkeys(
     (
         "emicorr.compatibility",
+        "saturation.compatibility",
+        "refpix.compatibility",
         "jump.compatibility",
         "clean_flicker_noise.compatibility",
         "ramp_fit.compatibility",
