@@ -5,7 +5,7 @@ from pathlib import Path
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
 from snakewebb.detector.stripes import lines_of
-from snakewebb.io.products import stamp, write_image, write_ramp
+from snakewebb.io.products import stamp, write_extra, write_image, write_ramp
 from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import write_sidecar
 from snakewebb.io.uncal import read_ramp
@@ -27,6 +27,7 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
             write_ramp(Path(rate).with_name(f"{root}_{step.split(':')[-1]}.fits"), ramp)
 
     outcomes = run_chain(ramp, work["chain"], references, after_step=save)
+    write_extra(Path(rate).with_name(root), ramp.extra)
     files = {}
     for path, image, model in ((rate, ramp.rate, "ImageModel"), (rateints, ramp.rateints, "CubeModel")):
         stamp(image.header, outcomes, work["references"], circumstances["context"])
