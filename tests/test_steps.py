@@ -105,7 +105,9 @@ def _same(theirs, ours):
 OURS = dict.fromkeys(
     (
         "ramp_fit.compatibility",
+        "refpix.compatibility",
         "resample.good_bits",
+        "saturation.compatibility",
         "skymatch.compatibility",
         "source_catalog.compatibility",
         "tweakreg.compatibility",

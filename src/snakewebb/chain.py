@@ -4,9 +4,13 @@ import logging
 import time
 from dataclasses import dataclass
 
+from snakewebb.errors import ConfigError
 from snakewebb.steps import NO_REFERENCE, SKIPPED, Status, find_step
 
 log = logging.getLogger(__name__)
+
+# steps that accept frames with interleaved reference pixels; for the others refpix must have taken these out
+_BEFORE_REFPIX = ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ def run_chain(exposure, chain, references, *, after_step=None):
     Returns
     -------
     list of Outcome
+
+    Raises
+    ------
+    ConfigError
+        If a step is given frames with interleaved reference pixels that it cannot use.
     """
     outcomes = []
     for entry in chain:
@@ -47,6 +56,13 @@ def run_chain(exposure, chain, references, *, after_step=None):
             status = Status(SKIPPED, "switched off in the configuration")
         elif missing:
             status = Status(NO_REFERENCE, f"no {', '.join(missing)} reference for this exposure")
+        elif (
+            getattr(exposure, "interleaved", False) and ":" not in entry["step"] and entry["step"] not in _BEFORE_REFPIX
+        ):
+            raise ConfigError(
+                f"step {entry['step']!r} cannot use frames with interleaved reference pixels (READPATT "
+                f"{exposure.header.get('READPATT')}): let refpix run before it, with preserve_irs2_refpix: false"
+            )
         else:
             status = function(exposure, references, **entry["parameters"])
         seconds = time.perf_counter() - started

@@ -97,7 +97,9 @@ def make_irs2_data():
         data[:, :, 640:] += rate * np.arange(1, ngroups + 1, dtype=np.float32)[:, None, None]
         data += rng.normal(0, 30, (nints, ngroups, 1, 1)).astype(np.float32)
         data += np.cumsum(rng.normal(0, 0.5, (nints, ngroups, 1, 2048)), axis=3).astype(np.float32)
-        data += np.repeat(np.cumsum(rng.normal(0, 0.2, (nints, ngroups, 5, 2048)), axis=3), 640, axis=2).astype(np.float32)
+        data += np.repeat(np.cumsum(rng.normal(0, 0.2, (nints, ngroups, 5, 2048)), axis=3), 640, axis=2).astype(
+            np.float32
+        )
         data[:, :, 648:650] += 100  # a bad pair
         data[:, :, 1310] += 60 * rng.standard_normal((nints, ngroups, 2048), np.float32)  # of which one read is noisy
         data[-1, :, 3010:3012] += 200  # bad in one integration only
