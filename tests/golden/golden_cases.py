@@ -6,6 +6,7 @@ gives the resulting arrays by name.
 
 from pathlib import Path
 
+import golden_cases_events
 import numpy as np
 from astropy.io import fits
 from golden_input import (
@@ -475,4 +476,4 @@ CASES = {
         resample,
         source_catalog,
     )
-}
+} | golden_cases_events.CASES
