@@ -190,6 +190,8 @@ def write_ipc(path, detector, *, size=5, useafter=USEAFTER):
     inverse = np.fft.ifft2(1 / np.fft.fft2(np.roll(whole, (-1, -1), (0, 1)))).real
     half = size // 2
     kernel = np.roll(inverse, (half, half), (0, 1))[:size, :size]
+    if abs(CHIPS[detector].axes[0]) == 2:
+        kernel = kernel.T  # rows of the read-out are columns of the files
     header = header_of("ipc", "IPCModel", detector, None, useafter, "exact, but for its size")
     ny, nx = CHIPS[detector].shape
     header.update(SUBARRAY="GENERIC", SUBSTRT1=1, SUBSTRT2=1, SUBSIZE1=nx, SUBSIZE2=ny)
