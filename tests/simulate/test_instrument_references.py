@@ -22,6 +22,12 @@ SEED = 3
 SUB64 = Subarray("SUB64", 1, 779, 72, 64)
 
 
+@pytest.fixture(autouse=True)
+def memo(tmp_path, monkeypatch):
+    """An empty folder for what is remembered of selections."""
+    monkeypatch.setenv("SNAKEWEBB_CACHE", str(tmp_path / "memo"))
+
+
 @pytest.fixture(scope="module")
 def image():
     return make_instrument_detector("MIRIMAGE", seed=SEED)
@@ -150,7 +156,7 @@ def test_every_type_is_selected(mode, tmp_path):
     root = raw_references(tmp_path, programme, DEFAULT_EFFECTS | {"ipc"})
     header = reference_keywords(programme.exposures[0])
     instrument = header["INSTRUME"]
-    found = select_names({"a": header}, KINDS[instrument], CONTEXT, root)["a"]
+    found = select_names({"a": header}, list(KINDS[instrument]), CONTEXT, root)["a"]
     for reftype, kind in KINDS[instrument].items():
         if kind.needed(header):
             assert found[reftype] == f"jwst_{instrument.lower()}_{reftype}_9001{kind.extension}"

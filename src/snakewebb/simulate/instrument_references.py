@@ -52,7 +52,8 @@ def write_linearity(path, truth, *, errors, seed, subarray, useafter=USEAFTER):
     useafter : str
     """
     part = truth.cut(*subarray.corners)
-    coefficients = linearity_coefficients(part, errors.linearity_order).astype(np.float64)
+    deepest = 1.1 * CHIPS[truth.detector].full_well
+    coefficients = linearity_coefficients(part, errors.linearity_order, deepest=deepest).astype(np.float64)
     if errors.linearity:
         coefficients[2:] *= 1 + errors.linearity * pixel_noise(seed, truth, "linearity", subarray)
     pedestal = part.superbias.astype(np.float64)
