@@ -54,9 +54,9 @@ def run_chain(exposure, chain, references, *, save=None):
     """
     outcomes = []
     streamed = getattr(exposure, "scratch", None) is not None
-    for entries in _runs(chain) if streamed else [[entry] for entry in chain]:
+    for entries in _runs(chain, exposure) if streamed else [[entry] for entry in chain]:
         steps = [_Step(entry, references) for entry in entries]
-        if streamed and not any(step.contract.whole_exposure for step in steps):
+        if streamed and not _needs_all(entries[0], exposure):
             _run_by_integration(steps, exposure, references)
         else:
             if streamed:
@@ -70,18 +70,24 @@ def run_chain(exposure, chain, references, *, save=None):
     return outcomes
 
 
-def _runs(chain):
+def _runs(chain, exposure):
     """The chain in runs of steps that each integration can go through alone; a step whose result is saved ends one."""
     runs = []
     open_ended = False
     for entry in chain:
-        single = find_step(entry["step"]).contract.whole_exposure
-        if open_ended and not single:
+        alone = _needs_all(entry, exposure)
+        if open_ended and not alone:
             runs[-1].append(entry)
         else:
             runs.append([entry])
-        open_ended = not single and not entry.get("save_results")
+        open_ended = not alone and not entry.get("save_results")
     return runs
+
+
+def _needs_all(entry, exposure):
+    """Whether a step needs all integrations of an exposure at once."""
+    contract = find_step(entry["step"]).contract
+    return contract.needs_whole_exposure(exposure.header["READPATT"]) and not entry.get("skip", False)
 
 
 class _Step:
