@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snakewebb.errors import ConfigError
 from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
 
 log = logging.getLogger(__name__)
+
+# steps that accept frames with interleaved reference pixels; for the others refpix must have taken these out
+_BEFORE_REFPIX = ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,11 @@ def run_chain(exposure, chain, references, *, save=None):
     Returns
     -------
     list of Outcome
+
+    Raises
+    ------
+    ConfigError
+        If a step is given frames with interleaved reference pixels that it cannot use.
     """
     outcomes = []
     streamed = getattr(exposure, "scratch", None) is not None
@@ -82,6 +91,7 @@ class _Step:
         self.function = find_step(entry["step"])
         self.contract = self.function.contract
         self._parameters = entry.get("parameters", {})
+        self._users = ":" in entry["step"]
         self._statuses = []
         self._seconds = 0.0
         missing = [reftype for reftype in self.contract.references if not references.has(reftype)]
@@ -95,6 +105,11 @@ class _Step:
         """Run the step, unless it is off."""
         if self._off is not None:
             return
+        if getattr(exposure, "interleaved", False) and self.contract.name not in _BEFORE_REFPIX and not self._users:
+            raise ConfigError(
+                f"step {self.contract.name!r} cannot use frames with interleaved reference pixels (READPATT "
+                f"{exposure.header.get('READPATT')}): let refpix run before it, with preserve_irs2_refpix: false"
+            )
         started = time.perf_counter()
         self._statuses.append(self.function(exposure, references, **self._parameters))
         self._seconds += time.perf_counter() - started

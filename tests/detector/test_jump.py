@@ -274,3 +274,89 @@ def test_unusable_keywords_are_named(flat_ramp, keyword, value):
 
     with pytest.raises(BadDataError, match=rf"keyword {keyword} is .* expected a positive number"):
         jump(ramp, references)
+
+
+# two samples close together, then a long pause, as in striped read-outs
+UNEVEN = np.cumsum([0.0, *(1.0, 19.0) * 8])
+
+
+def exposed(make_ramp, make_references, times, rate=60.0, seed=4, shape=(40, 50)):
+    """Ramps of a constant rate (electrons/s) sampled at given times, and their references."""
+    rng = np.random.default_rng(seed)
+    intervals = np.diff(times, prepend=times[0] - 10.0)
+    signal = np.cumsum(rng.poisson(rate * intervals[:, None, None], (times.size, *shape)), axis=0)
+    noise = rng.normal(0, READNOISE * GAIN / np.sqrt(2), signal.shape)
+    ramp = make_ramp(((signal + noise) / GAIN)[None], TGROUP=20.0)
+    ramp.read_times = times
+    images = {"gain": np.full(shape, GAIN, np.float32), "readnoise": np.full(shape, READNOISE, np.float32)}
+    return ramp, make_references(ramp, **{name: {"SCI": image} for name, image in images.items()})
+
+
+@pytest.mark.parametrize("ngroups", [9, 17])
+@pytest.mark.parametrize(("compatibility", "low", "high"), [("native", 0, 0.02), ("jwst", 0.2, 1)])
+def test_uneven_groups_give_no_false_alarms(make_ramp, make_references, ngroups, compatibility, low, high):
+    """The oracle takes all intervals as equal, and sees a jump in most of the long ones."""
+    ramp, references = exposed(make_ramp, make_references, UNEVEN[:ngroups])
+
+    jump(ramp, references, flag_4_neighbors=False, compatibility=compatibility)
+
+    assert low <= np.mean(ramp.groupdq[:, 1:] & JUMP_DET != 0) <= high
+
+
+@pytest.mark.parametrize("ngroups", [9, 17])
+@pytest.mark.parametrize("group", [3, 4])
+def test_jumps_between_uneven_groups_are_found(make_ramp, make_references, ngroups, group):
+    """Half above, half below the threshold of each interval."""
+    times = UNEVEN[:ngroups]
+    ramp, references = exposed(make_ramp, make_references, times)
+    variance = 60.0 * np.diff(times)[group - 1] + (READNOISE * GAIN) ** 2
+    ramp.data[0, group:, :, ::2] += 10 * np.sqrt(variance) / GAIN
+    ramp.data[0, group:, :, 1::4] += 1 * np.sqrt(variance) / GAIN
+
+    jump(ramp, references, flag_4_neighbors=False, rejection_threshold=5.0)
+
+    found = ramp.groupdq[0, group] & JUMP_DET != 0
+    assert found[:, ::2].mean() > 0.98
+    assert found[:, 1::4].mean() < 0.05
+
+
+def test_groups_after_a_jump_are_flagged_by_their_times(make_ramp, make_references):
+    ramp, references = exposed(make_ramp, make_references, UNEVEN[:13], rate=10.0)
+    ramp.data[0, 4:, 7, 8] += 5000
+    ramp.groupdq[0, 5] = DO_NOT_USE
+
+    jump(ramp, references, flag_4_neighbors=False, rejection_threshold=20.0, after_jump_flag_dn1=1000.0,
+         after_jump_flag_time1=21.0)  # fmt: skip
+
+    # at 40, 41, 60, 61 s; one at 80 s is too late
+    assert np.flatnonzero(ramp.groupdq[0, :, 7, 8] & JUMP_DET).tolist() == [4, 6, 7]
+
+
+def test_even_read_times_change_nothing(noisy_ramp):
+    flags = []
+    for times in (None, 3.0 + 10.73677 * np.arange(10)):
+        ramp, references = noisy_ramp((2, 10, 60, 40))
+        ramp.read_times = times
+        jump(ramp, references, after_jump_flag_time1=10.73677)
+        flags.append((ramp.groupdq, ramp.header["PRIMECRS"]))
+    np.testing.assert_array_equal(flags[0][0], flags[1][0])
+    assert flags[0][1] == flags[1][1]
+
+
+@pytest.mark.parametrize("times", [np.arange(9.0), np.zeros(10), np.full(10, np.nan)])
+def test_read_times_that_do_not_fit_are_refused(flat_ramp, times):
+    ramp, references = flat_ramp((1, 10, 4, 4))
+    ramp.read_times = times
+    with pytest.raises(BadDataError, match=r"the read times are .*, expected 10 rising numbers"):
+        jump(ramp, references)
+
+
+def test_integrations_with_uneven_groups_are_clipped_one_difference_at_a_time(make_ramp, make_references):
+    _, references = exposed(make_ramp, make_references, UNEVEN[:5])
+    parts = [exposed(make_ramp, make_references, UNEVEN[:5], seed=seed)[0].data for seed in range(30)]
+    many = make_ramp(np.concatenate(parts))
+    many.data[17, 3:, 5, 6] += 3000
+    many.read_times = UNEVEN[:5]
+    jump(many, references, minimum_sigclip_groups=30, rejection_threshold=5.0, flag_4_neighbors=False)
+    assert many.groupdq[17, 3, 5, 6] == JUMP_DET
+    assert np.mean(many.groupdq != 0) < 1e-3

@@ -6,6 +6,7 @@ gives the resulting arrays by name.
 
 from pathlib import Path
 
+import golden_cases_events
 import golden_cases_flicker
 import golden_cases_miri
 import golden_cases_modes
@@ -479,4 +480,5 @@ CASES = {
         source_catalog,
     )
 }
-CASES |= golden_cases_miri.CASES | golden_cases_modes.CASES | golden_cases_flicker.CASES
+for more in (golden_cases_events, golden_cases_flicker, golden_cases_miri, golden_cases_modes):
+    CASES |= more.CASES

@@ -10,7 +10,7 @@ RELATIVE = 1e-6
 
 
 def path_of(step, version, folder=FOLDER):
-    """Path of the file of a step and a results version."""
+    """Path of the file of a step (or a part of it, ``step.part``) and a results version."""
     return Path(folder) / f"{step}-v{version}.npz"
 
 

@@ -20,7 +20,7 @@ def main(steps, folder=FOLDER):
         with tempfile.TemporaryDirectory() as scratch:
             results = CASES[step](scratch)
         try:
-            print(save(step, find_step(step).contract.version, results, folder))
+            print(save(step, find_step(step.partition(".")[0]).contract.version, results, folder))
         except FileExistsError as error:
             sys.exit(str(error))
 

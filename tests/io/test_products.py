@@ -9,7 +9,8 @@ from snakewebb.chain import Outcome
 from snakewebb.errors import BadDataError
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, SECTIONS, set_keyword
 from snakewebb.io.models import Image
-from snakewebb.io.products import read_image, read_wcs, stamp, write_image
+from snakewebb.io.products import read_image, read_wcs, stamp, write_extra, write_image
+from snakewebb.io.references import References
 from snakewebb.steps import COMPLETE, NO_REFERENCE, Status
 from snakewebb.wcs.tangent import wcs_of
 
@@ -199,3 +200,14 @@ def test_a_keyword_of_no_section_goes_to_the_end():
     set_keyword(header, "S_MYSTEP", "COMPLETE")
     set_keyword(header, "R_FLAT", "N/A")
     assert [key for key in header if key] == ["R_FLAT", "S_WCS", "S_MYSTEP"]
+
+
+def test_further_products_of_steps_are_written(tmp_path):
+    tree = {"frequencies": {"Hz390": {"frequency": 390.625, "phase_amplitudes": np.arange(5.0)}}}
+    units = [fits.PrimaryHDU(), fits.ImageHDU(np.ones((2, 3), np.float32), name="SLOPE")]
+    paths = write_extra(tmp_path / "jw1_mirimage", {"emi_ref_waves": tree, "fitopt": units})
+    assert [path.name for path in paths] == ["jw1_mirimage_emi_ref_waves.asdf", "jw1_mirimage_fitopt.fits"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
+    found = References({"emicorr": paths[0]}, (1, 1, 1, 1)).tree("emicorr")
+    np.testing.assert_array_equal(found["frequencies"]["Hz390"]["phase_amplitudes"], np.arange(5.0))
+    np.testing.assert_array_equal(fits.getdata(paths[1], "SLOPE"), np.ones((2, 3)))

@@ -98,3 +98,45 @@ def test_too_few_usable_groups_give_no_negative_rate_of_cosmic_rays(exposure, ru
 
     assert status.state == "NOT_APPLICABLE"
     assert "PRIMECRS" not in ramp.header
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 64, 64), (3, 5, 40, 64), (1, 14, 64, 64), (2, 20, 40, 40)])
+def test_uneven_groups_are_those_of_the_oracles_general_form(exposure, shape):
+    """It exists in stcal, but the step never reaches it."""
+    from stcal.jump.jump_class import JumpData
+    from stcal.jump.twopoint_difference import find_crs
+    from stcal.jump.twopoint_difference_class import TwoPointParams
+    from stdatamodels.jwst.datamodels import dqflags
+
+    ramp, references = exposure(shape, seed=9)
+    ngroups = shape[1]
+    intervals = np.where(np.arange(ngroups - 1) % 2, 3.0, 0.5)
+    intervals *= (ngroups - 1) / intervals.sum()
+    ramp.read_times = np.cumsum([5.0, *intervals])
+    data = JumpData(dqflags=dqflags.pixel)
+    data.nframes, data.dt_group, data.n_reads_groupdiff = 1, intervals, np.full(ngroups - 1, 2)
+    data.after_jump_flag_e1 = data.after_jump_flag_e2 = 0.0
+    parameters = TwoPointParams(data)
+    parameters.minimum_groups = 3
+    gain, readnoise = references.array("gain"), references.array("readnoise")
+    with np.errstate(all="ignore"):
+        expected, *_ = find_crs(ramp.data * gain, ramp.groupdq.copy(), readnoise * gain, parameters)
+    bad = expected & (DO_NOT_USE | SATURATED) != 0
+    expected[bad] &= 255 - JUMP_DET
+
+    jump(ramp, references)
+
+    np.testing.assert_array_equal(ramp.groupdq, expected)
+    assert np.count_nonzero(expected & JUMP_DET) > 100
+
+
+def test_compatibility_restores_the_oracle_with_too_few_usable_groups(exposure, run_oracle):
+    ramp, references = exposure((1, 5, 16, 16), seed=1)
+    ramp.groupdq[0, :3] |= DO_NOT_USE
+    expected = run_oracle(JumpStep, ramp, references, minimum_groups=2)
+
+    status = jump(ramp, references, minimum_groups=2, compatibility="jwst")
+
+    assert status.state == "COMPLETE"
+    np.testing.assert_array_equal(ramp.groupdq, expected.groupdq)
+    assert ramp.header["PRIMECRS"] == pytest.approx(expected.meta.exposure.primary_cosmic_rays, rel=1e-12)

@@ -91,7 +91,9 @@ def test_charge_migrates_above_its_level_only():
     assert groups[-1, 0, 1] == groups[-1, 1, 0] > 100
 
 
-def test_a_saturated_pixel_persists():
+def test_a_saturated_pixel_persists(monkeypatch):
+    monkeypatch.setattr(charge, "TRAP_FILLING", 2.0)
+    monkeypatch.setattr(charge, "TRAP_RELEASE", 5.0)
     well = 20000.0
     raw, readout = take(star(1e7), {"persistence"}, full_well=well, ngroups=10)
     filled = -np.expm1(-10 * readout.frame_time / charge.TRAP_FILLING) * charge.TRAP_CAPACITY * well

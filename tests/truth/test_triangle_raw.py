@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 pytest.importorskip("jwst")
 
@@ -22,10 +23,11 @@ from snakewebb.simulate.crds_cache import environment
 from snakewebb.simulate.raw_modes import raw_design, raw_programme
 from snakewebb.simulate.raw_simulation import DEFAULT_EFFECTS, expose_raw, raw_references
 from snakewebb.simulate.reference_format import ReferenceErrors
+from snakewebb.simulate.truth import simulate
 from snakewebb.simulate.uncal import file_name, uncal_units
 
 SEED = 11
-DO_NOT_USE, SATURATED, JUMP, PERSISTENCE, CHARGELOSS = 1, 2, 4, 32, 128
+DO_NOT_USE, SATURATED, JUMP, PERSISTENCE = 1, 2, 4, 32
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Case:
 MANY = {"ngroups": 20, "nints": 2}
 BRIGHT = {"scene_options": (("background", 60.0), ("bright", 6e5))}
 STARS = {"ngroups": 12, "scene_options": (("background", 40.0), ("bright", 2e6), ("density", 4e-3))}
+FAINTER = {"scene_options": (("background", 40.0), ("bright", 5e5), ("density", 4e-3))}
 CASES = {
     "emi": Case("miri_imaging", {"emi"}, MANY),
     "emi left alone": Case("miri_imaging", {"emi"}, MANY, {"emicorr": {"skip": True}}),
@@ -86,12 +89,12 @@ CASES = {
     "charge migration left alone": Case(
         "niriss_imaging", {"charge_migration", "saturation", "scene"}, STARS, {"charge_migration": {"skip": True}}
     ),
-    "ipc": Case("niriss_imaging", {"ipc", "scene"}, STARS),
-    "ipc left alone": Case("niriss_imaging", {"ipc", "scene"}, STARS, {"ipc": {"skip": True}}),
+    "ipc": Case("niriss_imaging", {"ipc", "scene"}, STARS | FAINTER),
+    "ipc left alone": Case("niriss_imaging", {"ipc", "scene"}, STARS | FAINTER, {"ipc": {"skip": True}}),
     "persistence": Case(
         "niriss_imaging",
         {"persistence", "saturation", "scene"},
-        {"ngroups": 12, "scene_options": (("background", 40.0), ("bright", 3e6), ("density", 3e-3))},
+        {"ngroups": 12, "scene_options": (("background", 40.0), ("bright", 3e7), ("density", 6e-3))},
         {},
         ((charge, "TRAP_FILLING", 0.2), (charge, "TRAP_RELEASE", 2.0)),
     ),
@@ -102,6 +105,8 @@ CASES = {
         {},
         ((particles, "_SNOWBALLS_PER_SECOND", 3.0 / 256**2 / 14 / 5),),
     ),
+    "time series": Case("niriss_soss", DEFAULT_EFFECTS - {"one_over_f", "amplifier_offsets"}, errors=None),
+    "guider": Case("fgs_imaging", DEFAULT_EFFECTS - {"one_over_f", "amplifier_offsets"}, errors=None),
     "niriss": Case(
         "niriss_imaging", DEFAULT_EFFECTS - {"one_over_f", "amplifier_offsets"}, {"ngroups": 10}, errors=None
     ),
@@ -231,15 +236,15 @@ def test_interference(short):
 def test_migrating_charge(short):
     removed, alone = short["charge migration"], short["charge migration left alone"]
     saturated = (removed.arrays["dq"] & SATURATED) != 0
-    bright = removed.good & (removed.rate > 3e4) & ~saturated
-    wrong = (alone.arrays["data"] / alone.rate - 1)[bright]
-    right = (removed.arrays["data"] / removed.rate - 1)[bright]
-    assert bright.sum() > 10
+    bright = removed.good & (removed.rate > 2e4) & ~saturated
+    wrong = alone.arrays["data"][bright] / alone.rate[bright] - 1
+    right = removed.arrays["data"][bright] / removed.rate[bright] - 1
+    assert bright.sum() >= 5
     assert abs(wrong).max() > 0.01
     assert abs(right).max() < 1e-3
-    lost = (removed.arrays["dq"] & CHARGELOSS) != 0
-    assert lost.sum() > 20
-    assert abs((removed.arrays["data"] - removed.rate)[removed.good & ~lost]).max() < 6 * removed.digital
+    rest = removed.good & ~saturated
+    left = abs(removed.arrays["data"] - removed.rate)[rest]
+    assert np.all(left < 6 * removed.digital + 1e-3 * removed.rate[rest])
 
 
 @pytest.mark.parametrize("name", ["nirspec offsets", "fgs"])
@@ -298,7 +303,7 @@ def test_coupling_of_pixels(matrix):
     inside[:6] = inside[-3:] = inside[:, :6] = inside[:, -3:] = False
     wrong = abs(alone.arrays["data"] - alone.rate)[inside]
     right = abs(removed.arrays["data"] - removed.rate)[inside]
-    assert wrong.max() > 300
+    assert wrong.max() > 100
     # what a kernel of five by five pixels cannot undo
     assert right.max() < 0.02 * wrong.max()
 
@@ -334,7 +339,9 @@ def test_snowballs(matrix):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["niriss", "nirspec", "miri", "interleaved, second detector", "spectrometer"])
+@pytest.mark.parametrize(
+    "name", ["niriss", "time series", "nirspec", "guider", "miri", "interleaved, second detector", "spectrometer"]
+)
 def test_all_effects_together(matrix, name):
     result = matrix[name]
     check_pulls(result)
@@ -364,3 +371,34 @@ def test_noise_of_the_reference_output(matrix):
     slopes = np.tensordot(time, np.moveaxis(ramps, axis, 0), 1) / np.sum(time**2)
     assert slopes.std() > 3 * result.residual.std()
     assert abs(result.residual.mean()) < 0.1 * slopes.std()
+
+
+GUIDE = """
+import glob, sys
+import numpy as np
+from jwst.pipeline import GuiderPipeline
+for path in sorted(glob.glob(f"{sys.argv[1]}/uncal/*.fits")):
+    rate = GuiderPipeline.call(path, steps={"flat_field": {"skip": True}})
+    assert rate.meta.cal_step.guider_cds == "COMPLETE"
+    np.save(path.replace("_uncal.fits", ".npy"), rate.data)
+"""
+
+
+@pytest.mark.long
+def test_guiding(tmp_path):
+    paths = simulate("guider", tmp_path, preset="tiny", effects={"scene", "superbias"}, errors=ReferenceErrors.zero())
+    done = subprocess.run(
+        [sys.executable, "-c", GUIDE, tmp_path],
+        env=os.environ | environment(tmp_path / "crds"),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    for path in paths:
+        rates = np.load(str(path).replace("_uncal.fits", ".npy"))
+        true = fits.getdata(str(path).replace("/uncal/", "/truth/").replace("_uncal", "_truth"), "RATE")
+        # the rate of fine guiding is the mean of the last four groups minus that of the first four, over one group time
+        factor = 4 if "gs-fg" in path.name else 1
+        seconds = fits.getval(path, "TGROUP")
+        np.testing.assert_allclose(rates, np.broadcast_to(factor * true, rates.shape), rtol=1e-5, atol=1.01 / seconds)

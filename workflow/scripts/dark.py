@@ -4,6 +4,7 @@ from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
+from snakewebb.detector.stripes import lines_of
 from snakewebb.io.products import stamp, write_ramp
 from snakewebb.io.references import References, located
 from snakewebb.io.scratch import Scratch
@@ -17,7 +18,8 @@ def correct_dark(uncal, dark, record, *, work, circumstances, threads):
     set_threads(threads)
     with Scratch(Path(dark).parent) as scratch:
         ramp = read_ramp(uncal, scratch=scratch)
-        references = References(located(work.get("references", {}), circumstances["crds_path"]), ramp.subarray)
+        paths = located(work.get("references", {}), circumstances["crds_path"])
+        references = References(paths, ramp.subarray, lines_of(ramp.header))
         outcomes = run_chain(ramp, work["chain"], references)
         stamp(ramp.header, outcomes, work.get("references"), circumstances["context"])
         files = {Path(dark).name: write_ramp(dark, ramp)}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
-from snakewebb.io.products import stamp, write_image, write_ramp
+from snakewebb.detector.stripes import lines_of
+from snakewebb.io.products import stamp, write_extra, write_image, write_ramp
 from snakewebb.io.references import References, located
 from snakewebb.io.scratch import Scratch
 from snakewebb.io.sidecar import write_sidecar
@@ -18,7 +19,8 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
     folder = Path(rate).parent
     with Scratch(folder) as scratch:
         ramp = read_ramp(uncal, scratch=scratch)
-        references = References(located(work["references"], circumstances["crds_path"]), ramp.subarray)
+        paths = located(work["references"], circumstances["crds_path"])
+        references = References(paths, ramp.subarray, lines_of(ramp.header))
         root = Path(rate).name.removesuffix("_rate.fits")
 
         def save(step, ramp):
@@ -26,6 +28,7 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
                 write_ramp(folder / f"{root}_{step.split(':')[-1]}.fits", ramp)
 
         outcomes = run_chain(ramp, work["chain"], references, save=save)
+        write_extra(folder / root, ramp.extra)
         files = {}
         for path, image, model in ((rate, ramp.rate, "ImageModel"), (rateints, ramp.rateints, "CubeModel")):
             stamp(image.header, outcomes, work["references"], circumstances["context"])

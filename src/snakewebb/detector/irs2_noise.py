@@ -273,8 +273,8 @@ def _fill_gaps(sequence, filled):
 def _filter(spectrum):
     """Pass the lowest and the highest frequencies, and nothing between them."""
     last = spectrum.size - 1
-    for k in range(_PASS, last - _PASS + 1):
-        low, high = k - _PASS, last - _PASS - k
+    for k in range(_PASS, last - _PASS):
+        low, high = k - _PASS, last - _PASS - 1 - k
         nearest = min(low, high)
         gain = np.float32((np.cos(np.pi * nearest / _TAPER) + 1) / 2) if nearest < _TAPER else np.float32(0)
         spectrum[k] = spectrum[k] * gain

@@ -106,6 +106,11 @@ def ramp_fit(
     rate, rateints = _empty_products(ramp, references)
     likely, reason = _choose_algorithm(ramp, algorithm, exposure)
     if likely:
+        # takes differences with unused groups for missing ones itself
+        skipped = exposure.skipped
+        exposure = exposure._replace(
+            skipped=0, ngroups=ramp.data.shape[1], first=exposure.first + skipped, last=exposure.last + skipped
+        )
         chisq = fit_likelihood(ramp, references.array("gain"), references.array("readnoise"), exposure, rate, rateints)
         ramp.rate, ramp.rateints = rate, rateints
         if save_opt:

@@ -6,6 +6,7 @@ import numpy as np
 
 from snakewebb.compiled import by_rows, njit
 from snakewebb.detector.reference_means import ReferenceMeans, subtract_signals
+from snakewebb.detector.stripes import is_striped, number_of_superstripes
 from snakewebb.dq import DO_NOT_USE, REFERENCE_PIXEL
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
 
@@ -46,7 +47,8 @@ def refpix(
     With four outputs: for each amplifier the clipped means of the reference pixels of the first and of the last rows
     are averaged and subtracted, for odd and even columns separately; then a running median along the columns of
     reference pixels at both sides is subtracted from each row. With one output (subarrays): one clipped mean of all
-    reference pixels, for odd and even columns separately. Pixels flagged DO_NOT_USE, and samples that are NaN, are
+    reference pixels, for odd and even columns separately. With stripes: one clipped mean of all reference pixels of each region of
+    512 columns, for odd and even columns separately. Pixels flagged DO_NOT_USE, and samples that are NaN, are
     left out. Rows and columns are those of the detector, in the directions of FASTAXIS and SLOWAXIS. Of MIRI only full
     frames are corrected, relative to the first group of each integration: from each of the four interleaved outputs the
     average of the clipped means of its reference pixels at both sides is subtracted, for odd and even rows separately.
@@ -115,26 +117,27 @@ def refpix(
             preserve=preserve_irs2_refpix,
             as_oracle=compatibility == "jwst",
         )
-    if "MSTR_RD1" in ramp.header:
-        return Status(NOT_APPLICABLE, "striped read-outs (keyword MSTR_RD1) are not supported: nothing was subtracted")
+    striped = is_striped(ramp.header)
+    if striped and number_of_superstripes(ramp.header) > 0:
+        return Status(NOT_APPLICABLE, "superstripes (keyword SSTR_NST) are not supported: nothing was subtracted")
     if ramp.header["INSTRUME"] == "MIRI":
         from snakewebb.detector.refpix_miri import correct_outputs
 
         return correct_outputs(ramp, odd_even_rows, siglimit)
     geometry = _Geometry.of(ramp)
-    if not geometry.fits:
+    if not geometry.fits and not striped:
         return Status(NOT_APPLICABLE, "the subarray does not fit on the detector: nothing was subtracted")
     kernels, reason = None, ""
-    if refpix_algorithm == "sirs" and use_side_ref_pixels:
+    if refpix_algorithm == "sirs" and use_side_ref_pixels and not striped:
         kernels, reason = _sirs_kernels(ramp, references, geometry, gaussmooth, halfwidth)
     dq = geometry.to_detector(_with_substitutes(ramp))
-    if geometry.pooled:
+    if geometry.pooled or striped:
         good = (dq & np.uint32(REFERENCE_PIXEL | DO_NOT_USE)) == REFERENCE_PIXEL
         sides = []
     else:
         good = (dq & np.uint32(DO_NOT_USE)) == 0
         sides = _sides(geometry) if use_side_ref_pixels else []
-    means = _reference_means(geometry, good, odd_even_columns)
+    means = _reference_means(geometry, good, odd_even_columns, striped)
     if kernels is None:
         sides = [columns for columns in sides if good[:, columns].any()]
     if not means.complete.any() and not sides:
@@ -183,11 +186,14 @@ def _sirs_kernels(ramp, references, geometry, smoothing, half_width):
     return kernels, "sirs"
 
 
-def _reference_means(geometry, good, odd_even):
+def _reference_means(geometry, good, odd_even, striped):
     column = np.arange(geometry.first_column, geometry.first_column + geometry.columns)
     row = np.arange(geometry.first_row, geometry.first_row + geometry.rows)
     parity = column % 2 if odd_even else np.zeros_like(column)
-    if geometry.pooled:
+    if striped:  # reference pixels lie between the stripes too
+        edge, edges = np.zeros_like(row), 1
+        amplifier, amplifiers = column // _WIDTH, _AMPLIFIERS
+    elif geometry.pooled:
         edge, edges = np.zeros_like(row), 1
         amplifier, amplifiers = np.zeros_like(column), 1
     else:

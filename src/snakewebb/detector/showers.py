@@ -254,37 +254,41 @@ def _find_excess(
         margin = max(margin, ring[k, 0], ring[k, 1])
     # beyond the frame there are zeros that count
     values = np.zeros((end - begin + 2 * margin, nx + 2 * margin))
-    usable = np.ones(values.shape, np.float32)
+    usable = np.ones(values.shape, np.uint16)
     scale = np.float32(1.0 / intervals[group - 1])
     for row in range(values.shape[0]):
         y = begin + row - margin
         if y < 0 or y >= ny:
             continue
+        values_row = values[row, margin : margin + nx]
+        usable_row = usable[row, margin : margin + nx]
         for x in range(nx):
             before = np.float32(data[group - 1, y, x] * gain[y, x])
             value = np.float32(np.float32(data[group, y, x] * gain[y, x]) - before) * scale
             ratio = np.float32(abs(np.float32(value - middle[y, x])) / noise[y, x])
             good = not (hidden[groupdq[group - 1, y, x]] or hidden[groupdq[group, y, x]])
             good &= (groupdq[group, y, x] & _FLAGGED == 0) & (masked[y, x] == 0) & (ratio < np.inf)
-            values[row, x + margin] = ratio if good else 0.0
-            usable[row, x + margin] = good
+            values_row[x] = ratio if good else 0.0
+            usable_row[x] = good
     total = np.empty(nx)
-    weight = np.empty(nx, np.float32)
+    weight = np.empty(nx, np.uint16)
     for y in range(begin, end):
         for x in range(nx):
             total[x] = 0.0
-            weight[x] = 0.0
+            weight[x] = 0
         for k in range(ring.shape[0]):
-            near = values[y - begin + margin + ring[k, 0]]
-            valid = usable[y - begin + margin + ring[k, 0]]
-            shift = margin + ring[k, 1]
+            row = y - begin + margin + ring[k, 0]
+            left = margin + ring[k, 1]
+            # slices: an index that might be negative would keep the loops from being vectorised
+            near = values[row, left : left + nx]
+            valid = usable[row, left : left + nx]
             for x in range(nx):
-                total[x] += near[x + shift]
+                total[x] += near[x]
             for x in range(nx):
-                weight[x] += valid[x + shift]
-        own = usable[y - begin + margin]
+                weight[x] += valid[x]
+        own = usable[y - begin + margin, margin : margin + nx]
         for x in range(nx):
-            mask[y, x] = (own[x + margin] > 0.0) & (weight[x] > 0.0) & (total[x] > threshold * weight[x])
+            mask[y, x] = (own[x] > 0) & (weight[x] > 0) & (total[x] > threshold * weight[x])
 
 
 def _flag_integration(data, groupdq, masked, gain, seconds, found, rules):

@@ -79,7 +79,7 @@ class Ramp:
     rate, rateints : Image or None
         Set by ramp_fit.
     extra : dict
-        Further products of steps by suffix, as lists of HDUs (``fitopt``).
+        Further products of steps by suffix: lists of HDUs (``fitopt``), or trees of ASDF files (``emi_ref_waves``).
     scratch : Scratch or None
         Where arrays of the size of the ramp lie, if it is too large for memory.
     unread : callable or None

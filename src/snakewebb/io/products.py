@@ -13,7 +13,7 @@ from astropy.io import fits
 from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
-from snakewebb.io.fits import asdf_table, check_structure, write
+from snakewebb.io.fits import asdf_table, atomic, check_structure, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
 from snakewebb.wcs.image_wcs import ImageWCS
@@ -389,3 +389,31 @@ def write_ramp(path, ramp):
         if table is not None:
             units.append(_unit(fits.BinTableHDU(table), name))
     return write(path, units)
+
+
+def write_extra(stem, extra):
+    """Write the further products of steps, each to a file of its own.
+
+    Parameters
+    ----------
+    stem : path-like
+        Path without suffix: ``stage1/jw..._mirimage``.
+    extra : dict
+        Of a Ramp or an Image: lists of HDUs by suffix, or trees of ASDF files.
+
+    Returns
+    -------
+    list of Path
+    """
+    paths = []
+    for suffix, content in extra.items():
+        kind = "asdf" if isinstance(content, dict) else "fits"
+        paths.append(Path(f"{stem}_{suffix}.{kind}"))
+        if kind == "fits":
+            write(paths[-1], content)
+            continue
+        import asdf
+
+        with atomic(paths[-1]) as temporary:
+            asdf.AsdfFile(content).write_to(temporary)
+    return paths

@@ -11,6 +11,9 @@ from snakewebb.errors import MissingReferenceError
 from snakewebb.io.cache_layout import reference_path
 from snakewebb.io.models import INTERLEAVED
 
+FULL_SIZE = 2048
+"""Lines of the detectors that have striped read-outs."""
+
 
 class References:
     """The reference files of one exposure.
@@ -22,11 +25,15 @@ class References:
     subarray : tuple of int
         First column and row (1-based, full detector) and size in x and y of the science data; arrays of references
         that cover more are cut to it.
+    lines : (int, ndarray of int) or None
+        For striped read-outs: the axis (-2 or -1) along which the array is made of stripes, and the row or column of the full
+        detector of each of its lines (`snakewebb.detector.stripes.lines_of`).
     """
 
-    def __init__(self, paths, subarray):
+    def __init__(self, paths, subarray, lines=None):
         self.paths = {reftype: Path(path) if path else None for reftype, path in paths.items()}
         self.subarray = tuple(int(value) for value in subarray)
+        self._lines = lines
         self._arrays = {}
         self._scratch = None
         self._dropped = set()
@@ -151,7 +158,7 @@ class References:
         index = index if isinstance(index, tuple) else (index,)
         with self._open(reftype) as units:
             cut = self._cut(reftype, units, units[extension].shape[-2:])
-            return np.ascontiguousarray(units[extension].data[(*index, *cut)], dtype=dtype)
+            return np.ascontiguousarray(units[extension].data[index][cut], dtype=dtype)
 
     def dq(self, reftype, extension="DQ", *, interleaved=False):
         """DQ array in the standard bits (uint32), cut to the subarray; kept like `array`."""
@@ -206,12 +213,26 @@ class References:
         header = units[0].header
         x = first_x - int(header.get("SUBSTRT1", 1))
         y = first_y - int(header.get("SUBSTRT2", 1))
+        if self._lines is not None:
+            return self._cut_lines(reftype, shape, x, y)
         if x < 0 or y < 0 or y + size_y > shape[0] or x + size_x > shape[1]:
             raise MissingReferenceError(
                 f"{self.path(reftype)}: the {reftype!r} reference of {shape[1]} x {shape[0]} pixels does not cover the "
                 f"science subarray of {size_x} x {size_y} pixels at column {first_x}, row {first_y}"
             )
         return slice(y, y + size_y), slice(x, x + size_x)
+
+    def _cut_lines(self, reftype, shape, x, y):
+        """The lines of a striped read-out, and the slice of the other axis."""
+        axis, lines = self._lines
+        start, size = (x, self.subarray[2]) if axis == -2 else (y, self.subarray[3])
+        if shape[axis] != FULL_SIZE or start < 0 or start + size > shape[-3 - axis]:
+            raise MissingReferenceError(
+                f"{self.path(reftype)}: the {reftype!r} reference of {shape[1]} x {shape[0]} pixels does not cover the stripes of the "
+                f"exposure, lines {lines.min() + 1} to {lines.max() + 1} of the full detector"
+            )
+        along = slice(start, start + size)
+        return (lines, along) if axis == -2 else (along, lines)
 
 
 def located(selection, cache):

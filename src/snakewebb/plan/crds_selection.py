@@ -62,6 +62,10 @@ _BOOKKEEPING = frozenset(
     }
 )
 _DATE = re.compile(r"'(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(?:\.\d+)?)'")
+_UNKNOWN_TYPE = re.compile(r"unknown reference type", re.IGNORECASE)
+_NOT_IN_ALL_CONTEXTS = frozenset(
+    {"refpix", "sirskernel"}
+)  # used if there are any, and no rules for some instruments or contexts
 _NOT_APPLICABLE = re.compile(r"(NOT FOUND )?N/A", re.IGNORECASE)
 
 
@@ -311,7 +315,9 @@ def _checked(answers, reftypes, context):
         names[exposure] = {}
         for reftype in sorted(reftypes[exposure]):
             text = found[reftype]
-            if _NOT_APPLICABLE.fullmatch(text) or (text.startswith("NOT FOUND") and reftype.startswith("pars-")):
+            unknown = text.startswith("NOT FOUND") and _UNKNOWN_TYPE.search(text)
+            dispensable = reftype.startswith("pars-") or (unknown and reftype in _NOT_IN_ALL_CONTEXTS)
+            if _NOT_APPLICABLE.fullmatch(text) or (text.startswith("NOT FOUND") and dispensable):
                 names[exposure][reftype] = None
             elif text.startswith("NOT FOUND"):
                 reason = " ".join(text.removeprefix("NOT FOUND").split())

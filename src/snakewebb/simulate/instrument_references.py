@@ -52,7 +52,8 @@ def write_linearity(path, truth, *, errors, seed, subarray, useafter=USEAFTER):
     useafter : str
     """
     part = truth.cut(*subarray.corners)
-    coefficients = linearity_coefficients(part, errors.linearity_order).astype(np.float64)
+    deepest = 1.1 * CHIPS[truth.detector].full_well
+    coefficients = linearity_coefficients(part, errors.linearity_order, deepest=deepest).astype(np.float64)
     if errors.linearity:
         coefficients[2:] *= 1 + errors.linearity * pixel_noise(seed, truth, "linearity", subarray)
     pedestal = part.superbias.astype(np.float64)
@@ -190,6 +191,8 @@ def write_ipc(path, detector, *, size=5, useafter=USEAFTER):
     inverse = np.fft.ifft2(1 / np.fft.fft2(np.roll(whole, (-1, -1), (0, 1)))).real
     half = size // 2
     kernel = np.roll(inverse, (half, half), (0, 1))[:size, :size]
+    if abs(CHIPS[detector].axes[0]) == 2:
+        kernel = kernel.T  # rows of the read-out are columns of the files
     header = header_of("ipc", "IPCModel", detector, None, useafter, "exact, but for its size")
     ny, nx = CHIPS[detector].shape
     header.update(SUBARRAY="GENERIC", SUBSTRT1=1, SUBSTRT2=1, SUBSIZE1=nx, SUBSIZE2=ny)

@@ -131,7 +131,7 @@ def write_linearity(path, truth, *, errors, seed, subarray=FULL, inverse=False, 
     write_fits(path, header, *units, *dq_units(np.zeros(part.shape, np.uint32)))
 
 
-def linearity_coefficients(truth, order):
+def linearity_coefficients(truth, order, *, deepest=1.1e5):
     """Coefficients of the polynomial in DN that turns a measured signal into a linear one.
 
     The charge of a set of signals up to saturation is found by root finding, and the polynomial fitted to the
@@ -142,6 +142,8 @@ def linearity_coefficients(truth, order):
     truth : DetectorTruth
     order : int
         Degree of the polynomial.
+    deepest : float
+        Electrons up to which the polynomial holds where the full well is deeper.
 
     Returns
     -------
@@ -157,7 +159,7 @@ def linearity_coefficients(truth, order):
     for first in range(0, truth.shape[0], rows):
         block = np.s_[first : first + rows]
         a, b = truth.nonlinearity[:, block].astype(np.float64)
-        well = np.minimum(truth.full_well[block].astype(np.float64), 1.1e5)
+        well = np.minimum(truth.full_well[block].astype(np.float64), deepest)
         brightest = well * (1 - well * (a + b * well))
         fitted = np.zeros((order - 1, *well.shape))
         charge = np.zeros_like(well)

@@ -107,10 +107,11 @@ def simulate(
     catalogue = programme_sky(programme, effects)
     write_table(catalogue, out / "truth" / "sources.ecsv")
 
-    rows, paths = {}, {}
+    rows, paths, traps = {}, {}, {}
     # one detector in memory at a time
     for exposure in sorted(programme.exposures, key=lambda entry: (entry.detector, entry.filter, entry.pupil)):
-        raw, scene, truth = simulate_exposure(exposure, catalogue, effects)
+        raw, scene, truth = simulate_exposure(exposure, catalogue, effects, traps.get(exposure.detector))
+        traps[exposure.detector] = raw.traps
         path = out / "uncal" / file_name(exposure)
         checked_fits.write(path, uncal_units(exposure, raw))
         paths[exposure.root] = path
@@ -118,6 +119,8 @@ def simulate(
         folder = out / "truth"
         write_table(scene.sources, folder / file_name(exposure, "sources").replace(".fits", ".ecsv"))
         write_table(raw.cosmic_rays, folder / file_name(exposure, "cosmicrays").replace(".fits", ".ecsv"))
+        for name in effects & {"snowballs", "showers"}:
+            write_table(getattr(raw, name), folder / file_name(exposure, name).replace(".fits", ".ecsv"))
         checked_fits.write(folder / file_name(exposure, "truth"), truth_units(scene, truth))
         report(f"exposed {path.name}")
     order = [exposure.root for exposure in programme.exposures]
@@ -190,7 +193,7 @@ def exposure_detector(exposure, effects=EFFECTS):
     return _DETECTORS[key]
 
 
-def simulate_exposure(exposure, catalogue, effects=EFFECTS):
+def simulate_exposure(exposure, catalogue, effects=EFFECTS, traps=None):
     """Make one exposure in memory.
 
     Parameters
@@ -198,6 +201,8 @@ def simulate_exposure(exposure, catalogue, effects=EFFECTS):
     exposure : programme.Exposure
     catalogue : Table
     effects : set of str
+    traps : ndarray, optional
+        Electrons held in traps by the exposure before.
 
     Returns
     -------
@@ -220,6 +225,7 @@ def simulate_exposure(exposure, catalogue, effects=EFFECTS):
         first_column=geometry.start[0],
         seed=exposure.seed(),
         effects=effects,
+        traps=traps,
     )
     return raw, scene, truth
 
