@@ -96,10 +96,16 @@ class References:
 
     def header(self, reftype):
         """Primary header of the file."""
-        key = (reftype, "header")
-        if key not in self._arrays:
-            self._arrays[key] = fits.getheader(self.path(reftype), 0)
-        return self._arrays[key]
+        return self._known((reftype, "header"), lambda: fits.getheader(self.path(reftype), 0))
+
+    def _known(self, key, make):
+        """What ``make()`` says of a file; kept where steps are called again."""
+        if key in self._arrays:
+            return self._arrays[key]
+        content = make()
+        if self._scratch is not None:
+            self._arrays[key] = content
+        return content
 
     def array(self, reftype, extension="SCI", dtype=np.float32, *, interleaved=False):
         """Array of an extension in native byte order, its last two axes cut to the science subarray.
@@ -141,11 +147,11 @@ class References:
         return self._shapes(reftype)[extension]
 
     def _shapes(self, reftype):
-        key = (reftype, "shapes")
-        if key not in self._arrays:
+        def shapes():
             with self._open(reftype) as units:
-                self._arrays[key] = {unit.name: unit.shape if unit.is_image else None for unit in units}
-        return self._arrays[key]
+                return {unit.name: unit.shape if unit.is_image else None for unit in units}
+
+        return self._known((reftype, "shapes"), shapes)
 
     def plane(self, reftype, index, extension="SCI", dtype=np.float32):
         """One plane of a cube (``index`` is an int or a tuple of ints), cut to the subarray; nothing is kept."""
