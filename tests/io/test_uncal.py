@@ -181,3 +181,20 @@ def test_files_that_are_not_fits(units, tmp_path):
     path.write_bytes(whole.read_bytes()[:9000])
     with pytest.raises(BadDataError, match="truncated"):
         read_ramp(path)
+
+
+def test_frames_with_interleaved_reference_pixels(make_ramp, tmp_path):
+    """Their headers give the size without these pixels; only the read-out pattern allows it."""
+    samples = np.zeros((1, 1, 3200, 2048), np.uint16)
+    samples[0, 0, 3199, 2047] = 7
+    header = make_ramp(samples, detector="NRS1", SUBARRAY="FULL", SUBSIZE2=2048, READPATT="NRSIRS2RAPID").header
+    fits.HDUList([fits.PrimaryHDU(header=header), fits.ImageHDU(samples, name="SCI")]).writeto(
+        tmp_path / "a_uncal.fits"
+    )
+    ramp = read_ramp(tmp_path / "a_uncal.fits")
+    assert ramp.interleaved
+    assert ramp.data[0, 0, 3199, 2047] == 7
+    assert ramp.subarray == (1, 1, 2048, 2048)
+    fits.setval(tmp_path / "a_uncal.fits", "READPATT", value="NRSRAPID")
+    with pytest.raises(BadDataError, match="SUBSIZE2 = 2048 but the array has 3200"):
+        read_ramp(tmp_path / "a_uncal.fits")
