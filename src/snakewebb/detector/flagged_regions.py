@@ -208,17 +208,25 @@ def _describe(first, start, stop, row, label, number, min_area):
         root = np.sqrt(excess * excess + 4.0 * covariance * covariance)
         shapes[2, k] = 4.0 * np.sqrt(max((variance_x + variance_y - root) / 2.0, 0.0)) - 1.0
         shapes[3, k] = 4.0 * np.sqrt((variance_x + variance_y + root) / 2.0) - 1.0
-        if excess == 0.0:
-            angle = np.pi / 4.0 if covariance > 0.0 else -np.pi / 4.0
-        else:
-            angle = 0.5 * np.arctan2(2.0 * covariance, excess)
-        angle %= np.pi
-        shapes[4, k] = np.sin(angle)
-        shapes[5, k] = np.cos(angle)
+        shapes[4, k], shapes[5, k] = _direction(excess, covariance, root)
     boxes = np.empty((nkept, 4), np.int64)
     for k in range(nkept):
         boxes[k] = box[kept[k]]
     return shapes, boxes, kept
+
+
+@njit
+def _direction(excess, covariance, root):
+    """Sine and cosine of the angle of the major axis, by the half of the angle that has these components."""
+    if root == 0.0:
+        return np.sqrt(0.5), -np.sqrt(0.5)
+    if excess >= 0.0:
+        cosine = np.sqrt((1.0 + excess / root) / 2.0)
+        sine = covariance / root / cosine
+    else:
+        sine = np.sqrt((1.0 - excess / root) / 2.0)
+        cosine = covariance / root / sine
+    return (sine, cosine) if sine >= 0.0 else (-sine, -cosine)
 
 
 @njit
