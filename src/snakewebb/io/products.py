@@ -110,6 +110,13 @@ def write_image(path, image, model):
     return write(path, units)
 
 
+def slope_model(header):
+    """Name of the data model of an exposure's slopes: that of integral-field units is one of its own."""
+    kind = header.get("EXP_TYPE")
+    lamp = kind in ("NRS_LAMP", "NRS_AUTOWAVE") and header.get("OPMODE") == "IFU"
+    return "IFUImageModel" if lamp or kind in ("NRS_IFU", "MIR_MRS") else "ImageModel"
+
+
 def primary_unit(path, header, model):
     """The primary unit of a product: a header with its name, its data model and the date."""
     header = _content(header)
