@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
-from raw_exposures import SIZE, raw_name, write_raw, write_reference
+from raw_exposures import REPOSITORY, SIZE, raw_name, write_raw, write_reference
+
+from snakewebb.plan.modes import MODES
 
 DAY = 86400.0
 DATA = Path(os.environ.get("SNAKEWEBB_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -75,6 +78,7 @@ def test_segments_of_a_time_series_keep_the_times_of_their_integrations(programm
             )
 
 
+@pytest.mark.long
 def test_without_references_for_slopes_the_reason_is_told(programme):
     write_raw(programme.folder / "uncal" / raw_name("MIR_IMAGE"), "MIR_IMAGE")
     programme.configure("steps: {ramp_fit: {override_gain: N/A}}\n")
@@ -85,7 +89,7 @@ def test_without_references_for_slopes_the_reason_is_told(programme):
 
 
 def test_a_dark_ends_at_its_corrected_ramps(programme):
-    write_raw(programme.folder / "uncal" / raw_name("NIS_DARK"), "NIS_DARK", NINTS=2)
+    write_raw(programme.folder / "uncal" / raw_name("NIS_DARK"), "NIS_DARK", NINTS=2, int_times=int_times(1, 2))
     assert programme.counts("nir_dark") == {"dark": 1, "references": 1, "report_exposures": 1}
     programme.snakemake("nir_dark")
     assert programme.counts("nir_dark") == {}
@@ -96,6 +100,8 @@ def test_a_dark_ends_at_its_corrected_ramps(programme):
         assert np.median(dark.data[:, 0]) == pytest.approx(1050 - 900, abs=1)
         assert dark.meta.cal_step.linearity == "COMPLETE"
         assert dark.meta.cal_step.dark_sub is None
+    with fits.open(programme.folder / "stage1/jw01234001001_02101_00001_nis_dark.fits") as units:
+        assert [unit.name for unit in units] == ["PRIMARY", "SCI", "PIXELDQ", "GROUPDQ", "INT_TIMES", "ASDF"]
 
 
 def test_the_real_guide_star_exposure(programme):
@@ -157,3 +163,17 @@ def oracle_guider(raw, folder):
                 setattr(step, f"override_{reftype}", str(path) if path.exists() else "N/A")
             model = step.process(model)
     return model
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MODES)
+def test_a_dry_run_of_every_mode(programme, name):
+    select = yaml.safe_load((REPOSITORY / "config" / "modes" / f"{name}.yaml").read_text())["select"]
+    for number, kind in enumerate(select["exp_type"], start=1):
+        keywords = {"TSOVISIT": select.get("tso") is True, "TARGPROP": None}
+        write_raw(programme.folder / "uncal" / raw_name(kind, number), kind, **keywords)
+    counts = programme.counts(name)
+    rule = {"nir_dark": "dark", "miri_dark": "dark", "guider": "guider_rates"}.get(name, "detector1")
+    assert counts[rule] == len(select["exp_type"])
+    if name != "nircam_imaging":
+        assert set(counts) <= {rule, "references", "report_exposures"}

@@ -377,7 +377,7 @@ def write_guider(path, image, tables=()):
 
 
 def write_ramp(path, ramp):
-    """Write an exposure in stage 1 as a ramp product (SCI, PIXELDQ, GROUPDQ), to look at an intermediate result.
+    """Write an exposure in stage 1 as a ramp product (SCI, PIXELDQ, GROUPDQ): a dark, or an intermediate result to look at.
 
     Returns
     -------
@@ -395,4 +395,4 @@ def write_ramp(path, ramp):
     for name, table in (("GROUP", ramp.group), ("INT_TIMES", ramp.int_times)):
         if table is not None:
             units.append(_unit(fits.BinTableHDU(table), name))
-    return write(path, units)
+    return write(path, [*units, asdf_unit(None)])
