@@ -10,17 +10,24 @@ def compare_images(ours, theirs):
     Returns
     -------
     dict
-        ``compared_fraction`` of all pixels, ``largest_difference_in_err``, ``dq_differing_fraction``.
+        ``compared_fraction`` of all pixels, ``largest_difference_in_err``, ``difference_in_err_99_9`` that 99.9 % of
+        the pixels do not exceed, ``dq_differing_fraction``.
     """
     with fits.open(ours) as a, fits.open(theirs) as b:
         left, right, error = a["SCI"].data, b["SCI"].data, b["ERR"].data
         if left.shape != right.shape:
-            return {"compared_fraction": 0.0, "largest_difference_in_err": float("nan"), "dq_differing_fraction": 1.0}
+            return {
+                "compared_fraction": 0.0,
+                "largest_difference_in_err": float("nan"),
+                "difference_in_err_99_9": float("nan"),
+                "dq_differing_fraction": 1.0,
+            }
         good = np.isfinite(left) & np.isfinite(right) & (error > 0)
         difference = np.abs(left[good].astype(float) - right[good]) / error[good]
         dq = float(np.mean(a["DQ"].data != b["DQ"].data)) if "DQ" in a and "DQ" in b else None
     return {
         "compared_fraction": float(good.mean()),
         "largest_difference_in_err": float(difference.max(initial=0.0)),
+        "difference_in_err_99_9": float(np.quantile(difference, 0.999)) if difference.size else 0.0,
         "dq_differing_fraction": dq,
     }

@@ -1,5 +1,8 @@
 """Builders of ramps and reference files, shared by the tests of the steps."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -7,10 +10,14 @@ from astropy.io import fits
 from snakewebb.io.models import Ramp
 from snakewebb.io.references import References
 
+sys.path.insert(0, str(Path(__file__).parent))  # for modules of the tests themselves
+
 # orientation of the detectors' read-out in the frame of the products
 AXES = {
     **dict.fromkeys(("NRCA1", "NRCA3", "NRCALONG", "NRCB2", "NRCB4"), (-1, 2)),
     **dict.fromkeys(("NRCA2", "NRCA4", "NRCB1", "NRCB3", "NRCBLONG"), (1, -2)),
+    "NRS1": (2, 1),
+    "NRS2": (-2, -1),
 }
 
 
@@ -66,6 +73,39 @@ def make_ramp():
             pixeldq=np.zeros((ny, nx), np.uint32) if pixeldq is None else pixeldq.astype(np.uint32),
             zeroframe=None if zeroframe is None else np.ascontiguousarray(zeroframe, dtype=np.float32),
         )
+
+    return make
+
+
+@pytest.fixture
+def make_miri_ramp(make_ramp):
+    """Make a MIRI ramp, of the imager in FASTR1, like ``make_ramp``."""
+
+    def make(data, *, corner=(1, 1), detector="MIRIMAGE", **keywords):
+        ny, nx = np.shape(data)[2:]
+        full = (ny, nx) == (1024, 1032)
+        values = {
+            "INSTRUME": "MIRI",
+            "DETECTOR": detector,
+            "EXP_TYPE": "MIR_IMAGE",
+            "FILTER": "F770W",
+            "READPATT": "FASTR1",
+            "NSAMPLES": 1,
+            "TFRAME": 2.77504,
+            "TGROUP": 2.77504,
+            "NOUTPUTS": 4,
+            "SUBARRAY": "FULL" if full else "BRIGHTSKY",
+            "FASTAXIS": 1,
+            "SLOWAXIS": 2,
+        }
+        arrays = {key: keywords.pop(key) for key in ("groupdq", "pixeldq") if key in keywords}
+        ramp = make_ramp(
+            data, corner=corner, **arrays, **(values | {key.replace("_", "-"): keywords[key] for key in keywords})
+        )
+        for key in ("CHANNEL", "MODULE", "PUPIL"):
+            del ramp.header[key]
+        ramp.first_integration = int(ramp.header.get("INTSTART", 1)) - 1
+        return ramp
 
     return make
 

@@ -67,14 +67,21 @@ def test_defaults_are_those_of_the_oracle():
     classes = {
         "group_scale": "GroupScaleStep",
         "dq_init": "DQInitStep",
+        "emicorr": "EmiCorrStep",
         "saturation": "SaturationStep",
         "ipc": "IPCStep",
         "superbias": "SuperBiasStep",
+        "firstframe": "FirstFrameStep",
+        "lastframe": "LastFrameStep",
+        "reset": "ResetStep",
         "refpix": "RefPixStep",
         "linearity": "LinearityStep",
+        "rscd": "RscdStep",
         "dark_current": "DarkCurrentStep",
         "charge_migration": "ChargeMigrationStep",
         "jump": "JumpStep",
+        "picture_frame": "PictureFrameStep",
+        "clean_flicker_noise": "CleanFlickerNoiseStep",
         "persistence": "PersistenceStep",
         "ramp_fit": "RampFitStep",
         "gain_scale": "GainScaleStep",
@@ -108,6 +115,11 @@ def _same(theirs, ours):
 
 OURS = dict.fromkeys(
     (
+        "emicorr.compatibility",
+        "saturation.compatibility",
+        "refpix.compatibility",
+        "jump.compatibility",
+        "clean_flicker_noise.compatibility",
         "ramp_fit.compatibility",
         "resample.good_bits",
         "skymatch.compatibility",

@@ -38,10 +38,21 @@ def _parser():
     profiles.set_defaults(run=_profiles)
 
     simulate = commands.add_parser("simulate", help="make raw data, reference files and the truth of a small programme")
-    simulate.add_argument("mode", help="observing mode: nircam_imaging")
+    simulate.add_argument(
+        "mode",
+        help="observing mode: nircam_imaging; or, up to the raw data and reference files of stage 1, miri_imaging, "
+        "miri_mrs, niriss_imaging, niriss_soss, nirspec_fs, nirspec_irs2, fgs_imaging, guider",
+    )
     simulate.add_argument("--out", required=True, help="folder to make")
     simulate.add_argument("--preset", default="small", help="tiny, small or full (default: small)")
     simulate.add_argument("--seed", type=int, default=1)
+    simulate.add_argument(
+        "--events",
+        nargs="+",
+        default=[],
+        metavar="EFFECT",
+        help="switch on what is off otherwise: snowballs, showers, persistence, charge_migration, ipc",
+    )
     simulate.set_defaults(run=_simulate)
 
     compile_ = commands.add_parser("compile", help="compile all kernels into the cache, so that no job has to")
@@ -61,10 +72,11 @@ def _profiles(options):
 
 
 def _simulate(options):
-    from snakewebb.simulate.truth import simulate
+    from snakewebb.simulate.truth import default_effects, simulate
 
     out = Path(options.out)
-    simulate(options.mode, out, preset=options.preset, seed=options.seed, progress=print)
+    effects = default_effects(options.mode) | set(options.events)
+    simulate(options.mode, out, preset=options.preset, seed=options.seed, effects=effects, progress=print)
     config = out / "config.yaml"
     if not config.exists():
         config.write_text(_SIMULATED_CONFIG)

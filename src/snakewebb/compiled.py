@@ -5,7 +5,9 @@ not be writable. So the cache folder is chosen here, before numba is imported: i
 the package that hold kernels and by the numba version.
 """
 
+import importlib
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
@@ -16,6 +18,14 @@ os.environ["NUMBA_CACHE_DIR"] = str(cache_root() / f"kernels-{version('numba')}-
 
 import numba
 from numba import prange  # noqa: F401
+
+# numba looks for BLAS, which no kernel here uses, by importing scipy.linalg: a fifth of a second at every start
+if "scipy.linalg" not in sys.modules:
+    sys.modules["scipy.linalg"] = None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        del sys.modules["scipy.linalg"]
 
 njit = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 """`numba.njit` with the project's settings: cached on disk, releases the GIL, numpy's rules for division by zero."""
@@ -35,6 +45,11 @@ def set_threads(granted):
 
 
 _threads = available_threads()
+
+
+def granted_threads():
+    """Number of threads that `set_threads` granted; all that are available if it was not called."""
+    return _threads
 
 
 def by_rows(kernel, nrows, *arguments, block=32):

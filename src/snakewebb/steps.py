@@ -164,7 +164,11 @@ class Contract:
     parameters: dict
     summary: str
     skip: bool = False  # off unless a parameter file or the user switches it on
-    whole_exposure: bool = False  # needs all integrations at once
+    whole_exposure: bool | str = False  # needs all integrations at once, always or for some read-outs
+
+    def needs_whole_exposure(self, readout):
+        """Whether the step needs all integrations at once of an exposure with this READPATT."""
+        return self.whole_exposure in readout if isinstance(self.whole_exposure, str) else self.whole_exposure
 
     def resolve(self, given, prefix):
         """Complete and validate the given parameters.
@@ -212,9 +216,9 @@ def step(*, version, keyword, references=(), optional_references=(), skip=False,
         Reference types that the step uses if there are any.
     skip : bool
         The step is off unless a parameter file of CRDS, the mode or the user says ``skip: false``.
-    whole_exposure : bool
-        The step needs all integrations of an exposure at once. Other steps of stage 1 may be given any number of consecutive
-        integrations; `Ramp.first_integration` tells them which.
+    whole_exposure : bool or str
+        The step needs all integrations of an exposure at once: always, or where READPATT contains this text. Other steps of stage 1
+        may be given any number of consecutive integrations; `Ramp.first_integration` tells them which.
     """
 
     def declare(function):
@@ -238,14 +242,21 @@ def step(*, version, keyword, references=(), optional_references=(), skip=False,
 STEPS = {
     "group_scale": "snakewebb.detector.group_scale",
     "dq_init": "snakewebb.detector.dq_init",
+    "emicorr": "snakewebb.detector.emicorr",
     "saturation": "snakewebb.detector.saturation",
     "ipc": "snakewebb.detector.ipc",
     "superbias": "snakewebb.detector.superbias",
+    "firstframe": "snakewebb.detector.firstframe",
+    "lastframe": "snakewebb.detector.lastframe",
+    "reset": "snakewebb.detector.reset",
     "refpix": "snakewebb.detector.refpix",
     "linearity": "snakewebb.detector.linearity",
+    "rscd": "snakewebb.detector.rscd",
     "dark_current": "snakewebb.detector.dark_current",
     "charge_migration": "snakewebb.detector.charge_migration",
     "jump": "snakewebb.detector.jump",
+    "picture_frame": "snakewebb.detector.picture_frame",
+    "clean_flicker_noise": "snakewebb.detector.clean_flicker_noise",
     "persistence": "snakewebb.detector.persistence",
     "ramp_fit": "snakewebb.detector.ramp_fit",
     "gain_scale": "snakewebb.detector.gain_scale",

@@ -8,7 +8,7 @@ import pytest
 from snakewebb.compiled import available_threads, set_threads
 from snakewebb.detector.jump import jump
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, SATURATED
-from snakewebb.errors import BadDataError, ConfigError
+from snakewebb.errors import BadDataError
 from snakewebb.steps import NOT_APPLICABLE
 
 GAIN = 2.0
@@ -274,8 +274,3 @@ def test_unusable_keywords_are_named(flat_ramp, keyword, value):
 
     with pytest.raises(BadDataError, match=rf"keyword {keyword} is .* expected a positive number"):
         jump(ramp, references)
-
-
-def test_parameters_of_snowballs_are_not_accepted_yet():
-    with pytest.raises(ConfigError, match=r"steps\.jump\.expand_large_events: unknown parameter"):
-        jump.contract.resolve({"expand_large_events": True}, "steps.jump")

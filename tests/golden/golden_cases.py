@@ -6,9 +6,11 @@ gives the resulting arrays by name.
 
 from pathlib import Path
 
+import golden_cases_flicker
+import golden_cases_miri
+import golden_cases_modes
 import numpy as np
 from astropy.io import fits
-from golden_cases_modes import CASES as CASES_MODES
 from golden_input import (
     chosen,
     make_image,
@@ -476,4 +478,5 @@ CASES = {
         resample,
         source_catalog,
     )
-} | CASES_MODES
+}
+CASES |= golden_cases_miri.CASES | golden_cases_modes.CASES | golden_cases_flicker.CASES

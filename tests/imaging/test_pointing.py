@@ -19,24 +19,25 @@ KEYWORDS = {
 
 def test_group_is_the_exposure_without_its_detector():
     header = fits.Header(KEYWORDS)
-    assert group_of(header, "file") == "jw01234001002_0310A_00005"
+    assert group_of(header) == "jw01234001002_0310A_00005"
     assert Pointing.from_header("root", header, None).group == "jw01234001002_0310A_00005"
     header["GROUP_ID"] = "mine"
-    assert group_of(header, "file") == "mine"
+    assert group_of(header) == "mine"
 
 
 def test_the_same_group_as_the_oracle():
     group_id = pytest.importorskip("jwst.datamodels.utils.group_id")
     names = ("program_number", "observation_number", "visit_number", "visit_group", "sequence_id", "activity_id")
     meta = dict(zip((*names, "exposure_number"), KEYWORDS.values(), strict=True))
-    assert group_of(fits.Header(KEYWORDS), "file") == group_id.attrs_to_group_id(meta)
+    assert group_of(fits.Header(KEYWORDS)) == group_id.attrs_to_group_id(meta)
 
 
 def test_all_missing_keywords_are_named():
     header = fits.Header(KEYWORDS)
     del header["VISIT"], header["ACT_ID"]
     with pytest.raises(BadDataError, match=r"jw01_cal\.fits, primary header: no VISIT, ACT_ID"):
-        group_of(header, "jw01_cal.fits")
+        Pointing.from_header("jw01_cal.fits", header, None)
+    assert group_of(header) is None
 
 
 def test_epoch():

@@ -247,7 +247,8 @@ def test_header_of_the_mosaic():
 
 
 def test_detectors_of_one_exposure_count_once():
-    group = {key: "1" for key in ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")}
+    keywords = ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")
+    group = dict(zip(keywords, ("00001", "001", "001", "01", "1", "01", "00001"), strict=True))
     mosaic = a_mosaic([an_exposure(0, **group), an_exposure(1, **group), an_exposure(2)])
     assert mosaic.exposures[0].group == "jw00001001001_01101_00001"
     assert mosaic.header["EFFEXPTM"] == 200.0

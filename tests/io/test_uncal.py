@@ -61,6 +61,23 @@ def test_zeroframe_only_if_the_header_says_so(units, tmp_path):
     assert read_ramp(tmp_path / "a_uncal.fits").zeroframe is None
 
 
+def test_the_reference_output_is_verified(units, tmp_path):
+    """MIRI's; no step needs it."""
+    path = tmp_path / "a_uncal.fits"
+    refout = np.random.default_rng(4).integers(0, 65536, (1, 3, 301, 180)).astype(np.uint16)
+    write(path, [*units, fits.ImageHDU(refout, name="REFOUT")])
+    np.testing.assert_array_equal(read_ramp(path).data, units[1].data)
+    with fits.open(path, mode="readonly") as opened:
+        place = opened["REFOUT"]._data_offset + 100_000
+    with open(path, "r+b") as stream:
+        stream.seek(place)
+        byte = stream.read(1)[0]
+        stream.seek(place)
+        stream.write(bytes([byte ^ 4]))
+    with pytest.raises(BadDataError, match=r"REFOUT\]: DATASUM is .* the file is corrupt"):
+        read_ramp(path)
+
+
 def test_any_number_of_threads_gives_the_same(units, tmp_path):
     big = np.random.default_rng(2).integers(0, 65536, (1, 3, 300, 400)).astype(np.uint16)
     units[0].header.update({"SUBSIZE1": 400, "SUBSIZE2": 300, "ZEROFRAM": False})

@@ -6,6 +6,8 @@ import os
 import numpy as np
 import pytest
 
+from snakewebb.detector.likelihood import group_reads
+
 # read by crds when it is imported; a URL with "serverless" in it is never contacted
 os.environ.setdefault("CRDS_SERVER_URL", "https://jwst-serverless-mode.stsci.edu")
 os.environ.setdefault("CRDS_PATH", "/nonexistent")
@@ -24,11 +26,16 @@ _META = {
     "NINTS": "meta.exposure.nints",
     "NGROUPS": "meta.exposure.ngroups",
     "NFRAMES": "meta.exposure.nframes",
+    "NSAMPLES": "meta.exposure.nsamples",
+    "INTSTART": "meta.exposure.integration_start",
+    "INTEND": "meta.exposure.integration_end",
     "FRMDIVSR": "meta.exposure.frame_divisor",
     "GROUPGAP": "meta.exposure.groupgap",
     "TFRAME": "meta.exposure.frame_time",
     "TGROUP": "meta.exposure.group_time",
     "NOUTPUTS": "meta.exposure.noutputs",
+    "NRS_NORM": "meta.exposure.nrs_normal",
+    "NRS_REF": "meta.exposure.nrs_reference",
     "ZEROFRAM": "meta.exposure.zero_frame",
     "DRPFRMS1": "meta.exposure.drop_frames1",
     "SUBARRAY": "meta.subarray.name",
@@ -54,6 +61,8 @@ def ramp_model():
             model.zeroframe = ramp.zeroframe.copy()
         if ramp.average_dark_current is not None:
             model.average_dark_current = ramp.average_dark_current.copy()
+        if ramp.read_times is not None:
+            model.meta.exposure.read_times = [times.tolist() for times in group_reads(ramp)]
         for keyword, path in _META.items():
             if keyword in ramp.header:
                 model[path] = ramp.header[keyword]

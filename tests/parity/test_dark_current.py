@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -119,3 +121,80 @@ def test_dark_that_cannot_be_used(make_ramp, make_references):
         del units[0].header["GROUPGAP"]
     with pytest.raises(MissingReferenceError, match="keyword GROUPGAP is missing"):
         dark_current(ramp, references)
+
+
+@pytest.mark.parametrize("segment", [{}, {"INTSTART": 6, "INTEND": 8}])
+@pytest.mark.parametrize(
+    ("nframes", "frames", "known"), [(1, 5, 2), (1, 9, 3), (1, 3, 2), (4, 30, 2), (4, 16, 3), (1, 5, 1)]
+)
+def test_darks_of_several_integrations(
+    make_miri_ramp, make_references, run_oracle, ulps, segment, nframes, frames, known
+):
+    from jwst.dark_current import DarkCurrentStep
+
+    rng = np.random.default_rng(frames)
+    ramp = make_miri_ramp(rng.uniform(9000, 50000, (3, 5, NY, NX)), NFRAMES=nframes, **segment)
+    dark = np.cumsum(rng.normal(2, 9, (known, frames, NY, NX)), axis=1).astype(np.float32)
+    dark[rng.random(dark.shape) < 0.02] = np.nan
+    dq = rng.choice(np.array([0, 0, 0, 1, 1 << 12], np.uint32), (known, 1, NY, NX))
+    header = {"NFRAMES": 1, "GROUPGAP": 0, "NGROUPS": frames, "AVDRKCUR": 0.02}
+    references = make_references(ramp, dark={"SCI": dark, "DQ": dq, "header": header})
+    before = ramp.data.copy()
+    theirs = run_oracle(DarkCurrentStep, ramp, references)
+    parts = [ramp_of_one(ramp, i) for i in range(3)]
+    assert dark_current(ramp, references).keyword_value == theirs.meta.cal_step.dark_sub
+    assert not np.array_equal(ramp.data, before)
+    assert ulps(ramp.data, theirs.data, np.maximum(np.abs(before), np.abs(theirs.data))) <= 2
+    np.testing.assert_array_equal(ramp.pixeldq, theirs.pixeldq)
+    np.testing.assert_array_equal(ramp.average_dark_current, theirs.average_dark_current)
+    for number, part in enumerate(parts):
+        dark_current(part, references)
+        np.testing.assert_array_equal(part.data[0], ramp.data[number])
+        np.testing.assert_array_equal(part.pixeldq, ramp.pixeldq)
+
+
+def ramp_of_one(ramp, number):
+    """One integration of a ramp."""
+    return dataclasses.replace(
+        ramp,
+        data=ramp.data[number : number + 1].copy(),
+        groupdq=ramp.groupdq[number : number + 1].copy(),
+        pixeldq=ramp.pixeldq.copy(),
+        first_integration=ramp.first_integration + number,
+    )
+
+
+def test_later_segments_get_the_dark_of_their_integrations(make_miri_ramp, make_references, run_oracle):
+    """The oracle gives all integrations of such a segment the last dark, and none at all if it must be averaged first."""
+    from jwst.dark_current import DarkCurrentStep
+
+    dark = np.ones((3, 8, NY, NX), np.float32) * np.array([100, 20, 3], np.float32)[:, None, None, None]
+    header = {"NFRAMES": 1, "GROUPGAP": 0, "NGROUPS": 8}
+    content = {"SCI": dark, "DQ": np.zeros((3, 1, NY, NX), np.uint32), "header": header}
+    for nframes, expected in ((1, 3), (2, 0)):
+        ramp = make_miri_ramp(np.zeros((2, 4, NY, NX)), NFRAMES=nframes, NINTS=9, INTSTART=2, INTEND=3)
+        references = make_references(ramp, dark=content)
+        theirs = run_oracle(DarkCurrentStep, ramp, references)
+        dark_current(ramp, references)
+        assert np.all(theirs.data == -expected)
+        assert np.all(ramp.data[0] == -20)
+        assert np.all(ramp.data[1] == -3)
+
+
+def test_averaged_darks_of_several_integrations_are_written(
+    make_miri_ramp, make_references, run_oracle, tmp_path, monkeypatch
+):
+    from jwst.dark_current import DarkCurrentStep
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    ramp = make_miri_ramp(rng.normal(0, 1, (3, 3, NY, NX)), NFRAMES=4)
+    dark = rng.normal(0, 1, (2, 13, NY, NX)).astype(np.float32)
+    dq = rng.choice(np.array([0, 1], np.uint32), (2, 1, NY, NX))
+    header = {"NFRAMES": 1, "GROUPGAP": 0, "NGROUPS": 13}
+    references = make_references(ramp, dark={"SCI": dark, "DQ": dq, "header": header})
+    run_oracle(DarkCurrentStep, ramp, references, dark_output="theirs.fits")
+    dark_current(ramp, references, dark_output=str(tmp_path / "ours.fits"))
+    theirs, ours = fits.getdata(tmp_path / "theirs.fits", "SCI"), fits.getdata(tmp_path / "ours.fits", "SCI")
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(fits.getdata(tmp_path / "ours.fits", "DQ"), dq)

@@ -84,7 +84,8 @@ def test_flags_are_those_of_the_oracle(exposure, run_oracle, shape, parameters, 
 def test_parameters_and_defaults_are_those_of_the_oracle():
     oracle = JumpStep()
     for name, parameter in jump.contract.parameters.items():
-        assert getattr(oracle, name) == parameter.default
+        if name != "compatibility":
+            assert getattr(oracle, name) == parameter.default
 
 
 def test_too_few_usable_groups_give_no_negative_rate_of_cosmic_rays(exposure, run_oracle):

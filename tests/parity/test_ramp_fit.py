@@ -1,5 +1,7 @@
 """Rates against the oracle's step on the same ramps and references."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -89,7 +91,7 @@ def check(ours, theirs, exact):
             assert abs(own[index] - answer) <= abs(expected[index] - answer), (name, index)
 
 
-def fit_in_float64(ramp, references, parameters):
+def fit_in_float64(ramp, references, parameters, first_is_no_jump=False):
     """The oracle's algorithm for one pixel in plain python: function of an index in rate or rateints."""
     data, groupdq = ramp.data.astype(np.float64), ramp.groupdq.copy()
     gain, readnoise = (references.array(reftype).astype(np.float64) for reftype in ("gain", "readnoise"))
@@ -118,6 +120,8 @@ def fit_in_float64(ramp, references, parameters):
         original = flags.copy()
         if suppress and np.sum(flags & ~np.uint8(PERSISTENCE) == 0) == 1:
             flags |= DO_NOT_USE
+        if first_is_no_jump:
+            flags[0] &= ~np.uint8(JUMP_DET)
         time = tgroup
         if not suppress and np.sum(flags == 0) == 1 and flags[0] == 0:
             time = (nframes + 1) * tframe / 2
@@ -294,3 +298,72 @@ def test_parameters_and_defaults_are_those_of_the_oracle():
     for name, parameter in ramp_fit.contract.parameters.items():
         if name != "compatibility":
             assert getattr(oracle, name) == parameter.default
+
+
+@pytest.mark.parametrize(
+    ("shape", "unused", "content", "parameters"),
+    [
+        ((1, 9, 64, 48), (1, 1), {}, {}),
+        ((2, 12, 48, 48), (4, 1), {}, {}),
+        ((2, 8, 48, 48), (3, 0), {"charge_loss": True}, {}),
+        ((1, 5, 48, 48), (0, 1), {}, {"suppress_one_group": False}),
+        ((3, 6, 48, 48), (2, 1), {}, {"suppress_one_group": False}),
+        ((2, 10, 48, 48), (1, 1), {}, {"firstgroup": 2, "lastgroup": 7}),
+        ((2, 5, 48, 48), (2, 1), {}, {}),
+    ],
+)
+@pytest.mark.parametrize("compatibility", ["native", "jwst"])
+def test_unused_groups_of_miri_are_those_of_the_oracle(
+    exposure, run_oracle, shape, unused, content, parameters, compatibility
+):
+    """Groups at the beginning, and the last one, without a pixel to use: then a jump in the first one left is none."""
+    ramp, references = exposure(shape, sum(shape), INSTRUME="MIRI", DETECTOR="MIRIMAGE", **content)
+    before, after = unused
+    ramp.groupdq[:, :before] |= DO_NOT_USE
+    ramp.groupdq[:, shape[1] - after :] |= DO_NOT_USE
+    theirs = run_oracle(RampFitStep, ramp, references, **parameters)
+    kept = ramp.groupdq.copy()
+    ramp_fit(ramp, references, compatibility=compatibility, **parameters)
+    np.testing.assert_array_equal(ramp.groupdq, kept)
+    if compatibility == "native":
+        good = np.isfinite(theirs[0].data) & (theirs[0].err > 0) & (theirs[0].var_rnoise > 0)
+        np.testing.assert_allclose(ramp.rate.data[good], theirs[0].data[good], rtol=2e-6, atol=1e-5)
+        np.testing.assert_array_equal(ramp.rate.dq[good], theirs[0].dq[good])
+        return
+    before, end = (
+        max(before, parameters.get("firstgroup", 0)),
+        min(shape[1] - after, parameters.get("lastgroup", 99) + 1),
+    )
+    used = dataclasses.replace(ramp, data=ramp.data[:, before:end], groupdq=ramp.groupdq[:, before:end])
+    exact = fit_in_float64(used, references, {**parameters, "firstgroup": 0, "lastgroup": 99}, before > 0)
+    check(ramp.rate, theirs[0], exact)
+    check(ramp.rateints, theirs[1], exact)
+
+
+def test_results_of_segments_of_miri_are_those_of_the_oracle(exposure, ramp_model):
+    ramp, references = exposure((2, 9, 48, 40), 7, bad_references=False, INSTRUME="MIRI", DETECTOR="MIRIMAGE")
+    ramp.groupdq[:, [0, 1, 8]] |= DO_NOT_USE
+    images = [references.array(reftype).copy() for reftype in ("readnoise", "gain")]
+    *_, expected = stcal_ramp_fit.ramp_fit(
+        ramp_model(ramp), True, *images, "OLS_C", "optimal", "1", dqflags.pixel, True
+    )
+
+    ramp_fit(ramp, references, save_opt=True, compatibility="jwst")
+
+    for unit in ramp.extra["fitopt"][1:]:
+        own, theirs = unit.data, expected[unit.name.lower()]
+        if theirs.ndim == 4:
+            assert not np.any(theirs[:, own.shape[1] :])
+            own, theirs = own[:, : theirs.shape[1]], theirs[:, : own.shape[1]]
+        largest = np.nanmax(ramp.data) if unit.name in ("YINT", "PEDESTAL", "CRMAG") else 0
+        np.testing.assert_allclose(own, theirs, rtol=5e-7, atol=3e-7 * largest, err_msg=unit.name)
+
+
+def test_miri_ramps_of_less_than_two_groups(exposure, run_oracle):
+    """The oracle makes no product; ours is empty."""
+    ramp, references = exposure((1, 4, 16, 16), 5, INSTRUME="MIRI", DETECTOR="MIRIMAGE")
+    ramp.groupdq[:, [0, 1, 3]] |= DO_NOT_USE
+    assert run_oracle(RampFitStep, ramp, references) == (None, None)
+    ramp_fit(ramp, references)
+    assert np.isnan(ramp.rate.data).all()
+    assert np.all(ramp.rate.dq & DO_NOT_USE)

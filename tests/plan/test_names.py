@@ -1,6 +1,6 @@
 import pytest
 
-from snakewebb.plan.names import group_id, level3_name, optical_elements, parse_exposure
+from snakewebb.plan.names import level3_name, optical_elements, parse_exposure
 
 
 def test_parts_of_an_exposure_name():
@@ -8,7 +8,6 @@ def test_parts_of_an_exposure_name():
     assert name.root == "jw01345062001_03101_00001-seg002_nrcalong"
     assert (name.program, name.observation, name.visit) == ("01345", "062", "001")
     assert (name.detector, name.suffix) == ("nrcalong", "rateints")
-    assert group_id(name.root) == "jw01345062001_03101_00001-seg002"
 
 
 @pytest.mark.parametrize(

@@ -137,10 +137,10 @@ def test_slow_noise_runs_along_rows():
 
 
 def test_slow_noise_has_a_spectrum_of_one_over_f():
-    from snakewebb.simulate.ramps import _one_over_f
+    from snakewebb.simulate.electronics import slow_noise
 
     readout = Readout("RAPID", 200, 1, SHAPE, 1)
-    drift = _one_over_f(np.random.default_rng(2), readout, True)
+    drift = slow_noise(np.random.default_rng(2), readout, True)
     power = np.abs(np.fft.rfft(drift.samples[0].astype(float))) ** 2
     low, high = power[20:200].mean(), power[2000:20000].mean()
     frequency = np.arange(power.size)
@@ -150,7 +150,7 @@ def test_slow_noise_has_a_spectrum_of_one_over_f():
 
 @pytest.fixture
 def many_particles(monkeypatch):
-    monkeypatch.setattr("snakewebb.simulate.ramps._COSMIC_RAYS_PER_SECOND", 3e-3)
+    monkeypatch.setattr("snakewebb.simulate.particles._COSMIC_RAYS_PER_SECOND", 3e-3)
 
 
 @pytest.mark.usefixtures("many_particles")

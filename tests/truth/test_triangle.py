@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("jwst")
 
 from snakewebb.io import fits as checked_fits
-from snakewebb.simulate import ramps
+from snakewebb.simulate import particles, ramps
 from snakewebb.simulate.crds_cache import build_cache, environment
 from snakewebb.simulate.detector_truth import make_detector
 from snakewebb.simulate.programme import design, make_programme
@@ -126,7 +126,7 @@ def _calibrate(names, folder):
         exposure, catalogue = programme.exposures[0], programme_sky(programme, effects)
         with pytest.MonkeyPatch.context() as patch:
             if name == "cosmic_rays":
-                patch.setattr(ramps, "_COSMIC_RAYS_PER_SECOND", 4e-4)
+                patch.setattr(particles, "_COSMIC_RAYS_PER_SECOND", 4e-4)
             raw, scene, truth = simulate_exposure(exposure, catalogue, effects)
         truth = copy.deepcopy(truth)  # lets go of the full detector
         results[name] = Result(raw, scene, truth, exposure_row(exposure, truth), exposure.readout)

@@ -6,7 +6,7 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.compiled import by_rows, njit
-from snakewebb.detector.reference_plane import subtract_plane
+from snakewebb.detector.reference_plane import integrations_of, subtract_plane
 from snakewebb.errors import MissingReferenceError
 from snakewebb.io.fits import write
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
@@ -23,7 +23,8 @@ def dark_current(
     """Subtract from each group the mean of the dark frames that it averages.
 
     Frames are read one at a time; those beyond the end of the dark are extrapolated along its last two. A dark that
-    averages frames itself is used only for science data of the same NFRAMES and GROUPGAP. NaN counts as 0.
+    averages frames itself is used only for science data of the same NFRAMES and GROUPGAP. NaN counts as 0. A dark of several
+    integrations (MIRI) has one for each of the first ones of an exposure; its last one holds for all later ones.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def dark_current(
     Raises
     ------
     MissingReferenceError
-        If the dark lacks NFRAMES or GROUPGAP or is not a cube.
+        If the dark lacks NFRAMES or GROUPGAP or is neither a cube nor a stack of cubes.
 
     References
     ----------
@@ -56,9 +57,10 @@ def dark_current(
     header = references.header("dark")
     dark_nframes, dark_groupgap = (_required(references, header, key) for key in ("NFRAMES", "GROUPGAP"))
     shape = references.shape("dark")
-    if len(shape) != 3:
+    if len(shape) not in (3, 4):
         raise MissingReferenceError(
-            f"{references.path('dark')}[SCI]: shape {shape} found, expected a cube (frame, row, column)"
+            f"{references.path('dark')}[SCI]: shape {shape} found, expected a cube (frame, row, column), or one for each "
+            "integration"
         )
     ramp.average_dark_current = _mean_current(ramp, references, header, average_dark_current)
     if (nframes, groupgap) == (dark_nframes, dark_groupgap):
@@ -71,40 +73,41 @@ def dark_current(
             f"the dark has NFRAMES {dark_nframes} and GROUPGAP {dark_groupgap}, which cannot make groups of NFRAMES "
             f"{nframes} and GROUPGAP {groupgap}: nothing was subtracted",
         )
-    beyond = int(first_frames[-1]) + per_group - shape[0]
-    if beyond > 0 and shape[0] < 2:
+    beyond = int(first_frames[-1]) + per_group - shape[-3]
+    if beyond > 0 and shape[-3] < 2:
         return Status(NOT_APPLICABLE, "the dark has one frame only and cannot be extrapolated: nothing was subtracted")
-    ramp.pixeldq |= references.dq("dark")
-    dark = _Frames(references, shape[0])
-    averaged = []
-    for group, first in enumerate(first_frames):
-        plane = dark.mean(int(first), per_group)
-        plane.flags.writeable = False  # as the planes of other references: one compiled kernel serves all
-        subtract_plane(ramp.data, group, group + 1, plane, False)
-        if dark_output is not None:
-            averaged.append(plane)
+    ramp.pixeldq |= _flags(references)
+    known = shape[0] if len(shape) == 4 else 1
+    darks = [_Frames(references, shape[-3], (number,) if len(shape) == 4 else ()) for number in range(known)]
+    for number, first_of, end_of in integrations_of(ramp.first_integration, len(ramp.data), known):
+        for group, first in enumerate(first_frames):
+            plane = darks[number].mean(int(first), per_group)
+            plane.flags.writeable = False  # as the planes of other references: one compiled kernel serves all
+            subtract_plane(ramp.data[first_of:end_of], group, group + 1, plane, False)
     if dark_output is not None:
-        _write_dark(dark_output, references, header, averaged, nframes, groupgap)
+        planes = np.array([[dark.mean(int(first), per_group) for first in first_frames] for dark in darks])
+        _write_dark(dark_output, references, header, planes if len(shape) == 4 else planes[0], nframes, groupgap)
     references.drop("dark")
     return Status(reason=f"{beyond} frames beyond the end of the dark were extrapolated" if beyond > 0 else "")
 
 
 class _Frames:
-    """Frames of the dark by number, read when they are needed."""
+    """Frames of the dark by number, read when they are needed; of one integration if the dark has several."""
 
-    def __init__(self, references, count):
+    def __init__(self, references, count, integration):
         self._references = references
         self._count = count
+        self._integration = integration
         self._last = None  # the last frame and its rise, when frames beyond it are asked for
 
     def mean(self, first, number):
         """Mean of ``number`` frames from ``first`` on, float32."""
         if number == 1 and first < self._count:
-            return self._references.plane("dark", first)
+            return self._plane(first)
         total = None
         for frame in range(first, first + number):
             if frame < self._count:
-                plane, rise, steps = self._references.plane("dark", frame), None, 0
+                plane, rise, steps = self._plane(frame), None, 0
             else:
                 plane, rise = self._end()
                 steps = frame - self._count + 1
@@ -114,10 +117,13 @@ class _Frames:
         total /= number
         return total.astype(np.float32)
 
+    def _plane(self, frame):
+        return self._references.plane("dark", (*self._integration, frame))
+
     def _end(self):
         if self._last is None:
-            last = self._references.plane("dark", self._count - 1)
-            self._last = last, last - self._references.plane("dark", self._count - 2)
+            last = self._plane(self._count - 1)
+            self._last = last, last - self._plane(self._count - 2)
         return self._last
 
 
@@ -130,6 +136,13 @@ def _add_frame(begin, end, total, plane, rise, steps):
             if steps > 0:
                 value += np.float64(rise[y, x]) * steps
             total[y, x] += value if value == value else 0.0
+
+
+def _flags(references):
+    """Flags of the pixels, those of all integrations together."""
+    flags = references.dq("dark")
+    # one plane for each integration, or for each group of which the first counts
+    return np.bitwise_or.reduce(flags[:, 0], axis=0) if flags.ndim == 4 else flags
 
 
 def _required(references, header, key):
@@ -148,11 +161,11 @@ def _mean_current(ramp, references, header, given):
     return np.full(ramp.data.shape[2:], scalar, np.float32)
 
 
-def _write_dark(path, references, header, planes, nframes, groupgap):
+def _write_dark(path, references, header, cube, nframes, groupgap):
     primary = fits.PrimaryHDU(header=header.copy(strip=True))
-    primary.header.update({"NFRAMES": nframes, "NGROUPS": len(planes), "GROUPGAP": groupgap})
+    primary.header.update({"NFRAMES": nframes, "NGROUPS": cube.shape[-3], "GROUPGAP": groupgap})
     first_x, first_y, size_x, size_y = references.subarray
     primary.header.update({"SUBSTRT1": first_x, "SUBSTRT2": first_y, "SUBSIZE1": size_x, "SUBSIZE2": size_y})
-    cube = np.nan_to_num(np.stack(planes), copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    cube = np.nan_to_num(cube, copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)
     units = [primary, fits.ImageHDU(cube, name="SCI"), fits.ImageHDU(references.dq("dark"), name="DQ")]
     write(path, units)

@@ -37,7 +37,7 @@ def dq_init(ramp, references, *, user_supplied_dq: str | None = None):
     ----------
     Step dq_init of jwst 3.0.0.
     """
-    mask = references.dq("mask")
+    mask = references.dq("mask", interleaved=ramp.interleaved)
     if user_supplied_dq is not None:
         mask = mask | _user_mask(user_supplied_dq, mask.shape)
     ramp.pixeldq |= mask

@@ -1,20 +1,26 @@
 """Detection of cosmic-ray jumps in ramps by the two-point difference."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit
-from snakewebb.detector.median import NETWORK_LIMIT, bisect_medians, middle_of_sorted, sort_columns, sorting_network
+from snakewebb.detector.showers import ShowerRules, flag_showers
+from snakewebb.detector.snowballs import SnowballRules, flag_snowballs
+from snakewebb.detector.two_point_difference import (
+    CLIP_ALL,
+    CLIP_INTEGRATIONS,
+    ITERATIVE,
+    SINGLE_PASS,
+    find_jumps,
+    planes_flagged,
+)
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, SATURATED
 from snakewebb.errors import BadDataError
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
 
-# how jumps are searched for
-_SINGLE_PASS, _ITERATIVE, _CLIP_INTEGRATIONS, _CLIP_ALL = range(4)
-
-_CLIP_ITERATIONS = 5
 _BAD = DO_NOT_USE | SATURATED
+_NOT_SEARCHED = -99  # number of jumps that jwst reports then
+_ORACLE_AMPLITUDE = 6.0  # of showers, electrons per second
 
 
 @step(version=1, keyword="S_JUMP", references=("gain", "readnoise"), whole_exposure=True)
@@ -32,10 +38,30 @@ def jump(
     after_jump_flag_time1: float = 0.0,
     after_jump_flag_dn2: float = 0.0,
     after_jump_flag_time2: float = 0.0,
+    expand_large_events: bool = False,
+    min_sat_area: Annotated[float, Between(0, None)] = 1.0,
+    min_jump_area: Annotated[float, Between(0, None)] = 5.0,
+    expand_factor: Annotated[float, Between(0, None)] = 2.0,
+    sat_required_snowball: bool = True,
+    min_sat_radius_extend: float = 2.5,
+    sat_expand: int = 2,
+    edge_size: Annotated[int, Between(0, None)] = 25,
+    mask_snowball_core_next_int: bool = True,
+    snowball_time_masked_next_int: Annotated[int, Between(0, None)] = 4000,
+    find_showers: bool = False,
+    max_shower_amplitude: Annotated[float, Between(0, None)] = 4.0,
+    extend_snr_threshold: float = 1.2,
+    extend_min_area: Annotated[int, Between(0, None)] = 90,
+    extend_inner_radius: Annotated[float, Between(0, None)] = 1.0,
+    extend_outer_radius: Annotated[float, Between(0, None)] = 2.6,
+    extend_ellipse_expand_ratio: Annotated[float, Between(0, None)] = 1.1,
+    time_masked_after_shower: Annotated[float, Between(0, None)] = 15.0,
+    max_extended_radius: Annotated[int, Between(0, None)] = 200,
     min_diffs_single_pass: int = 10,
     minimum_groups: int = 3,
     minimum_sigclip_groups: int = 100,
     only_use_ints: bool = True,
+    compatibility: Literal["native", "jwst"] = "native",
 ) -> Status:
     """Flag the groups in which a cosmic ray raised the signal.
 
@@ -44,8 +70,9 @@ def jump(
     of the median and read noise) marks its later group JUMP_DET. With few differences, one jump is searched at a
     time and median and noise are computed again without it; with many integrations, the samples are clipped
     instead. Groups that are SATURATED or DO_NOT_USE take no part and are never JUMP_DET. Pixels without a valid gain
-    get NO_GAIN_VALUE and DO_NOT_USE in PIXELDQ. The rate of jumps goes to the keywords PRIMECRS (per 1000 pixels
-    and second) and EXTNCRS (extended events, per million pixels and second).
+    get NO_GAIN_VALUE and DO_NOT_USE in PIXELDQ. On request, snowballs (near infrared) and showers (mid infrared), which
+    cover many pixels, are searched for and flagged too. The rate of jumps goes to the keywords PRIMECRS (per 1000
+    pixels and second) and EXTNCRS (snowballs or showers, per million pixels and second).
 
     Parameters
     ----------
@@ -74,109 +101,223 @@ def jump(
         Size in DN from which a jump also flags the groups after it, second choice.
     after_jump_flag_time2 : float
         Time in seconds after such a jump in which groups are flagged, second choice.
+    expand_large_events : bool
+        Search for snowballs: regions of jumps about pixels that saturate in the same group or the next. The region
+        is flagged as an ellipse that is larger than it, and a large core is SATURATED to the end of the integration.
+    min_sat_area : float
+        Smallest number of pixels of the saturated core of a snowball, holes included.
+    min_jump_area : float
+        Smallest number of pixels of the jumps of a snowball, holes included.
+    expand_factor : float
+        Factor by which the minor axis of a snowball is enlarged; the major axis gets as many pixels more.
+    sat_required_snowball : bool
+        A snowball needs a saturated core. Otherwise every large region of jumps is one, and no core is extended.
+    min_sat_radius_extend : float
+        Minor axis in pixels above which a core, also of a star that saturates, is extended.
+    sat_expand : int
+        Number of pixels that are added to the radius of a core.
+    edge_size : int
+        Distance from the edge of the array in pixels within which a snowball needs no core.
+    mask_snowball_core_next_int : bool
+        Flag the cores JUMP_DET in the next integration too.
+    snowball_time_masked_next_int : int
+        Time in seconds from the start of the next integration in which cores are flagged.
+    find_showers : bool
+        Search for showers: large areas in which the deviations of the differences, averaged in a ring about each
+        pixel, are high. They need ten differences of the exposure.
+    max_shower_amplitude : float
+        Largest change of the mean rate of a pixel in DN/s that flagging a shower may make; where it is larger, the
+        pixel is not flagged.
+    extend_snr_threshold : float
+        Mean deviation in units of the expected noise above which there may be a shower.
+    extend_min_area : int
+        Smallest number of pixels of a shower, holes included.
+    extend_inner_radius : float
+        Inner radius of the ring in pixels.
+    extend_outer_radius : float
+        Width of the ring in pixels.
+    extend_ellipse_expand_ratio : float
+        Factor by which the minor axis of a shower is enlarged; the major axis gets as many pixels more.
+    time_masked_after_shower : float
+        Time in seconds after a shower in which groups are flagged.
+    max_extended_radius : int
+        Largest radius in pixels of what is flagged for a snowball or shower.
     min_diffs_single_pass : int
         Number of usable differences of an integration from which all jumps are searched in one pass.
     minimum_groups : int
         Number of usable groups of an integration below which nothing is searched, unless samples are clipped.
     minimum_sigclip_groups : int
         Number of integrations (with ``only_use_ints``), else of groups of all integrations, from which samples are
-        clipped.
+        clipped. For showers it always is a number of integrations.
     only_use_ints : bool
         Clip each difference over the integrations; otherwise clip all differences of all integrations together.
+    compatibility : {"native", "jwst"}
+        ``"jwst"`` repeats what `jwst` 3.0.0 does where ``"native"`` differs on purpose, see Notes.
 
     Returns
     -------
     Status
-        NOT_APPLICABLE with two groups or fewer, or fewer usable ones than ``minimum_groups``.
+        NOT_APPLICABLE with two groups or fewer, or (``"native"``) fewer usable ones than ``minimum_groups``.
 
     Raises
     ------
     BadDataError
-        If NFRAMES or TGROUP is missing or not positive.
+        If NFRAMES or TGROUP is missing or not positive, or the read times do not fit the groups or do not rise.
+    ConfigError
+        If the ring for showers holds no pixel.
 
     Notes
     -----
-    Differences from the step of `jwst` 3.0.0: ``minimum_groups`` is obeyed (there it is always 3), and an exposure
-    with too few usable groups is NOT_APPLICABLE without PRIMECRS (there COMPLETE with a negative PRIMECRS).
+    What ``"native"`` changes:
+
+    * ``minimum_groups`` is obeyed; in ``"jwst"`` it is always 3. An exposure with too few usable groups is
+      NOT_APPLICABLE without PRIMECRS; in ``"jwst"`` it is COMPLETE with a negative PRIMECRS.
+    * Groups that are not evenly spaced (``ramp.read_times``) are compared by their rates, and the noise and the times
+      after an event are those of the true intervals. In ``"jwst"`` all intervals count as equal. With uneven groups,
+      differences are clipped over the integrations or not at all.
+    * Snowballs: whether a core lies inside of a region is seen from the region's own ellipse, and the edge is that of
+      each axis. In ``"jwst"`` the ellipse has rows and columns exchanged, and the number of rows holds for the columns.
+    * Snowballs: an extended core keeps its other flags. In ``"jwst"`` they are lost, DO_NOT_USE too.
+    * Showers: groups flagged DO_NOT_USE, SATURATED or JUMP_DET do not count, and reference pixels neither, whatever
+      other flags they have. In ``"jwst"`` jumps with further flags count, and reference pixels with further flags.
+    * Showers: ``max_shower_amplitude`` is obeyed. In ``"jwst"`` it is always 6 electrons/s.
+    * A pixel that lies exactly on an ellipse is outside. In ``"jwst"`` rounding errors decide.
 
     References
     ----------
     The step ``jump`` of `jwst`; Anderson & Gordon 2011, PASP 123, 1237 (two-point difference).
     """
+    native = compatibility == "native"
     nframes, tgroup = _timing(ramp.header)
     nints, ngroups, ny, nx = ramp.data.shape
     gain = references.array("gain")
     readnoise = references.array("readnoise")
     if ngroups <= 2:
         return Status(NOT_APPLICABLE, f"{ngroups} groups: at least 3 are needed to detect jumps")
+    spacing = _Spacing(ramp, tgroup, native)
     with np.errstate(invalid="ignore"):
         ramp.pixeldq[~(gain > 0)] |= np.uint32(NO_GAIN_VALUE | DO_NOT_USE)
 
-    unusable = _planes_flagged(ramp.groupdq, DO_NOT_USE)
+    unusable = planes_flagged(ramp.groupdq, DO_NOT_USE)
     usable_groups = ngroups - int(unusable.sum(axis=1).max())
     total_groups = nints * ngroups - int(unusable.sum())
-    if (nints if only_use_ints else total_groups) >= minimum_sigclip_groups:
-        mode = _CLIP_INTEGRATIONS if only_use_ints else _CLIP_ALL
-    elif usable_groups < minimum_groups:
-        reason = f"{usable_groups} usable groups: minimum_groups asks for {minimum_groups}"
-        return Status(NOT_APPLICABLE, reason)
+    mode = SINGLE_PASS if usable_groups - 1 >= min_diffs_single_pass else ITERATIVE
+    if only_use_ints and nints >= minimum_sigclip_groups:
+        mode = CLIP_INTEGRATIONS
+    elif not only_use_ints and total_groups >= minimum_sigclip_groups and spacing.even:
+        mode = CLIP_ALL
+    needed = minimum_groups if native else 3
+    if mode in (SINGLE_PASS, ITERATIVE) and usable_groups < needed:
+        if native:
+            return Status(NOT_APPLICABLE, f"{usable_groups} usable groups: minimum_groups asks for {minimum_groups}")
+        number = _NOT_SEARCHED
+        _strip_unusable(ramp.groupdq)
     else:
-        mode = _SINGLE_PASS if usable_groups - 1 >= min_diffs_single_pass else _ITERATIVE
-
-    size = nints * (ngroups - 1)
-    series = {_ITERATIVE: size, _CLIP_INTEGRATIONS: nints, _CLIP_ALL: size}.get(mode, 0)
-    thresholds = (rejection_threshold, four_group_rejection_threshold, three_group_rejection_threshold)
-    median = np.empty((ny, nx))
-    width = _block_width(size, nx)
-    if size > NETWORK_LIMIT:
-        by_rows(_median_differences, ny, ramp.data, ramp.groupdq, gain, width, median)
-    by_rows(
-        _detect,
-        ny,
-        ramp.data,
-        ramp.groupdq,
-        gain,
-        readnoise,
-        nframes,
-        mode,
-        thresholds,
-        sorting_network(size if size <= NETWORK_LIMIT else 0),
-        sorting_network(series),
-        width,
-        median,
-    )
-    if mode in (_CLIP_INTEGRATIONS, _CLIP_ALL):
-        _clear_flagged_planes(ramp.groupdq)
-    neighbours = np.zeros((nints, ngroups - 1, ny, (nx + 7) // 8), np.uint8)
-    number = np.empty(ny, np.int64)
-    by_rows(
-        _find_neighbours,
-        ny,
-        ramp.data,
-        ramp.groupdq,
-        gain,
-        readnoise,
-        nframes,
-        median,
-        (min_jump_to_flag_neighbors, max_jump_to_flag_neighbors),
-        flag_4_neighbors,
-        neighbours,
-        number,
-    )
-    groups_after = (int(after_jump_flag_time1 // tgroup), int(after_jump_flag_time2 // tgroup))
-    typical_gain = float(np.nanmedian(gain)) if max(groups_after) > 0 and not np.isnan(gain).all() else 1.0
-    sizes = (after_jump_flag_dn1 * typical_gain, after_jump_flag_dn2 * typical_gain)
-    by_rows(_grow, ny, ramp.data, ramp.groupdq, gain, median, neighbours, sizes, groups_after)
-
-    differences = total_groups - nints
-    if differences >= 1:
-        exposed = tgroup * differences * ny * nx
-        ramp.header["PRIMECRS"] = (
-            1000.0 * int(number.sum()) / exposed,
-            "Cosmic ray rate per thousand pixels per second",
+        times_after = after_jump_flag_time1, after_jump_flag_time2
+        groups_after = np.stack([spacing.groups_after(seconds) for seconds in times_after])
+        typical_gain = float(np.nanmedian(gain)) if groups_after.any() and not np.isnan(gain).all() else 1.0
+        number = find_jumps(
+            ramp,
+            gain,
+            readnoise,
+            nframes=nframes,
+            intervals=spacing.intervals,
+            mode=mode,
+            thresholds=(rejection_threshold, four_group_rejection_threshold, three_group_rejection_threshold),
+            flag_neighbours=flag_4_neighbors,
+            neighbour_limits=(min_jump_to_flag_neighbors, max_jump_to_flag_neighbors),
+            sizes_after=(after_jump_flag_dn1 * typical_gain, after_jump_flag_dn2 * typical_gain),
+            groups_after=groups_after,
         )
-        ramp.header["EXTNCRS"] = (0.0, "Snowballs/showers per million pixels per second")
+
+    extended = 0
+    if expand_large_events:
+        time_next = snowball_time_masked_next_int if mask_snowball_core_next_int else 0
+        rules = SnowballRules(
+            min_sat_area=min_sat_area,
+            min_jump_area=min_jump_area,
+            expand_factor=expand_factor,
+            sat_required=sat_required_snowball,
+            min_sat_radius_extend=min_sat_radius_extend,
+            sat_expand=sat_expand,
+            edge_size=edge_size,
+            max_extended_radius=max_extended_radius,
+            groups_next_integration=int(spacing.groups_after(time_next)[0]),
+            native=native,
+        )
+        extended = flag_snowballs(ramp.groupdq, rules)
+    if find_showers:
+        rules = ShowerRules(
+            snr_threshold=extend_snr_threshold,
+            min_area=extend_min_area,
+            inner_radius=extend_inner_radius,
+            outer_radius=extend_outer_radius,
+            expand_ratio=extend_ellipse_expand_ratio,
+            max_extended_radius=max_extended_radius,
+            max_amplitude=max_shower_amplitude if native else _ORACLE_AMPLITUDE * tgroup,
+            groups_after=spacing.groups_after(time_masked_after_shower),
+            minimum_sigclip_groups=minimum_sigclip_groups,
+            already_hidden=0 if number == _NOT_SEARCHED else _BAD,
+            native=native,
+        )
+        extended = flag_showers(
+            ramp,
+            gain,
+            readnoise,
+            nframes=nframes,
+            intervals=spacing.intervals,
+            seconds=spacing.seconds,
+            rules=rules,
+        )
+
+    differences = nints * ngroups - int(planes_flagged(ramp.groupdq, DO_NOT_USE).sum()) - nints
+    if differences >= 1:
+        exposed = spacing.seconds * differences * ny * nx
+        ramp.header["PRIMECRS"] = (1000.0 * number / exposed, "Cosmic ray rate per thousand pixels per second")
+        ramp.header["EXTNCRS"] = (1e6 * extended / exposed, "Snowballs/showers per million pixels per second")
     return Status()
+
+
+class _Spacing:
+    """How the groups follow each other.
+
+    Attributes
+    ----------
+    intervals : ndarray of float64 (ngroups - 1,)
+        Times between the groups over their mean; 1 if they are even.
+    seconds : float
+        The mean.
+    even : bool
+    """
+
+    def __init__(self, ramp, tgroup, native):
+        ngroups = ramp.data.shape[1]
+        self.times = None
+        self.intervals = np.ones(ngroups - 1)
+        self.seconds = tgroup
+        if native and ramp.read_times is not None:
+            self._set(np.asarray(ramp.read_times, np.float64), ngroups, ramp.header.get("FILENAME", "ramp"))
+        self.even = self.times is None
+
+    def _set(self, times, ngroups, name):
+        steps = np.diff(times)
+        if times.shape != (ngroups,) or not np.all(steps > 0) or not np.all(np.isfinite(times)):
+            raise BadDataError(
+                f"{name}: the read times are {np.array2string(times, threshold=6)}, expected {ngroups} rising numbers, "
+                "one for each group; fetch the file again or exclude the exposure"
+            )
+        mean = float(steps.mean())
+        if np.all(np.abs(steps - mean) < 1e-6 * mean):
+            self.seconds = self.seconds if abs(mean - self.seconds) < 1e-6 * mean else mean
+        else:
+            self.seconds, self.intervals, self.times = mean, steps / mean, times
+
+    def groups_after(self, seconds):
+        """Number of groups that begin within a time after each group."""
+        if self.times is None:
+            return np.full(self.intervals.size + 1, int(seconds // self.seconds))
+        last = np.searchsorted(self.times, self.times + seconds * (1 + 1e-9), side="right")
+        return last - 1 - np.arange(self.times.size)
 
 
 def _timing(header):
@@ -191,304 +332,8 @@ def _timing(header):
     return float(values[0]), float(values[1])
 
 
-def _block_width(samples, nx):
-    """Number of pixels of a row that are worked on together: few enough to stay in the processor's cache."""
-    return int(max(16, min(256, 32768 // max(samples, 1) // 8 * 8, (nx + 7) // 8 * 8)))
-
-
-def _planes_flagged(groupdq, bits):
-    """Whether every pixel of a group has one of the bits, per integration and group."""
-    flagged = np.ones(groupdq.shape[:2], np.bool_)
-    _find_planes_flagged(groupdq, bits, flagged)
-    return flagged
-
-
-@njit
-def _find_planes_flagged(groupdq, bits, flagged):
-    nints, ngroups, ny, nx = groupdq.shape
-    for plane in range(nints * ngroups):
-        i = plane // ngroups
-        g = plane % ngroups
-        for y in range(ny):
-            for x in range(nx):
-                if groupdq[i, g, y, x] & bits == 0:
-                    flagged[i, g] = False
-                    break
-            if not flagged[i, g]:
-                break
-
-
-def _clear_flagged_planes(groupdq):
-    """Take back the jumps of groups in which no pixel is free of JUMP_DET and DO_NOT_USE."""
-    for i, g in np.argwhere(_planes_flagged(groupdq, JUMP_DET | DO_NOT_USE)):
-        plane = groupdq[i, g]
-        plane[plane == JUMP_DET] = 0
-
-
-@njit
-def _difference(data, i, g, y, x, gain):
-    """Electrons collected between group g and the next one, rounded as float32 arrays are."""
-    return np.float32(np.float32(data[i, g + 1, y, x] * gain) - np.float32(data[i, g, y, x] * gain))
-
-
-@njit
-def _noise(median, readnoise, gain, nframes):
-    """Expected noise of a difference, electrons; infinite where it is 0, so that nothing exceeds it."""
-    electrons = np.float32(readnoise * gain)
-    noise = np.sqrt(abs(median) + np.float64(np.float32(electrons * electrons)) / nframes)
-    return noise if noise > 0.0 else np.inf
-
-
-@njit
-def _median_differences(first, last, data, groupdq, gain, width, median):
-    """Fill in the median difference of each pixel, electrons."""
-    nints, ngroups, _, nx = data.shape
-    differences = np.empty((nints * (ngroups - 1), width), np.float32)
-    count = np.empty(width, np.int64)
-    middle = np.empty(width)
-    for y in range(first, last):
-        for left in range(0, nx, width):
-            columns = min(width, nx - left)
-            _load_differences(data, groupdq, gain, y, left, columns, differences, count)
-            bisect_medians(differences, count, middle)
-            for x in range(columns):
-                median[y, left + x] = middle[x]
-
-
-@njit
-def _detect(first, last, data, groupdq, gain, readnoise, nframes, mode, thresholds, to_median, to_sort, width, median):
-    """Set JUMP_DET where a difference is too large.
-
-    ``median`` is filled with the median difference of each pixel, electrons, if that can be done by sorting.
-    """
-    nints, ngroups, _, nx = data.shape
-    ndiffs = ngroups - 1
-    size = nints * ndiffs
-    differences = np.empty((size, width), np.float32)
-    ordered = np.empty((size, width), np.float32)
-    count = np.empty(width, np.int64)
-    for y in range(first, last):
-        for left in range(0, nx, width):
-            columns = min(width, nx - left)
-            _load_differences(data, groupdq, gain, y, left, columns, differences, count)
-            for k in range(size):
-                for x in range(width):
-                    ordered[k, x] = differences[k, x]
-            if size <= NETWORK_LIMIT:
-                sort_columns(ordered, to_median)
-                for x in range(columns):
-                    median[y, left + x] = middle_of_sorted(ordered, count[x], x)
-            if mode == _SINGLE_PASS:
-                for x in range(columns):
-                    middle = median[y, left + x]
-                    noise = _noise(middle, readnoise[y, left + x], gain[y, left + x], nframes)
-                    low = middle - thresholds[0] * noise
-                    high = middle + thresholds[0] * noise
-                    _flag_outside(groupdq, differences, y, left, x, 0, 1, low, high)
-            elif mode == _ITERATIVE:
-                for k in range(size):
-                    for x in range(width):
-                        differences[k, x] = abs(differences[k, x])
-                        ordered[k, x] = differences[k, x]
-                sort_columns(ordered, to_sort)
-                for x in range(columns):
-                    low, high = _accepted_sizes(
-                        ordered, count[x], x, readnoise[y, left + x], gain[y, left + x], nframes, thresholds
-                    )
-                    if low > 0.0 or high < np.inf:
-                        _flag_outside(groupdq, differences, y, left, x, 0, 1, low, high)
-            else:
-                stride = ndiffs if mode == _CLIP_INTEGRATIONS else 1
-                for offset in range(stride):
-                    _sort_series(differences, offset, stride, ordered, count, to_sort)
-                    for x in range(columns):
-                        low, high = _clip_bounds(ordered, count[x], x, thresholds[0])
-                        _flag_outside(groupdq, differences, y, left, x, offset, stride, low, high)
-
-
-@njit
-def _load_differences(data, groupdq, gain, y, left, columns, differences, count):
-    """Differences of a block of a row, ``+inf`` where there is none, and the number of usable ones of each pixel."""
-    nints, ngroups, _, _ = data.shape
-    for x in range(count.size):
-        count[x] = 0
-    for i in range(nints):
-        for g in range(ngroups - 1):
-            row = differences[i * (ngroups - 1) + g]
-            for x in range(columns, row.size):
-                row[x] = np.inf
-            for x in range(columns):
-                value = _difference(data, i, g, y, left + x, gain[y, left + x])
-                bad = (groupdq[i, g, y, left + x] | groupdq[i, g + 1, y, left + x]) & _BAD
-                usable = bad == 0 and abs(value) < np.inf
-                row[x] = value if usable else np.float32(np.inf)
-                count[x] += usable
-
-
-@njit
-def _accepted_sizes(ordered, count, x, readnoise, gain, nframes, thresholds):
-    """Smallest and largest size of a difference that is no jump, by taking out the worst one until none is left.
-
-    The sizes of a pixel are sorted, so the worst one is the first or the last of those that are left.
-    """
-    begin = 0
-    end = count
-    while end - begin >= 2:
-        smallest = np.float64(ordered[begin, x])
-        largest = np.float64(ordered[end - 1, x])
-        if end - begin >= 4:
-            top = end
-            while top > begin and ordered[top - 1, x] == ordered[end - 1, x]:
-                top -= 1
-            if top == begin:
-                break
-            lower = np.float64(ordered[begin + (top - begin - 1) // 2, x])
-            median = (lower + np.float64(ordered[begin + (top - begin) // 2, x])) / 2.0
-            threshold = thresholds[0]
-        elif end - begin == 3:
-            median = np.float64(ordered[begin + 1, x])
-            threshold = thresholds[1]
-        else:
-            median = smallest
-            threshold = thresholds[2]
-        deviation = max(largest - median, median - smallest)
-        if not deviation > threshold * _noise(median, readnoise, gain, nframes):
-            break
-        if largest - median == deviation:
-            while end > begin and ordered[end - 1, x] == largest:
-                end -= 1
-        if median - smallest == deviation:
-            while end > begin and ordered[begin, x] == smallest:
-                begin += 1
-    low = np.float64(ordered[begin, x]) if begin > 0 else 0.0
-    high = np.float64(ordered[end - 1, x]) if end < count else np.inf
-    return low, high
-
-
-@njit
-def _flag_outside(groupdq, differences, y, left, x, offset, stride, low, high):
-    """Flag every ``stride``-th difference of a pixel if it is below ``low`` or above ``high``."""
-    ndiffs = groupdq.shape[1] - 1
-    for k in range(offset, differences.shape[0], stride):
-        value = np.float64(differences[k, x])
-        if value < np.inf and (value < low or value > high):
-            groupdq[k // ndiffs, k % ndiffs + 1, y, left + x] |= JUMP_DET
-
-
-@njit
-def _sort_series(differences, offset, stride, ordered, count, to_sort):
-    """Sort every ``stride``-th difference of each pixel, and count the usable ones."""
-    for x in range(count.size):
-        count[x] = 0
-    for k in range(offset, differences.shape[0], stride):
-        for x in range(count.size):
-            ordered[k // stride, x] = differences[k, x]
-            count[x] += differences[k, x] < np.inf
-    sort_columns(ordered, to_sort)
-
-
-@njit
-def _clip_bounds(ordered, count, x, threshold):
-    """Bounds at which clipping at a number of standard deviations about the median ends."""
-    begin = 0
-    end = count
-    low = -np.inf
-    high = np.inf
-    for _ in range(_CLIP_ITERATIONS):
-        number = end - begin
-        if number == 0:
-            break
-        lower = np.float64(ordered[begin + (number - 1) // 2, x])
-        median = (lower + np.float64(ordered[begin + number // 2, x])) / 2.0
-        total = 0.0
-        for k in range(begin, end):
-            total += np.float64(ordered[k, x])
-        mean = total / number
-        total = 0.0
-        for k in range(begin, end):
-            total += (np.float64(ordered[k, x]) - mean) ** 2
-        spread = threshold * np.sqrt(total / number)
-        low = median - spread
-        high = median + spread
-        while begin < end and ordered[begin, x] < low:
-            begin += 1
-        while end > begin and ordered[end - 1, x] > high:
-            end -= 1
-        if end == begin or end - begin == number:
-            break
-    return low, high
-
-
-@njit
-def _find_neighbours(first, last, data, groupdq, gain, readnoise, nframes, median, limits, wanted, neighbours, number):
-    """Mark the jumps whose neighbours are to be flagged, eight pixels to a byte, and count the jumps of each row."""
-    nints, ngroups, _, nx = data.shape
-    for y in range(first, last):
-        number[y] = 0
-        for i in range(nints):
-            for g in range(ngroups):
-                for x in range(nx):
-                    if groupdq[i, g, y, x] & JUMP_DET == 0:
-                        continue
-                    number[y] += 1
-                    if not wanted or g == 0 or (groupdq[i, g - 1, y, x] | groupdq[i, g, y, x]) & _BAD:
-                        continue
-                    difference = _difference(data, i, g - 1, y, x, gain[y, x])
-                    deviation = abs(np.float64(difference) - median[y, x])
-                    noise = _noise(median[y, x], readnoise[y, x], gain[y, x], nframes)
-                    if limits[0] * noise < deviation < limits[1] * noise:
-                        neighbours[i, g - 1, y, x >> 3] |= 1 << (x & 7)
-
-
-@njit
-def _grow(first, last, data, groupdq, gain, median, neighbours, sizes, groups_after):
-    """Flag neighbours and later groups of jumps, and take JUMP_DET off groups that are not usable anyway."""
-    nints, ngroups, _, nx = data.shape
-    for y in range(first, last):
-        for i in range(nints):
-            for g in range(1, ngroups):
-                _flag_neighbours(groupdq, neighbours, i, g, y)
-            if groups_after[0] > 0 or groups_after[1] > 0:
-                for x in range(nx):
-                    _flag_after(data, groupdq, i, y, x, gain[y, x], median[y, x], sizes, groups_after)
-            for g in range(ngroups):
-                for x in range(nx):
-                    flags = groupdq[i, g, y, x]
-                    groupdq[i, g, y, x] = flags & ~JUMP_DET if flags & _BAD else flags
-
-
-@njit
-def _flag_neighbours(groupdq, neighbours, i, g, y):
-    """Flag the pixels of a row that share an edge with a marked one."""
-    ny, nx = groupdq.shape[2:]
-    nbytes = neighbours.shape[3]
-    for byte in range(nbytes):
-        own = np.int64(neighbours[i, g - 1, y, byte])
-        flags = (own << 1) | (own >> 1)
-        if byte > 0:
-            flags |= neighbours[i, g - 1, y, byte - 1] >> 7
-        if byte < nbytes - 1:
-            flags |= neighbours[i, g - 1, y, byte + 1] << 7
-        if y > 0:
-            flags |= neighbours[i, g - 1, y - 1, byte]
-        if y < ny - 1:
-            flags |= neighbours[i, g - 1, y + 1, byte]
-        if flags & 255:
-            for x in range(8 * byte, min(8 * byte + 8, nx)):
-                if (flags >> (x & 7)) & 1:
-                    groupdq[i, g, y, x] |= JUMP_DET
-
-
-@njit
-def _flag_after(data, groupdq, i, y, x, gain, median, sizes, groups_after):
-    """Flag the groups of a ramp that follow a large jump."""
-    last = -1
-    for g in range(1, groupdq.shape[1]):
-        flags = groupdq[i, g, y, x]
-        if flags & JUMP_DET and (flags | groupdq[i, g - 1, y, x]) & _BAD == 0:
-            excess = np.float64(_difference(data, i, g - 1, y, x, gain)) - median
-            for choice in range(2):
-                if groups_after[choice] > 0 and excess >= sizes[choice]:
-                    last = max(last, g + groups_after[choice])
-        if g <= last:
-            groupdq[i, g, y, x] |= JUMP_DET
+def _strip_unusable(groupdq):
+    """Take JUMP_DET off groups that are not usable anyway."""
+    for integration in groupdq:
+        for plane in integration:
+            plane[plane & _BAD != 0] &= np.uint8(255 - JUMP_DET)

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.compiled import by_rows, njit
+from snakewebb.detector.likelihood import MINIMUM_GROUPS, fit_likelihood
 from snakewebb.detector.median import middle_of_sorted, sort_columns, sorting_network
 from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 from snakewebb.errors import BadDataError
@@ -28,7 +29,7 @@ def ramp_fit(
     ramp,
     references,
     *,
-    algorithm: Literal["OLS_C"] = "OLS_C",
+    algorithm: Literal["OLS_C", "LIKELY"] = "OLS_C",
     save_opt: bool = False,
     suppress_one_group: bool = True,
     firstgroup: int | None = None,
@@ -41,7 +42,8 @@ def ramp_fit(
     weights that grow with the distance from its middle the more, the higher its signal-to-noise ratio. Segments, and
     in the end integrations, are averaged with the inverse of their read-noise variances as weights. The Poisson
     variance comes from the median rate of the whole exposure and the dark current that was subtracted. In the
-    products, a pixel with no usable ramp is NaN with zero ERR and variances, and DO_NOT_USE.
+    products, a pixel with no usable ramp is NaN with zero ERR and variances, and DO_NOT_USE. Of MIRI's ramps the groups at
+    the beginning and the last one are left out where they are DO_NOT_USE in all pixels.
 
     Parameters
     ----------
@@ -99,8 +101,16 @@ def ramp_fit(
     The step ``ramp_fit`` of `jwst`; Fixsen et al. 2000, PASP 112, 1350 (weights).
     """
     exposure = _exposure(ramp, suppress_one_group, firstgroup, lastgroup, compatibility)
-    nints, ngroups, ny, nx = ramp.data.shape
+    nints, _, ny, nx = ramp.data.shape
+    ngroups = exposure.ngroups
     rate, rateints = _empty_products(ramp, references)
+    likely, reason = _choose_algorithm(ramp, algorithm, exposure)
+    if likely:
+        chisq = fit_likelihood(ramp, references.array("gain"), references.array("readnoise"), exposure, rate, rateints)
+        ramp.rate, ramp.rateints = rate, rateints
+        if save_opt:
+            ramp.extra["likely_chisq"] = [fits.PrimaryHDU(header=ramp.header.copy()), fits.ImageHDU(chisq, name="SCI")]
+        return Status(reason=reason)
     zeroframe = np.empty((0, ny, nx), np.float32) if ramp.zeroframe is None else ramp.zeroframe
     dark = ramp.average_dark_current
     # a kernel that is given None has no code for the optional results, and compiles faster
@@ -134,11 +144,35 @@ def ramp_fit(
     ramp.rate, ramp.rateints = rate, rateints
     if save_opt:
         ramp.extra["fitopt"] = _fitopt_units(ramp, segments, pedestal, crmag)
-    return Status()
+    return Status(reason=reason)
+
+
+def _choose_algorithm(ramp, algorithm, exposure):
+    """Whether to fit by likelihood, and the reason of the status where that is not what was asked for."""
+    ngroups = ramp.data.shape[1]
+    uneven = ramp.read_times is not None
+    if not uneven and algorithm == "OLS_C":
+        return False, ""
+    asked = "LIKELY" if algorithm == "LIKELY" else "LIKELY for groups that are not evenly spaced"
+    # the search for jumps needs the groups; the fit itself is content with two
+    if ngroups < (2 if uneven and exposure.native else MINIMUM_GROUPS):
+        reason = f"OLS_C: {asked} needs {MINIMUM_GROUPS} groups, the ramps have {ngroups}"
+        log.warning("ramp_fit: %s", reason)
+        return False, reason
+    if algorithm == "LIKELY":
+        return True, "LIKELY"
+    log.warning("ramp_fit: %s, although OLS_C was asked for", asked)
+    return True, asked
 
 
 class _Exposure(NamedTuple):
-    """What the kernels must know of the exposure and the parameters; times in seconds."""
+    """What the kernels must know of the exposure and the parameters; times in seconds.
+
+    Of the groups of the arrays, ``ngroups`` take part, after ``skipped`` ones; they are counted from the first of them.
+    """
+
+    skipped: int
+    ngroups: int
 
     group_time: float
     frame_time: float
@@ -171,22 +205,43 @@ def _exposure(ramp, suppress_one_group, firstgroup, lastgroup, compatibility):
     if (firstgroup is not None or lastgroup is not None) and first >= last:
         log.warning("ramp_fit: firstgroup %d is not smaller than lastgroup %d, both are ignored", first, last)
         first, last = 0, ngroups - 1
+    skipped, ngroups = _used_groups(ramp, first, last) if header["INSTRUME"] == "MIRI" else (0, ngroups)
     nframes, group_time = float(values["NFRAMES"]), float(values["TGROUP"])
     native = compatibility == "native"
     pedestal = ((nframes + 1) / 2 + int(header.get("DRPFRMS1") or 0)) / (nframes + values["GROUPGAP"])
     return _Exposure(
+        skipped=skipped,
+        ngroups=ngroups,
         group_time=group_time,
         frame_time=float(values["TFRAME"]),
         first_group_time=(nframes + 1) * float(values["TFRAME"]) / 2,
         pedestal_time=pedestal * group_time if native else pedestal,
         nframes=nframes,
-        first=first,
-        last=last,
+        first=first - skipped,
+        last=last - skipped,
         # a ramp of one group is no remainder of a longer one
         suppress=bool(suppress_one_group and ngroups > 1),
         zeroframe=ramp.zeroframe is not None,
         native=native,
     )
+
+
+def _used_groups(ramp, first, last):
+    """Number of groups left out at the beginning, and of those used then.
+
+    Left out are the groups at the beginning, and the last one, in which no pixel is to be used; not if less than two would
+    be left.
+    """
+    ngroups = ramp.data.shape[1]
+
+    def unused(group):
+        return not first <= group <= last or all(np.all(flags[group] & DO_NOT_USE) for flags in ramp.groupdq)
+
+    skipped = next((group for group in range(ngroups) if not unused(group)), ngroups)
+    number = ngroups - skipped
+    if number > 0 and unused(ngroups - 1):
+        number -= 1
+    return (skipped, number) if number > 1 else (0, ngroups)
 
 
 @functools.cache
@@ -277,21 +332,24 @@ def _column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags):
         All flags of all groups.
     """
     ngroups = samples.size
+    skipped = exposure.skipped
     ngood = 0
     nleft = 0
     nsaturated = 0
     nunusable = 0
     found = 0
     for g in range(ngroups):
-        flag = np.int64(groupdq[i, g, y, x])
-        sample = np.float64(data[i, g, y, x])
+        flag = np.int64(groupdq[i, skipped + g, y, x])
+        sample = np.float64(data[i, skipped + g, y, x])
         if g < exposure.first or g > exposure.last or (exposure.native and not np.isfinite(sample)):
             flag |= DO_NOT_USE
+        nleft += flag & ~PERSISTENCE == 0
+        if g == 0 and skipped > 0:
+            flag &= ~JUMP_DET  # the ramp begins with this group
         if flag & SATURATED:
             sample = np.nan
             nsaturated += 1
         ngood += flag == 0
-        nleft += flag & ~PERSISTENCE == 0
         nunusable += flag & _BAD != 0
         found |= flag
         samples[g] = sample
@@ -391,7 +449,8 @@ def _slope(samples, start, stop, time, read_variance, gain, coefficients):
 @njit
 def _find_median_rates(first, last, data, groupdq, zeroframe, exposure, network, medians, plain):
     """Median rate of each pixel, DN/s, 0 if there is none; and whether a ramp has no flags and only finite samples."""
-    nints, ngroups, _, nx = data.shape
+    nints, _, _, nx = data.shape
+    ngroups = exposure.ngroups
     width = max(16, min(256, 16384 // ngroups // 8 * 8))
     # a median near 0 can be the mean of two large differences, so float32 would not do
     differences = np.empty((ngroups - 1, width))
@@ -436,15 +495,17 @@ def _load_differences(data, groupdq, i, y, left, columns, exposure, differences,
     for x in range(count.size):
         count[x] = 0
         found[x] = 0
-    for g in range(groupdq.shape[1]):
+    skipped = exposure.skipped
+    for g in range(skipped, skipped + exposure.ngroups):
         for x in range(columns):
             found[x] |= groupdq[i, g, y, left + x]
-    for g in range(groupdq.shape[1] - 1):
+    for g in range(exposure.ngroups - 1):
         inside = g >= exposure.first and g < exposure.last
         for x in range(columns):
-            value = np.float64(data[i, g + 1, y, left + x]) - np.float64(data[i, g, y, left + x])
-            later = groupdq[i, g + 1, y, left + x]
-            usable = inside and (groupdq[i, g, y, left + x] | later) & _BAD == 0 and later & JUMP_DET == 0
+            early = np.float64(data[i, skipped + g, y, left + x])
+            value = np.float64(data[i, skipped + g + 1, y, left + x]) - early
+            later = groupdq[i, skipped + g + 1, y, left + x]
+            usable = inside and (groupdq[i, skipped + g, y, left + x] | later) & _BAD == 0 and later & JUMP_DET == 0
             usable = usable and abs(value) < np.inf
             differences[g, x] = value if usable else np.inf
             count[x] += usable
@@ -475,7 +536,8 @@ def _fit_rows(
     rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
 ):  # fmt: skip
     """Fit all ramps; the optional arrays are None if they are not wanted."""
-    nints, ngroups, _, nx = data.shape
+    nints, _, _, nx = data.shape
+    ngroups, skipped = exposure.ngroups, exposure.skipped
     native = exposure.native
     threshold = np.inf if native else _LARGE_VARIANCE
     samples = np.empty(ngroups)
@@ -510,7 +572,7 @@ def _fit_rows(
                 dq = base_dq
                 if plain[i, y, x]:
                     for k in range(ngroups):
-                        samples[k] = data[i, k, y, x]
+                        samples[k] = data[i, skipped + k, y, x]
                     start[0], stop[0] = 0, ngroups
                 else:
                     time, _, nsaturated, nunusable, found = _column(
@@ -639,7 +701,7 @@ def _representable(slope, poisson, read):
 def _restored_span(groupdq, i, y, x, time, exposure, flags, start, stop):
     """Span that the segments of a ramp would have if no group of it had been left out for CHARGELOSS."""
     for g in range(flags.size):
-        flag = np.int64(groupdq[i, g, y, x])
+        flag = np.int64(groupdq[i, exposure.skipped + g, y, x])
         if flag & CHARGELOSS:
             flag &= ~(CHARGELOSS | DO_NOT_USE)
         elif g < exposure.first or g > exposure.last:
@@ -695,7 +757,7 @@ def _save_ramp(pedestal, crmag, i, y, x, data, groupdq, samples, slope, dq, expo
     value = samples[0] - slope * exposure.pedestal_time
     pedestal[i, y, x] = 0.0 if dq & SATURATED or np.isnan(value) else value
     number = 0
-    for g in range(1, groupdq.shape[1]):
+    for g in range(exposure.skipped + 1, exposure.skipped + exposure.ngroups):
         if groupdq[i, g, y, x] & JUMP_DET:
             saturated = (groupdq[i, g, y, x] | groupdq[i, g - 1, y, x]) & SATURATED
             size = np.float64(data[i, g, y, x]) - np.float64(data[i, g - 1, y, x])
@@ -706,7 +768,8 @@ def _save_ramp(pedestal, crmag, i, y, x, data, groupdq, samples, slope, dq, expo
 @njit
 def _count_rows(first, last, data, groupdq, zeroframe, exposure, counts):
     """Largest number of segments and of jumps of a ramp, per row."""
-    nints, ngroups, _, nx = data.shape
+    nints, _, _, nx = data.shape
+    ngroups, skipped = exposure.ngroups, exposure.skipped
     samples = np.empty(ngroups)
     flags = np.empty(ngroups, np.uint8)
     start = np.empty(ngroups, np.int64)
@@ -717,6 +780,6 @@ def _count_rows(first, last, data, groupdq, zeroframe, exposure, counts):
                 _column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags)
                 counts[y, 0] = max(counts[y, 0], _segments(flags, start, stop))
                 njumps = 0
-                for g in range(1, ngroups):
+                for g in range(skipped + 1, skipped + ngroups):
                     njumps += groupdq[i, g, y, x] & JUMP_DET != 0
                 counts[y, 1] = max(counts[y, 1], njumps)

@@ -1,4 +1,6 @@
-"""Subtraction of a plane of a reference file from groups of a ramp."""
+"""Subtraction of the planes of a reference file from groups of a ramp."""
+
+import numpy as np
 
 from snakewebb.compiled import by_rows, njit
 
@@ -17,6 +19,29 @@ def subtract_plane(data, first, last, plane, keep_zeros):
         Leave samples that are exactly 0 (the mark of an unusable pixel in ZEROFRAME) as they are.
     """
     by_rows(_subtract_rows, data.shape[2], data, first, last, plane, keep_zeros)
+
+
+def integrations_of(number, nints, known):
+    """Which integrations of a ramp go with which one of a reference whose last one holds for all later ones.
+
+    Parameters
+    ----------
+    number : int
+        Of the ramp's first integration in the exposure, from 0.
+    nints : int
+        Of the ramp.
+    known : int
+        Integrations of the reference.
+
+    Returns
+    -------
+    list of tuple of int
+        Integration of the reference, first and end of the range of integrations of the ramp.
+    """
+    of_each = np.minimum(number + np.arange(nints), known - 1)
+    ends = [*(np.flatnonzero(np.diff(of_each)) + 1), nints]
+    starts = [0, *ends[:-1]]
+    return [(int(of_each[start]), int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
 
 
 @njit

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
+from snakewebb.detector.reference_means import ReferenceMeans, subtract_signals
 from snakewebb.dq import DO_NOT_USE, REFERENCE_PIXEL
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
 
@@ -12,9 +13,15 @@ _SIZE = 2048  # pixels on a side of the detector
 _BORDER = 4  # reference pixels at each edge
 _AMPLIFIERS = 4
 _WIDTH = _SIZE // _AMPLIFIERS  # columns of an amplifier
+_WITHOUT_REFERENCE_PIXELS = ("SUB32", "SUB512", "SUB512S")  # NIRSpec's; their first and last columns stand in for them
 
 
-@step(version=1, keyword="S_REFPIX")
+@step(
+    version=1,
+    keyword="S_REFPIX",
+    optional_references=("refpix", "sirskernel"),
+    whole_exposure="IRS2",
+)
 def refpix(
     ramp,
     references,
@@ -23,8 +30,16 @@ def refpix(
     use_side_ref_pixels: bool = True,
     side_smoothing_length: Annotated[int, Between(1, 2047)] = 11,
     side_gain: float = 1.0,
-    refpix_algorithm: Literal["median"] = "median",
+    odd_even_rows: bool = True,
+    ovr_corr_mitigation_ftr: Annotated[float, Between(0, None)] = 3.0,
+    preserve_irs2_refpix: bool = False,
+    irs2_mean_subtraction: bool = False,
+    refpix_algorithm: Literal["median", "sirs"] = "median",
+    sigreject: Annotated[float, Between(0, None)] = 4.0,
+    gaussmooth: Annotated[float, Between(1e-3, None)] = 1.0,
+    halfwidth: Annotated[int, Between(1, 1023)] = 30,
     siglimit: Annotated[float, Between(0, None)] = 3.0,
+    compatibility: Literal["native", "jwst"] = "native",
 ):
     """Subtract the signal of the reference pixels from each group and from the zero frame.
 
@@ -32,14 +47,20 @@ def refpix(
     are averaged and subtracted, for odd and even columns separately; then a running median along the columns of
     reference pixels at both sides is subtracted from each row. With one output (subarrays): one clipped mean of all
     reference pixels, for odd and even columns separately. Pixels flagged DO_NOT_USE, and samples that are NaN, are
-    left out. Rows and columns are those of the detector, in the directions of FASTAXIS and SLOWAXIS.
+    left out. Rows and columns are those of the detector, in the directions of FASTAXIS and SLOWAXIS. Of MIRI only full
+    frames are corrected, relative to the first group of each integration: from each of the four interleaved outputs the
+    average of the clipped means of its reference pixels at both sides is subtracted, for odd and even rows separately.
+
+    Of frames with interleaved reference pixels (NIRSpec's IRS2 read-out) bad columns of reference pixels are found and replaced; then
+    the noise of each output, predicted by its own reference pixels and by the reference output with the transfer functions of the
+    REFPIX reference, is subtracted sample by sample, and the interleaved pixels are taken out of the ramp.
 
     Parameters
     ----------
     ramp : Ramp
         Changed in place.
     references : References
-        Not used.
+        Uses REFPIX for interleaved frames, SIRSKERNEL for full frames with the algorithm ``"sirs"``.
     odd_even_columns : bool
         Treat odd and even columns separately.
     use_side_ref_pixels : bool
@@ -47,36 +68,76 @@ def refpix(
     side_smoothing_length : int
         Rows of the window of the running median.
     side_gain : float
-        Factor of the signal of the sides.
-    refpix_algorithm : {"median"}
-        What is made of the reference pixels at the sides.
+        Factor of the signal of the running median.
+    odd_even_rows : bool
+        Treat odd and even rows separately (MIRI only).
+    ovr_corr_mitigation_ftr : float
+        Interleaved columns of reference pixels are bad if their mean, their standard deviation or the difference of their two reads is
+        above that of the others of the output by more than this number of standard deviations.
+    preserve_irs2_refpix : bool
+        Keep the interleaved pixels, corrected like the others (to make reference files: no later step accepts such a ramp).
+    irs2_mean_subtraction : bool
+        Subtract the clipped means of the first and of the last rows from interleaved frames too, before anything is replaced.
+    refpix_algorithm : {"median", "sirs"}
+        What is made of the reference pixels at the sides of full frames: a running median, or a convolution with the kernels of the
+        SIRSKERNEL reference (without one: the running median).
+    sigreject : float
+        With ``"sirs"``: pixels that differ from the median of their side by more than this number of standard deviations are left out.
+    gaussmooth : float
+        With ``"sirs"``: standard deviation of the Gaussian that smooths the kernels, in rows.
+    halfwidth : int
+        With ``"sirs"``: half of the width of the kernels, in rows.
     siglimit : float
         Limit of the clipping, in standard deviations from the mean, repeated until nothing is left out any more.
+    compatibility : {"native", "jwst"}
+        ``"jwst"``: in interleaved frames, a flag BAD_REF_PIXEL at the border of a column that sees the sky makes the column count as one
+        of bad reference pixels too: it is replaced and flagged.
 
     Returns
     -------
     Status
-        NOT_APPLICABLE if there is no usable reference pixel.
+        NOT_APPLICABLE if there is no usable reference pixel, and for MIRI's subarrays; NO_REFERENCE for interleaved frames without
+        REFPIX, of which the interleaved pixels are taken out nevertheless.
 
     References
     ----------
-    Step refpix of jwst 3.0.0.
+    Step refpix of jwst 3.0.0. For interleaved frames Rauscher et al. 2017, PASP 129, 105003; for ``"sirs"`` Rauscher et al. 2022.
     """
+    if ramp.interleaved:
+        from snakewebb.detector.refpix_irs2 import correct_interleaved
+
+        return correct_interleaved(
+            ramp,
+            references,
+            odd_even_columns=odd_even_columns if irs2_mean_subtraction else None,
+            siglimit=siglimit,
+            limit=ovr_corr_mitigation_ftr,
+            preserve=preserve_irs2_refpix,
+            as_oracle=compatibility == "jwst",
+        )
     if "MSTR_RD1" in ramp.header:
         return Status(NOT_APPLICABLE, "striped read-outs (keyword MSTR_RD1) are not supported: nothing was subtracted")
+    if ramp.header["INSTRUME"] == "MIRI":
+        from snakewebb.detector.refpix_miri import correct_outputs
+
+        return correct_outputs(ramp, odd_even_rows, siglimit)
     geometry = _Geometry.of(ramp)
     if not geometry.fits:
         return Status(NOT_APPLICABLE, "the subarray does not fit on the detector: nothing was subtracted")
-    dq = geometry.to_detector(ramp.pixeldq)
+    kernels, reason = None, ""
+    if refpix_algorithm == "sirs" and use_side_ref_pixels:
+        kernels, reason = _sirs_kernels(ramp, references, geometry, gaussmooth, halfwidth)
+    dq = geometry.to_detector(_with_substitutes(ramp))
     if geometry.pooled:
         good = (dq & np.uint32(REFERENCE_PIXEL | DO_NOT_USE)) == REFERENCE_PIXEL
         sides = []
     else:
         good = (dq & np.uint32(DO_NOT_USE)) == 0
         sides = _sides(geometry) if use_side_ref_pixels else []
-    samples = _Samples.of(geometry, good, odd_even_columns)
-    sides = [columns for columns in sides if good[:, columns].any()]
-    if not samples.complete.any() and not sides:
+    means = _reference_means(geometry, good, odd_even_columns)
+    if kernels is None:
+        sides = [columns for columns in sides if good[:, columns].any()]
+    if not means.complete.any() and not sides:
         return Status(NOT_APPLICABLE, "no usable reference pixels: nothing was subtracted")
     planes = [ramp.data.reshape(-1, *ramp.data.shape[2:])]
     if ramp.zeroframe is not None:
@@ -84,14 +145,55 @@ def refpix(
     for data in planes:
         unusable = data == 0 if data is ramp.zeroframe else None
         view = geometry.to_detector(data)
-        by_column = samples.signal(view, siglimit)
+        by_column = means.signal(view, siglimit)
         by_row = np.zeros(view.shape[:2])
-        if sides:
+        if kernels is not None:
+            from snakewebb.detector.sirs import subtract_sides
+
+            subtract_sides(view, by_column, kernels, sigreject)
+        elif sides:
             by_row = side_gain * _side_signal(view, by_column, good, sides, geometry.first_row, side_smoothing_length)
-        by_rows(_subtract, len(data) * data.shape[1], data, *geometry.to_products(by_column, by_row), block=256)
+        by_rows(subtract_signals, len(data) * data.shape[1], data, *geometry.to_products(by_column, by_row), block=256)
         if unusable is not None:
             data[unusable] = 0
-    return Status()
+    return Status(reason=reason)
+
+
+def _with_substitutes(ramp):
+    """PIXELDQ with the pixels flagged that stand in for reference pixels in subarrays that have none."""
+    if ramp.header["SUBARRAY"] not in _WITHOUT_REFERENCE_PIXELS:
+        return ramp.pixeldq
+    dq = ramp.pixeldq.copy()
+    dq[:, :_BORDER] |= np.uint32(REFERENCE_PIXEL)
+    dq[:, -_BORDER:] |= np.uint32(REFERENCE_PIXEL)
+    return dq
+
+
+def _sirs_kernels(ramp, references, geometry, smoothing, half_width):
+    """Kernels for the sides, or None, and what is to be said of it."""
+    if (geometry.rows, geometry.columns) != (_SIZE, _SIZE):
+        return None, "a subarray: running median instead of sirs"
+    if not references.has("sirskernel"):
+        return None, "no sirskernel reference: running median instead of sirs"
+    from snakewebb.detector.sirs import make_kernels
+
+    kernels = make_kernels(references, ramp.header["DETECTOR"], smoothing, half_width)
+    if kernels is None:
+        return None, "the sirskernel reference lacks this detector: running median instead of sirs"
+    return kernels, "sirs"
+
+
+def _reference_means(geometry, good, odd_even):
+    column = np.arange(geometry.first_column, geometry.first_column + geometry.columns)
+    row = np.arange(geometry.first_row, geometry.first_row + geometry.rows)
+    parity = column % 2 if odd_even else np.zeros_like(column)
+    if geometry.pooled:
+        edge, edges = np.zeros_like(row), 1
+        amplifier, amplifiers = np.zeros_like(column), 1
+    else:
+        edge, edges = np.where(row < _BORDER, 0, np.where(row >= _SIZE - _BORDER, 1, -1)), 2
+        amplifier, amplifiers = column // _WIDTH, _AMPLIFIERS
+    return ReferenceMeans.of(good, edge, amplifier, parity, (amplifiers, 2 if odd_even else 1, edges))
 
 
 class _Geometry:
@@ -136,98 +238,6 @@ class _Geometry:
         by_column, by_row = by_column[:, :: np.sign(self._fast)], by_row[:, :: np.sign(self._slow)]
         pair = (by_row, by_column) if self._transposed else (by_column, by_row)
         return tuple(np.ascontiguousarray(signal) for signal in pair)
-
-
-class _Samples:
-    """The reference pixels of each mean: indices into a plane in detector orientation, by class.
-
-    Attributes
-    ----------
-    complete : ndarray of bool (amplifier,)
-        Amplifiers of which every parity has a usable pixel.
-    """
-
-    def __init__(self, rows, columns, bounds, shape, of_column, counts):
-        self._rows, self._columns, self._bounds = rows, columns, bounds
-        self._shape = shape  # amplifiers, parities, edges
-        self._of_column = of_column  # amplifier and parity of each column of the array
-        self.complete = (counts.reshape(shape).sum(axis=2) > 0).all(axis=1)
-
-    @classmethod
-    def of(cls, geometry, good, odd_even):
-        column = np.arange(geometry.first_column, geometry.first_column + geometry.columns)
-        row = np.arange(geometry.first_row, geometry.first_row + geometry.rows)
-        parity = column % 2 if odd_even else np.zeros_like(column)
-        if geometry.pooled:
-            edge, edges = np.zeros_like(row), 1
-            amplifier, amplifiers = np.zeros_like(column), 1
-        else:
-            edge, edges = np.where(row < _BORDER, 0, np.where(row >= _SIZE - _BORDER, 1, -1)), 2
-            amplifier, amplifiers = column // _WIDTH, _AMPLIFIERS
-        rows, columns = np.nonzero(good & (edge >= 0)[:, None])
-        shape = amplifiers, 2 if odd_even else 1, edges
-        number = np.ravel_multi_index((amplifier[columns], parity[columns], edge[rows]), shape)
-        order = np.argsort(number, kind="stable")
-        counts = np.bincount(number, minlength=np.prod(shape))
-        bounds = np.concatenate([[0], np.cumsum(counts)])
-        return cls(rows[order], columns[order], bounds, shape, (amplifier, parity), counts)
-
-    def signal(self, view, siglimit):
-        """What is to be subtracted from each column of each plane: (plane, column), float64."""
-        values = np.ascontiguousarray(view[:, self._rows, self._columns])
-        means = np.empty((len(values), self._bounds.size - 1))
-        by_rows(_clipped_means, len(values), values, self._bounds, float(siglimit), means, block=1)
-        means = means.reshape(-1, *self._shape)
-        missing = np.isnan(means)
-        number = (~missing).sum(axis=3)
-        signal = np.where(missing, 0, means).sum(axis=3) / np.maximum(number, 1)
-        # an amplifier is left alone unless both parities are known
-        signal[~(number > 0).all(axis=2)] = 0
-        return signal[:, self._of_column[0], self._of_column[1]]
-
-
-@njit
-def _clipped_means(first_plane, last_plane, values, bounds, limit, means):
-    """Mean of each class of each plane after clipping until nothing is left out; NaN if nothing is left.
-
-    Parameters
-    ----------
-    first_plane, last_plane : int
-    values : ndarray of float32 (plane, sample)
-        Sorted by class; NaN is left out.
-    bounds : ndarray of int (class + 1,)
-    limit : float
-        In standard deviations.
-    means : ndarray of float64 (plane, class)
-        Set.
-    """
-    classes = bounds.size - 1
-    for task in range(first_plane * classes, last_plane * classes):
-        plane, number = task // classes, task % classes
-        kept = np.empty(bounds[number + 1] - bounds[number], np.float64)
-        count = 0
-        for index in range(bounds[number], bounds[number + 1]):
-            if values[plane, index] == values[plane, index]:
-                kept[count] = values[plane, index]
-                count += 1
-        before = count + 1
-        mean = np.nan
-        while 0 < count < before:
-            before = count
-            total = 0.0
-            for index in range(count):
-                total += kept[index]
-            mean = total / count
-            total = 0.0
-            for index in range(count):
-                total += (kept[index] - mean) ** 2
-            reach = limit * np.sqrt(total / count)
-            count = 0
-            for index in range(before):
-                if mean - reach <= kept[index] <= mean + reach:
-                    kept[count] = kept[index]
-                    count += 1
-        means[plane, number] = mean if count > 0 else np.nan
 
 
 def _sides(geometry):
@@ -321,13 +331,3 @@ def _take_out(window, count, value):
     for index in range(place, count - 1):
         window[index] = window[index + 1]
     return count - 1
-
-
-@njit
-def _subtract(begin, end, data, by_x, by_y):
-    """Subtract signals that depend on the column and on the row, in float64, from rows of all planes together."""
-    _, ny, nx = data.shape
-    for task in range(begin, end):
-        plane, y = task // ny, task % ny
-        for x in range(nx):
-            data[plane, y, x] = np.float32(np.float64(data[plane, y, x]) - by_x[plane, x] - by_y[plane, y])

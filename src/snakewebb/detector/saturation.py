@@ -1,15 +1,22 @@
 """Flags of saturated samples."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
+from snakewebb.detector.interleaved import science_rows
 from snakewebb.detector.read_pattern import read_numbers
 from snakewebb.dq import AD_FLOOR, DO_NOT_USE, NO_SAT_CHECK, SATURATED
 from snakewebb.steps import Between, Status, step
 
 _NEVER = np.float32(65536)  # DN, above the largest number of the converter
+
+# what the read pattern is used for
+_IGNORED = 0
+_SECOND_GROUP = 1  # a second group of which some frames are saturated
+_SECOND_GROUP_SATURATED = 2  # the same, by the rule that the oracle has for interleaved frames
+_ALL_GROUPS = 3
 
 
 @step(version=1, keyword="S_SATURA", references=("saturation",), optional_references=("superbias",))
@@ -19,12 +26,16 @@ def saturation(
     *,
     n_pix_grow_sat: Annotated[int, Between(0, None)] = 1,
     use_readpatt: bool = True,
+    compatibility: Literal["native", "jwst"] = "native",
 ):
     """Flag samples at or above the saturation threshold, all later ones, and their neighbours.
 
     Samples at or below 0 get AD_FLOOR and DO_NOT_USE. Groups that average several frames, of which only the last ones
     are saturated, are recognised with the read pattern and get DO_NOT_USE. Samples of the zero frame that are
     saturated or not above 0 become 0, which marks them as unusable.
+
+    Of frames with interleaved reference pixels (NIRSpec's IRS2 read-out) only the other pixels are looked at, and of the read pattern
+    only what it says of the second group.
 
     Parameters
     ----------
@@ -36,6 +47,9 @@ def saturation(
         Neighbours of a saturated pixel up to this distance, in pixels along rows and columns, are flagged too.
     use_readpatt : bool
         Look for groups of which only some of the averaged frames are saturated.
+    compatibility : {"native", "jwst"}
+        ``"jwst"``: in frames with interleaved reference pixels, a second group of which only some of the averaged frames are saturated
+        gets SATURATED, as its neighbours do, instead of DO_NOT_USE, whether or not a neighbour was saturated before.
 
     Returns
     -------
@@ -50,33 +64,45 @@ def saturation(
     missing = np.isnan(threshold)
     unchecked = missing | ((reference_dq & NO_SAT_CHECK) != 0)
     threshold[unchecked] = _NEVER
-    ramp.pixeldq |= reference_dq
-    ramp.pixeldq[missing] |= np.uint32(NO_SAT_CHECK)
-    bias = references.array("superbias") if references.has("superbias") else np.zeros_like(threshold)
+    rows = science_rows(ramp.header) if ramp.interleaved else np.arange(ramp.data.shape[2])
+    ramp.pixeldq[rows if ramp.interleaved else slice(None)] |= reference_dq | np.where(
+        missing, np.uint32(NO_SAT_CHECK), np.uint32(0)
+    )
+    if references.has("superbias"):
+        bias = references.array("superbias", interleaved=ramp.interleaved)
+        bias = bias[rows] if ramp.interleaved else bias
+    else:
+        bias = np.zeros_like(threshold)
     bias.flags.writeable = False  # as that of the reference: one compiled kernel serves both
     reads = read_numbers(ramp.data.shape[1], int(ramp.header["NFRAMES"]))
+    if not use_readpatt:
+        pattern = _IGNORED
+    elif ramp.interleaved:
+        pattern = _SECOND_GROUP_SATURATED if compatibility == "jwst" else _SECOND_GROUP
+    else:
+        pattern = _ALL_GROUPS
     _flag_saturation(
-        ramp.data, ramp.groupdq, threshold, unchecked, bias, reads.mean(axis=1), reads[:, -1].astype(np.float64),
-        reads.shape[1], n_pix_grow_sat, use_readpatt,
+        ramp.data, ramp.groupdq, rows, threshold, unchecked, bias, reads.mean(axis=1), reads[:, -1].astype(np.float64),
+        reads.shape[1], n_pix_grow_sat, pattern,
     )  # fmt: skip
     if ramp.zeroframe is not None:
         zeroframe = ramp.zeroframe[:, None]
         unusable = np.zeros(zeroframe.shape, np.uint8)
         one = np.ones(1)
-        _flag_saturation(zeroframe, unusable, threshold, unchecked, bias, one, one, 1, n_pix_grow_sat, False)
+        _flag_saturation(zeroframe, unusable, rows, threshold, unchecked, bias, one, one, 1, n_pix_grow_sat, _IGNORED)
         zeroframe[unusable != 0] = 0
     references.drop("saturation")
     return Status()
 
 
-def _flag_saturation(data, groupdq, threshold, unchecked, bias, mean_read, last_read, nframes, grow, use_read_pattern):
-    """Flag saturation in ``groupdq``.
+def _flag_saturation(data, groupdq, rows, threshold, unchecked, bias, mean_read, last_read, nframes, grow, pattern):
+    """Flag saturation in ``groupdq``, in some rows of the frames, which are taken to be neighbours.
 
     A pixel stays saturated, so one number per pixel, the first group that is saturated, holds all there is to know.
     """
     ny, nx = threshold.shape
     first, partial = np.empty((ny, nx), np.int32), np.empty((ny, nx), np.int32)
-    common = data, groupdq, threshold, bias, unchecked, mean_read, last_read, nframes, grow, use_read_pattern
+    common = data, groupdq, rows, threshold, bias, unchecked, mean_read, last_read, nframes, grow, pattern
     for integration in range(len(data)):
         by_rows(_find_rows, ny, *common, first, partial, integration)
         by_rows(_flag_rows, ny, *common, first, partial, integration)
@@ -84,7 +110,7 @@ def _flag_saturation(data, groupdq, threshold, unchecked, bias, mean_read, last_
 
 @njit
 def _find_rows(
-    begin, end, data, groupdq, threshold, bias, unchecked, mean_read, last_read, nframes, grow, use_read_pattern,
+    begin, end, data, groupdq, rows, threshold, bias, unchecked, mean_read, last_read, nframes, grow, pattern,
     first, partial, integration,
 ):  # fmt: skip
     """Flag the floor of the converter in rows ``begin`` to ``end - 1``, and find what saturates there, and when.
@@ -92,18 +118,21 @@ def _find_rows(
     Sets ``first``, the first group that is saturated or has a saturated neighbour (the number of groups if none), and
     ``partial``, the group of which some frames are saturated (-1 if none).
     """
-    _, ngroups, ny, nx = data.shape
+    _, ngroups, _, nx = data.shape
+    ny = rows.size
     low, high = max(begin - grow, 0), min(end + grow, ny)
     own = np.empty((high - low, nx), np.int32)  # first group of each pixel itself
     for y in range(low, high):
+        at = rows[y]
         for x in range(nx):
             own[y - low, x] = ngroups
         for group in range(ngroups):
             for x in range(nx):
-                found = np.int32(group if data[integration, group, y, x] >= threshold[y, x] else ngroups)
+                found = np.int32(group if data[integration, group, at, x] >= threshold[y, x] else ngroups)
                 own[y - low, x] = min(own[y - low, x], found)
     column = np.empty(nx, np.int32)
     for y in range(begin, end):
+        at = rows[y]
         for x in range(nx):
             column[x] = ngroups
         for row in range(max(y - grow, 0), min(y + grow + 1, ny)):
@@ -116,40 +145,56 @@ def _find_rows(
             first[y, x] = earliest
         for group in range(ngroups):
             for x in range(nx):
-                floor = AD_FLOOR | DO_NOT_USE if data[integration, group, y, x] <= 0 else 0
-                groupdq[integration, group, y, x] |= np.uint8(floor)
+                floor = AD_FLOOR | DO_NOT_USE if data[integration, group, at, x] <= 0 else 0
+                groupdq[integration, group, at, x] |= np.uint8(floor)
         for x in range(nx):
             partial[y, x] = -1
             group = first[y, x] - 1
-            if use_read_pattern and 0 <= group < ngroups - 1 and mean_read[group] != last_read[group]:
+            if pattern == _ALL_GROUPS and 0 <= group < ngroups - 1 and mean_read[group] != last_read[group]:
                 dilution = 1.0 if unchecked[y, x] else mean_read[group] / last_read[group]
-                value = np.float64(data[integration, group, y, x])
-                if value >= threshold[y, x] * dilution and groupdq[integration, group, y, x] & DO_NOT_USE == 0:
+                value = np.float64(data[integration, group, at, x])
+                usable = groupdq[integration, group, at, x] & DO_NOT_USE == 0
+                if value >= threshold[y, x] * dilution and usable:
                     partial[y, x] = group
 
 
 @njit
 def _flag_rows(
-    begin, end, data, groupdq, threshold, bias, unchecked, mean_read, last_read, nframes, grow, use_read_pattern,
+    begin, end, data, groupdq, rows, threshold, bias, unchecked, mean_read, last_read, nframes, grow, pattern,
     first, partial, integration,
 ):  # fmt: skip
     """Flag what was found, with the neighbours of groups that are saturated in part."""
-    _, ngroups, ny, nx = data.shape
+    _, ngroups, _, nx = data.shape
+    ny = rows.size
+    second = np.uint8(SATURATED if pattern == _SECOND_GROUP_SATURATED else DO_NOT_USE)
+    reach = grow if pattern == _SECOND_GROUP_SATURATED else 0
     for y in range(begin, end):
+        at = rows[y]
         for x in range(nx):
             for group in range(first[y, x], ngroups):
-                groupdq[integration, group, y, x] |= np.uint8(SATURATED)
-            if use_read_pattern and nframes > 1:
+                groupdq[integration, group, at, x] |= np.uint8(SATURATED)
+            if pattern == _ALL_GROUPS and nframes > 1:
                 for row in range(max(y - grow, 0), min(y + grow + 1, ny)):
                     for near in range(max(x - grow, 0), min(x + grow + 1, nx)):
                         if partial[row, near] >= 0:
-                            groupdq[integration, partial[row, near], y, x] |= np.uint8(DO_NOT_USE)
-            if use_read_pattern and ngroups > 2 and first[y, x] == 2:
-                # a second group that rose too much, though the first one did not foretell saturation of the third
-                start = data[integration, 0, y, x]
-                limit = threshold[y, x]
-                level = bias[y, x]
-                expected = np.float64(start - level) / mean_read[0] * last_read[2] + level
-                rise = data[integration, 1, y, x] - start
-                if expected < limit and rise > (limit - start) / np.float32(nframes):
-                    groupdq[integration, 1, y, x] |= np.uint8(DO_NOT_USE)
+                            groupdq[integration, partial[row, near], at, x] |= np.uint8(DO_NOT_USE)
+        if pattern != _IGNORED and ngroups > 2:
+            for row in range(max(y - reach, 0), min(y + reach + 1, ny)):
+                for x in range(nx):
+                    if pattern == _SECOND_GROUP_SATURATED:
+                        chosen = data[integration, 2, rows[row], x] >= threshold[row, x]
+                    else:
+                        chosen = first[y, x] == 2
+                    if chosen and _rose_too_much(
+                        data[integration, 0, rows[row], x], data[integration, 1, rows[row], x],
+                        threshold[row, x], bias[row, x], mean_read[0], last_read[2], nframes,
+                    ):  # fmt: skip
+                        for near in range(max(x - reach, 0), min(x + reach + 1, nx)):
+                            groupdq[integration, 1, at, near] |= second
+
+
+@njit
+def _rose_too_much(start, after, limit, level, mean_read, last_read, nframes):
+    """Whether the second group rose too much, though the first one did not foretell saturation of the third."""
+    expected = np.float64(start - level) / mean_read * last_read + level
+    return expected < limit and after - start > (limit - start) / np.float32(nframes)

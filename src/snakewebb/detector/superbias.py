@@ -25,8 +25,8 @@ def superbias(ramp, references):
     ----------
     Step superbias of jwst 3.0.0.
     """
-    bias = references.array("superbias")
-    ramp.pixeldq |= references.dq("superbias")
+    bias = references.array("superbias", interleaved=ramp.interleaved)
+    ramp.pixeldq |= references.dq("superbias", interleaved=ramp.interleaved)
     subtract_plane(ramp.data, 0, ramp.data.shape[1], bias, False)
     if ramp.zeroframe is not None:
         subtract_plane(ramp.zeroframe[:, None], 0, 1, bias, True)

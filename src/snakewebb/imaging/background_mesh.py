@@ -52,8 +52,8 @@ def background_mesh(data, mask=None, *, box, exclude_percentile=EXCLUDE_PERCENTI
     if np.isnan(medians).all():
         sides = shape
         medians, deviations = _box_statistics(data, good, sides, 100.0)
-    background = _enlarged(_smoothed(_filled(medians)), sides, shape)
-    rms = _enlarged(_smoothed(_filled(deviations)), sides, shape)
+    background = _enlarged(smoothed_mesh(filled_mesh(medians)), sides, shape)
+    rms = _enlarged(smoothed_mesh(filled_mesh(deviations)), sides, shape)
     if mask is not None:
         background[mask] = 0.0
         rms[mask] = 0.0
@@ -137,7 +137,7 @@ def _deviation(values):
     return np.sqrt(max(np.square(values).mean() - mean * mean, 0.0))
 
 
-def _filled(mesh):
+def filled_mesh(mesh):
     """The mesh with missing boxes replaced by the mean of the 10 nearest, weighted by inverse distance."""
     missing = np.isnan(mesh)
     if not missing.any():
@@ -154,10 +154,10 @@ def _filled(mesh):
     return filled
 
 
-def _smoothed(mesh):
-    """3 x 3 median; at the edges, of the boxes that exist."""
-    padded = np.pad(mesh, 1, constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).reshape(*mesh.shape, 9)
+def smoothed_mesh(mesh, size=3):
+    """Median of ``size x size`` boxes; at the edges, of the boxes that exist."""
+    padded = np.pad(mesh, size // 2, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size)).reshape(*mesh.shape, size * size)
     return np.nanmedian(windows, axis=-1)
 
 
@@ -167,8 +167,8 @@ def _enlarged(mesh, sides, shape):
     if low == high:
         return np.full(shape, low, np.float32)
     # the interpolation is linear and separable: its matrix along an axis is what it does to unit vectors
-    down = _spline_matrix(mesh.shape[0], sides[0])[: shape[0]]
-    across = _spline_matrix(mesh.shape[1], sides[1])[: shape[1]]
+    down = spline_matrix(mesh.shape[0], sides[0])[: shape[0]]
+    across = spline_matrix(mesh.shape[1], sides[1])[: shape[1]]
     columns = down @ mesh.astype(np.float64)
     image = np.empty(shape, np.float32)
     block = 64
@@ -178,7 +178,8 @@ def _enlarged(mesh, sides, shape):
     return image
 
 
-def _spline_matrix(size, factor):
+def spline_matrix(size, factor):
+    """Matrix (size * factor, size) of the bicubic spline that enlarges a mesh along one axis."""
     from scipy.ndimage import zoom
 
     units = np.eye(size)

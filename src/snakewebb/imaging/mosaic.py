@@ -11,9 +11,8 @@ from astropy.io import fits
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.output_grid import OutputGrid, footprint_of_region
 from snakewebb.imaging.pixel_map import light_wcs
+from snakewebb.imaging.pointing import group_of
 from snakewebb.io.models import Image
-
-_GROUP_KEYWORDS = ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")
 
 
 @dataclass
@@ -49,7 +48,7 @@ class Exposure:
         """An exposure that is in memory already; ``wcs`` defaults to that of the image."""
         wcs = light_wcs(wcs if wcs is not None else image.wcs, image.data.shape)
         return cls(
-            name, group_of(image.header, name), image.header, image.sci_header, image.data.shape, wcs, lambda: image
+            name, group_of(image.header) or name, image.header, image.sci_header, image.data.shape, wcs, lambda: image
         )
 
     @classmethod
@@ -70,7 +69,7 @@ class Exposure:
             header, sci_header = units[0].header.copy(), units["SCI"].header.copy()
         shape = (int(sci_header["NAXIS2"]), int(sci_header["NAXIS1"]))
         name = path.name.removesuffix(".fits")
-        return cls(name, group_of(header, name), header, sci_header, shape, light_wcs(wcs, shape), lambda: read(path))
+        return cls(name, group_of(header) or name, header, sci_header, shape, light_wcs(wcs, shape), lambda: read(path))
 
     def keyword(self, key, default=None):
         """Value of a keyword of the SCI header, else of the primary header."""
@@ -107,18 +106,6 @@ class Exposure:
         raise BadDataError(
             f"{self.name}: neither TMEASURE nor EFFEXPTM is in the header; use steps.resample.weight_type: ivm"
         )
-
-
-def group_of(header, name):
-    """Name that the images of one exposure share, whatever the detector."""
-    values = [header.get(key) for key in _GROUP_KEYWORDS]
-    if any(value is None for value in values):
-        return name
-    program, observation, visit, visit_group, sequence, activity, number = (str(value).strip() for value in values)
-    return (
-        f"jw{program.zfill(5)}{observation.zfill(3)}{visit.zfill(3)}_"
-        f"{visit_group.zfill(2)}{sequence}{activity.zfill(2)}_{number.zfill(5)}"
-    )
 
 
 def grouped(exposures):

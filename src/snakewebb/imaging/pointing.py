@@ -31,33 +31,40 @@ class Pointing:
 
     @classmethod
     def from_header(cls, exposure, header, wcs):
-        """Take the group and the epoch from a primary header."""
-        return cls(exposure, group_of(header, exposure), wcs, epoch_of(header))
+        """Take the group and the epoch from a primary header.
+
+        Raises
+        ------
+        BadDataError
+            Naming all keywords of the group that are missing.
+        """
+        group = group_of(header)
+        if group is None:
+            missing = ", ".join(key for key in _GROUP_KEYWORDS if key not in header)
+            raise BadDataError(
+                f"{exposure}, primary header: no {missing}; needed to tell which exposures belong together"
+            )
+        return cls(exposure, group, wcs, epoch_of(header))
 
 
-def group_of(header, name):
+def group_of(header):
     """Identifier of the exposures taken at the same time: by programme, visit, activity and exposure number.
 
     Parameters
     ----------
     header : Header
         Primary header. A keyword GROUP_ID is honoured.
-    name : str
-        File or exposure, for the message.
 
-    Raises
-    ------
-    BadDataError
-        Naming all missing keywords.
+    Returns
+    -------
+    str or None
+        None if the header does not tell.
     """
     given = str(header.get("GROUP_ID", "")).strip()
     if given:
         return given
-    missing = [key for key in _GROUP_KEYWORDS if key not in header]
-    if missing:
-        raise BadDataError(
-            f"{name}, primary header: no {', '.join(missing)}; needed to tell which exposures belong together"
-        )
+    if any(key not in header for key in _GROUP_KEYWORDS):
+        return None
     return "jw{}{}{}_{}{}{}_{}".format(*(header[key] for key in _GROUP_KEYWORDS))
 
 

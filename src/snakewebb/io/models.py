@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+INTERLEAVED = (3200, 2048)
+"""Rows and columns of frames with interleaved reference pixels (NIRSpec's IRS2 read-out), for which the headers say 2048 and 2048."""
+
 
 @dataclass
 class Image:
@@ -29,6 +32,8 @@ class Image:
     int_times : FITS record array
     tree : dict
         Further content of the ASDF extension.
+    extra : dict
+        Further products of steps by suffix, as lists of HDUs (``mask``).
     """
 
     header: fits.Header
@@ -43,6 +48,7 @@ class Image:
     wcs: Any = None
     int_times: np.ndarray | None = None
     tree: dict = field(default_factory=dict)
+    extra: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -95,3 +101,8 @@ class Ramp:
     def subarray(self):
         """First column and row (1-based, full detector) and size in x and y, from the header."""
         return tuple(int(self.header[key]) for key in ("SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2"))
+
+    @property
+    def interleaved(self):
+        """Whether the frames still hold interleaved reference pixels (until refpix takes them out)."""
+        return self.data.shape[-2:] == INTERLEAVED

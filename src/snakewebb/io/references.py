@@ -8,6 +8,7 @@ from astropy.io import fits
 from snakewebb.dq import to_standard_bits
 from snakewebb.errors import MissingReferenceError
 from snakewebb.io.cache_layout import reference_path
+from snakewebb.io.models import INTERLEAVED
 
 
 class References:
@@ -50,17 +51,18 @@ class References:
         """Primary header of the file."""
         return fits.getheader(self.path(reftype), 0)
 
-    def array(self, reftype, extension="SCI", dtype=np.float32):
+    def array(self, reftype, extension="SCI", dtype=np.float32, *, interleaved=False):
         """Array of an extension in native byte order, its last two axes cut to the science subarray.
 
-        The result is kept, shared between the steps of a chain and read-only: copy it before changing it.
+        The result is kept, shared between the steps of a chain and read-only: copy it before changing it. With ``interleaved``, the
+        reference must have frames with interleaved reference pixels, as the science data do.
         """
         key = (reftype, extension, np.dtype(dtype).str)
         if key not in self._arrays:
             with self._open(reftype) as units:
                 if extension not in units:
                     raise MissingReferenceError(f"{self.path(reftype)}: extension {extension} is missing")
-                cut = self._cut(reftype, units, units[extension].shape[-2:])
+                cut = self._cut(reftype, units, units[extension].shape[-2:], interleaved)
                 array = np.ascontiguousarray(units[extension].data[..., cut[0], cut[1]], dtype=dtype)
             array.flags.writeable = False
             self._arrays[key] = array
@@ -95,12 +97,12 @@ class References:
             cut = self._cut(reftype, units, units[extension].shape[-2:])
             return np.ascontiguousarray(units[extension].data[(*index, *cut)], dtype=dtype)
 
-    def dq(self, reftype, extension="DQ"):
+    def dq(self, reftype, extension="DQ", *, interleaved=False):
         """DQ array in the standard bits (uint32), cut to the subarray; kept like `array`."""
         key = (reftype, extension, "dq")
         if key not in self._arrays:
             with self._open(reftype) as units:
-                cut = self._cut(reftype, units, units[extension].shape[-2:])
+                cut = self._cut(reftype, units, units[extension].shape[-2:], interleaved)
                 dq = np.ascontiguousarray(units[extension].data[..., cut[0], cut[1]], dtype=np.uint32)
                 definitions = None
                 if "DQ_DEF" in units and units["DQ_DEF"].data is not None and len(units["DQ_DEF"].data):
@@ -134,9 +136,17 @@ class References:
         except OSError as error:
             raise MissingReferenceError(f"{self.path(reftype)}: not a readable FITS file ({error})") from error
 
-    def _cut(self, reftype, units, shape):
+    def _cut(self, reftype, units, shape, interleaved=False):
         """Slices of the last two axes that select the science subarray."""
         first_x, first_y, size_x, size_y = self.subarray
+        if interleaved != (tuple(shape) == INTERLEAVED):
+            expected = "with interleaved reference pixels (3200 rows)" if interleaved else "without interleaved pixels"
+            raise MissingReferenceError(
+                f"{self.path(reftype)}: the {reftype!r} reference has {shape[0]} rows, but the science data need one "
+                f"{expected}; check READPATT of the exposure and of the reference"
+            )
+        if interleaved:
+            return slice(None), slice(None)
         if tuple(shape) == (size_y, size_x):
             return slice(None), slice(None)
         header = units[0].header

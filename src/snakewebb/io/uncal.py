@@ -9,7 +9,7 @@ from snakewebb.compiled import by_rows, njit
 from snakewebb.errors import BadDataError
 from snakewebb.io.checksum import ones_complement_sum
 from snakewebb.io.fits import check_structure
-from snakewebb.io.models import Ramp
+from snakewebb.io.models import INTERLEAVED, Ramp
 from snakewebb.plan.keywords import GUIDER_KEYWORDS, GUIDER_TYPES, RAMP_KEYWORDS
 
 _BLOCK = 1 << 16  # elements decoded and summed together; even, so that blocks begin at whole checksum words
@@ -33,7 +33,8 @@ _AXES = ("FASTAXIS", "SLOWAXIS")
 def read_ramp(path):
     """Read an uncal file.
 
-    Data checksums (DATASUM), where there are any, are verified in the same pass that converts the samples.
+    Data checksums (DATASUM), where there are any, are verified in the same pass that converts the samples. MIRI's reference
+    output (REFOUT) is verified too, and not used: no step needs it.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ def read_ramp(path):
     if header.get("ZEROFRAM") is True:
         zeroframe = _read_zeroframe(path, named, shape)
     data = _read_samples(path, "SCI", sci_header, sci_start, shape)
+    if "REFOUT" in named:
+        _check_refout(path, *named["REFOUT"])
     return Ramp(
         header=header,
         sci_header=sci_header,
@@ -136,13 +139,16 @@ def _check_shape(path, header, sci_header):
     source = "NINTS"
     if "INTSTART" in header and "INTEND" in header:  # a segment of a longer exposure
         expected, source = int(header["INTEND"]) - int(header["INTSTART"]) + 1, "INTEND - INTSTART + 1"
+    size_y, size_x = int(header["SUBSIZE2"]), int(header["SUBSIZE1"])
+    if "IRS2" in str(header["READPATT"]) and (ny, nx) == INTERLEAVED and (size_y, size_x) == (2048, 2048):
+        size_y, size_x = ny, nx  # the size without the interleaved reference pixels
     differing = [
         f"{name} = {int(value)} but the array has {found}"
         for name, value, found in (
             (source, expected, nints),
             ("NGROUPS", header["NGROUPS"], ngroups),
-            ("SUBSIZE2", header["SUBSIZE2"], ny),
-            ("SUBSIZE1", header["SUBSIZE1"], nx),
+            ("SUBSIZE2", size_y, ny),
+            ("SUBSIZE1", size_x, nx),
         )
         if int(value) != found
     ]
@@ -166,6 +172,14 @@ def _read_zeroframe(path, named, shape):
             f"{header.get('BZERO', 0)} found, expected {expected} of unsigned 16-bit samples (BITPIX 16, BZERO 32768)"
         )
     return _read_samples(path, "ZEROFRAME", header, start, expected)
+
+
+def _check_refout(path, header, start):
+    """Verify the reference output against DATASUM."""
+    if "DATASUM" not in header or not header["NAXIS"]:
+        return
+    size = math.prod(_axes(header)) * abs(int(header["BITPIX"])) // 8
+    _check_sum(path, "REFOUT", header, ones_complement_sum(np.memmap(path, np.uint8, "r", start, (size,))))
 
 
 def _read_samples(path, name, header, start, shape):

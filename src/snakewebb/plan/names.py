@@ -46,11 +46,6 @@ def parse_exposure(filename):
     return ExposureName(*(parts.get(name, "") for name in names))
 
 
-def group_id(root):
-    """What all detectors of one exposure share: the root without the detector."""
-    return root.rsplit("_", 1)[0]
-
-
 def optical_elements(exposures):
     """The optical-element part of a product name.
 

@@ -35,6 +35,7 @@ STATE = Path(".snakewebb")
 _FILE_PARAMETERS = {
     "user_supplied_dq",
     "user_supplied_flat",
+    "user_mask",
     "catfile",
     "abs_refcat",
     "output_wcs",

@@ -4,22 +4,24 @@ import ast
 import hashlib
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from snakewebb.errors import ConfigError
-from snakewebb.simulate import geometry_references as geometry
-from snakewebb.simulate import photometry_references as photometry
-from snakewebb.simulate import references
 from snakewebb.simulate.detector_truth import channel
-from snakewebb.simulate.reference_format import FULL, USEAFTER, ReferenceErrors, Subarray, meta_of, write_asdf
+from snakewebb.simulate.instrument_kinds import INSTRUMENT_KINDS
+from snakewebb.simulate.reference_format import USEAFTER, ReferenceErrors, meta_of, write_asdf
+from snakewebb.simulate.reference_kinds import ELEMENT, NIRCAM, Request
 
 CONTEXT = "jwst_9999.pmap"
 FIRST_NUMBER = 9001
 INSTRUMENTS = ("FGS", "MIRI", "NIRCAM", "NIRISS", "NIRSPEC", "SYSTEM")
 
+KINDS = {"NIRCAM": NIRCAM, **INSTRUMENT_KINDS}
+"""Reference types of each instrument: another instrument is another entry."""
+
 META_NAMES = {
+    "BAND": "META.INSTRUMENT.BAND",
     "CHANNEL": "META.INSTRUMENT.CHANNEL",
     "DETECTOR": "META.INSTRUMENT.DETECTOR",
     "EXP_TYPE": "META.EXPOSURE.TYPE",
@@ -29,6 +31,10 @@ META_NAMES = {
     "PUPIL": "META.INSTRUMENT.PUPIL",
     "READPATT": "META.EXPOSURE.READPATT",
     "SUBARRAY": "META.SUBARRAY.NAME",
+    "SUBSIZE1": "META.SUBARRAY.XSIZE",
+    "SUBSIZE2": "META.SUBARRAY.YSIZE",
+    "SUBSTRT1": "META.SUBARRAY.XSTART",
+    "SUBSTRT2": "META.SUBARRAY.YSTART",
     "TSOVISIT": "META.VISIT.TSOVISIT",
     "VISITYPE": "META.VISIT.TYPE",
 }
@@ -71,31 +77,6 @@ PARAMETER_KEYS = {
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How the files of one reference type are selected and made.
-
-    Attributes
-    ----------
-    keys : tuple of str
-        Selection keywords, in the order of the mapping.
-    file : tuple of str
-        Keywords that exposures share which are given the same file.
-    write : callable
-        ``write(path, exposures, request)``, for the exposures of one file.
-    extension : str
-        Of the file's name.
-    whole : bool
-        The file serves any subarray: the mapping says GENERIC where it asks for the subarray.
-    """
-
-    keys: tuple
-    file: tuple
-    write: Callable
-    extension: str = ".fits"
-    whole: bool = False
-
-
-@dataclass(frozen=True)
 class ParameterFile:
     """Contents of a ``pars-*`` file and which exposures are given it.
 
@@ -110,6 +91,8 @@ class ParameterFile:
         Of a pipeline: class name and parameters of its steps, ``{"jump": (class name, {...})}``.
     match : dict of str to str
         Value of selection keywords; those not named match anything.
+    instrument : str
+        INSTRUME of the exposures it is for.
     """
 
     reftype: str
@@ -117,166 +100,7 @@ class ParameterFile:
     parameters: dict
     steps: dict = field(default_factory=dict)
     match: dict = field(default_factory=dict)
-
-
-@dataclass
-class Request:
-    """What the writers need to know."""
-
-    truths: Callable
-    errors: ReferenceErrors
-    seed: int
-    extent: str
-    averaged_dark: bool
-    inverse_linearity: bool
-    encircled_energy: Callable | None
-    useafter: str
-    scalars: dict = field(default_factory=dict)
-
-    def truth(self, header):
-        """True detector and filter of an exposure; the last one is kept."""
-        key = (header["DETECTOR"], header["FILTER"], header["PUPIL"])
-        truth = self.truths(*key)
-        if (truth.detector, truth.filter, truth.pupil) != key:
-            raise ConfigError(f"the truth given for {key} is that of {(truth.detector, truth.filter, truth.pupil)}")
-        self.scalars[key] = (truth.photmjsr, truth.filter_offset)
-        return truth
-
-    def scalar(self, header):
-        """True photmjsr and filter offset of an exposure."""
-        key = (header["DETECTOR"], header["FILTER"], header["PUPIL"])
-        if key not in self.scalars:
-            self.truth(header)
-        return self.scalars[key]
-
-    def subarray(self, exposures, whole):
-        """What a file for these exposures covers."""
-        found = {Subarray.of(header) for header in exposures}
-        if len(found) == 1 and (not whole or self.extent == "subarray"):
-            return found.pop()
-        return FULL
-
-    def options(self):
-        """Arguments of every writer that puts errors in."""
-        return {"errors": self.errors, "seed": self.seed, "useafter": self.useafter}
-
-
-def _array(writer, *, whole=True, **fixed):
-    """The writer of a reference with arrays of the detector."""
-
-    def write(path, exposures, request):
-        subarray = request.subarray(exposures, whole)
-        writer(path, request.truth(exposures[0]), subarray=subarray, **request.options(), **fixed)
-
-    return write
-
-
-def _mask(path, exposures, request):
-    subarray = request.subarray(exposures, True)
-    references.write_mask(path, request.truth(exposures[0]), subarray=subarray, useafter=request.useafter)
-
-
-def _linearity(path, exposures, request):
-    _array(references.write_linearity, inverse=request.inverse_linearity)(path, exposures, request)
-
-
-def _dark(path, exposures, request):
-    header = exposures[0]
-    readout = {(int(entry["NFRAMES"]), int(entry["GROUPGAP"])) for entry in exposures}
-    frames = max(_frames(entry) for entry in exposures)
-    if request.averaged_dark and len(readout) == 1:
-        nframes, groupgap = readout.pop()
-        ngroups, readpatt = max(int(entry["NGROUPS"]) for entry in exposures), header["READPATT"]
-    else:
-        nframes, groupgap, ngroups, readpatt = 1, 0, frames, "RAPID"
-    references.write_dark(
-        path,
-        request.truth(header),
-        subarray=request.subarray(exposures, False),
-        ngroups=ngroups,
-        nframes=nframes,
-        groupgap=groupgap,
-        tframe=float(header["TFRAME"]),
-        exp_type=header["EXP_TYPE"],
-        noutputs=int(header["NOUTPUTS"]),
-        readpatt=readpatt,
-        **request.options(),
-    )
-
-
-def _frames(header):
-    """Frames from the first to the last one that an integration uses."""
-    ngroups, nframes = int(header["NGROUPS"]), int(header["NFRAMES"])
-    return ngroups * nframes + (ngroups - 1) * int(header["GROUPGAP"])
-
-
-def _area(path, exposures, request):
-    geometry.write_area(path, request.truth(exposures[0]), **request.options())
-
-
-def _distortion(path, exposures, request):
-    geometry.write_distortion(path, exposures[0]["DETECTOR"], **request.options())
-
-
-def _filteroffset(path, exposures, request):
-    offsets = {(header["FILTER"], header["PUPIL"]): request.scalar(header)[1] for header in exposures}
-    geometry.write_filteroffset(path, exposures[0]["DETECTOR"], offsets, **request.options())
-
-
-def _photom(path, exposures, request):
-    conversions = {(header["FILTER"], header["PUPIL"]): request.scalar(header)[0] for header in exposures}
-    photometry.write_photom(path, exposures[0]["DETECTOR"], conversions, **request.options())
-
-
-def _apcorr(path, exposures, request):
-    photometry.write_apcorr(
-        path,
-        {(header["FILTER"], header["PUPIL"]) for header in exposures},
-        encircled_energy=request.encircled_energy,
-        exp_type=exposures[0]["EXP_TYPE"],
-        useafter=request.useafter,
-    )
-
-
-def _abvegaoffset(path, exposures, request):
-    filters = {(header["FILTER"], header["PUPIL"]) for header in exposures}
-    photometry.write_abvegaoffset(path, filters, useafter=request.useafter)
-
-
-_ELEMENT = ("DETECTOR", "FILTER", "PUPIL")
-KINDS = {
-    "NIRCAM": {
-        "mask": Kind(("DETECTOR", "SUBARRAY"), ("DETECTOR",), _mask, whole=True),
-        "saturation": Kind(("DETECTOR",), ("DETECTOR",), _array(references.write_saturation)),
-        "superbias": Kind(
-            ("DETECTOR", "READPATT", "SUBARRAY"),
-            ("DETECTOR",),
-            _array(references.write_superbias),
-            whole=True,
-        ),
-        "linearity": Kind(("DETECTOR", "SUBARRAY"), ("DETECTOR",), _linearity, whole=True),
-        "dark": Kind(
-            ("EXP_TYPE", "DETECTOR", "NOUTPUTS", "SUBARRAY"),
-            ("EXP_TYPE", "DETECTOR", "NOUTPUTS", "SUBARRAY"),
-            _dark,
-        ),
-        "gain": Kind(("DETECTOR", "SUBARRAY"), ("DETECTOR",), _array(references.write_gain), whole=True),
-        "readnoise": Kind(
-            ("DETECTOR", "READPATT", "SUBARRAY"),
-            ("DETECTOR",),
-            _array(references.write_readnoise),
-            whole=True,
-        ),
-        "flat": Kind(_ELEMENT, _ELEMENT, _array(references.write_flat)),
-        "area": Kind((*_ELEMENT, "EXP_TYPE"), _ELEMENT, _area),
-        "distortion": Kind(("EXP_TYPE", "DETECTOR", "CHANNEL", "PUPIL", "FILTER"), ("DETECTOR",), _distortion, ".asdf"),
-        "filteroffset": Kind(("CHANNEL", "MODULE"), ("CHANNEL", "MODULE"), _filteroffset, ".asdf"),
-        "photom": Kind(("DETECTOR",), ("DETECTOR",), _photom),
-        "apcorr": Kind(("EXP_TYPE",), ("EXP_TYPE",), _apcorr),
-        "abvegaoffset": Kind(("EXP_TYPE",), (), _abvegaoffset, ".asdf"),
-    },
-}
-"""Reference types of each instrument: another instrument is another entry."""
+    instrument: str = "NIRCAM"
 
 
 def build_cache(
@@ -367,6 +191,8 @@ def build_cache(
         rows = _write_references(folder, instrument, kinds, members, request, revisions or {}, absent)
         keys = {reftype: kinds[reftype].keys for reftype in rows}
         for entry in parameters:
+            if entry.instrument != instrument:
+                continue
             keys[entry.reftype] = PARAMETER_KEYS.get(entry.reftype, ("EXP_TYPE",))
             name = _store(
                 folder,
@@ -408,7 +234,7 @@ def write_parameters(path, entry, *, useafter=USEAFTER):
         "name": entry.class_name.rpartition(".")[2],
         "meta": {
             **meta_of(entry.reftype, "StepParsModel", useafter, "parameters"),
-            "instrument": {"name": "NIRCAM"},
+            "instrument": {"name": entry.instrument},
         },
         "parameters": dict(entry.parameters),
     }
@@ -422,20 +248,25 @@ def write_parameters(path, entry, *, useafter=USEAFTER):
 
 def _write_references(folder, instrument, kinds, exposures, request, revisions, absent):
     """Write the files of all types; returns the rows of each type: selection values to file name."""
-    tasks = []
+    tasks, none = [], []
     for reftype, kind in kinds.items():
         if reftype in absent:
             continue
         by_file = {}
         for header in exposures:
             keys = kind.file
+            if not kind.needed(header):
+                none.append((reftype, kind, header))
+                continue
             if kind.whole and request.extent == "subarray":
                 keys = (*keys, "SUBARRAY")
-            by_file.setdefault(tuple(header[key] for key in keys), []).append(header)
+            by_file.setdefault(tuple(header.get(key, "N/A") for key in keys), []).append(header)
         tasks += [(reftype, kind, members) for members in by_file.values()]
     # one true detector after the other
-    tasks.sort(key=lambda task: [task[2][0][key] for key in _ELEMENT])
+    tasks.sort(key=lambda task: [task[2][0].get(key, "N/A") for key in ELEMENT])
     rows = {reftype: {} for reftype in kinds if reftype not in absent}
+    for reftype, kind, header in none:
+        rows[reftype][tuple(_selection_value(kind, request, key, header) for key in kind.keys)] = "N/A"
     seed = request.seed
     for reftype, kind, members in tasks:
         request.seed = (seed << 8) + revisions.get(reftype, 0)
@@ -457,7 +288,7 @@ def _selection_value(kind, request, key, header):
     if kind.whole and key == "SUBARRAY" and request.extent != "subarray":
         return "GENERIC"
     # the mappings hold numbers as crds writes them
-    return f"{float(header[key])}" if key == "NOUTPUTS" else str(header[key]).upper()
+    return f"{float(header[key])}" if key == "NOUTPUTS" else str(header.get(key, "N/A")).upper()
 
 
 def _store(folder, instrument, reftype, extension, write):
@@ -487,15 +318,20 @@ def _complete(header):
     """The keywords of an exposure, with those that follow from others, and all that selection needs."""
     header = dict(header)
     header.setdefault("INSTRUME", "NIRCAM")
-    if "DETECTOR" in header:
+    if "DETECTOR" in header and header["INSTRUME"] == "NIRCAM":
         header.setdefault("CHANNEL", channel(header["DETECTOR"]))
         header.setdefault("MODULE", header["DETECTOR"][3])
     needed = {key for kind in KINDS.get(header["INSTRUME"], {}).values() for key in kind.keys}
+    if header["INSTRUME"] != "NIRCAM":
+        needed -= set(_PERHAPS)
     needed |= {"NGROUPS", "NFRAMES", "GROUPGAP", "TFRAME", "SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2"}
     missing = sorted(needed - set(header))
     if missing:
         raise ConfigError(f"an exposure that needs references lacks the keywords {', '.join(missing)}")
     return header
+
+
+_PERHAPS = ("BAND", "FILTER", "PUPIL")  # not every exposure of these instruments has them
 
 
 def _finder(truths):
@@ -549,7 +385,9 @@ def _write_instrument(root, instrument, number, keys, rows, useafter):
             header["substitutions"] = {"META.SUBARRAY.NAME": {"GENERIC": "N/A"}}
         date = useafter.replace("T", " ")
         matches = [
-            f"    {row!r} : UseAfter({{\n        {date!r} : {name!r},\n    }}),\n"
+            f"    {row!r} : {name!r},\n"
+            if name == "N/A"
+            else f"    {row!r} : UseAfter({{\n        {date!r} : {name!r},\n    }}),\n"
             for row, name in sorted(rows[reftype].items())
         ]
         _write_mapping(root, header, "Match({\n" + "".join(matches) + "})")

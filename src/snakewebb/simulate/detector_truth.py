@@ -94,6 +94,9 @@ _LOW_QE = np.uint32(1 << 13)
 _REFERENCE_PIXEL = np.uint32(1 << 31)
 
 
+_ARRAYS = ("gain", "read_noise", "dark", "flat", "superbias", "full_well", "nonlinearity", "bad")
+
+
 @dataclass
 class DetectorTruth:
     """One true detector behind one filter. Arrays are (ny, nx) in science orientation, as in uncal files.
@@ -173,20 +176,13 @@ class DetectorTruth:
                 f"{self.detector}: a subarray of {nx} x {ny} pixels at column {substrt1}, row {substrt2} "
                 f"leaves the detector of {self.shape[1]} x {self.shape[0]} pixels; check SUBSTRT and SUBSIZE"
             )
-        part = {
-            name: getattr(self, name)[..., y : y + ny, x : x + nx]
-            for name in (
-                "gain",
-                "read_noise",
-                "dark",
-                "flat",
-                "superbias",
-                "full_well",
-                "nonlinearity",
-                "bad",
-            )
-        }
+        part = {name: getattr(self, name)[..., y : y + ny, x : x + nx] for name in _ARRAYS}
         return replace(self, shape=(ny, nx), origin=(int(substrt1), int(substrt2)), **part)
+
+    def rearranged(self, change):
+        """The same detector, its arrays changed by a function: turned, say."""
+        parts = {name: change(getattr(self, name)) for name in _ARRAYS}
+        return replace(self, shape=parts["bad"].shape, **parts)
 
 
 def bandpass(filter, pupil="CLEAR"):

@@ -13,7 +13,7 @@ from snakewebb.simulate.geometry import (
     DetectorGeometry,
     observatory_velocity,
 )
-from snakewebb.simulate.ramps import READOUT_PATTERNS, Readout
+from snakewebb.simulate.readout import READOUT_PATTERNS, Readout
 
 _DITHERS = (
     (0.0, 0.0),
@@ -28,6 +28,12 @@ _DITHERS = (
 )
 _SLEW = 60.0  # seconds between exposures
 _GROUP_OVERHEAD = 300.0
+
+SCA_NUMBERS = {
+    "NRCA1": 481, "NRCA2": 482, "NRCA3": 483, "NRCA4": 484, "NRCALONG": 485,
+    "NRCB1": 486, "NRCB2": 487, "NRCB3": 488, "NRCB4": 489, "NRCBLONG": 490,
+}  # fmt: skip
+"""SCA_NUM of NIRCam's detectors."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,34 @@ class Exposure:
     def observation_id(self):
         """OBS_ID."""
         return f"V{self.visit_id}P00000000{self.visit_group}1{self.activity}"
+
+    instrument = "NIRCAM"
+    exp_type = "NRC_IMAGE"
+    template = "NIRCam Imaging"
+    tso = False
+    readout_keywords = ()
+
+    @property
+    def zeroframe(self):
+        """ZEROFRAM: the first frame of averaged groups is sent too."""
+        return self.readout.nframes > 1
+
+    @property
+    def sca_number(self):
+        """SCA_NUM."""
+        return SCA_NUMBERS[self.detector]
+
+    @property
+    def instrument_keywords(self):
+        """Keywords of the instrument's configuration, as (name, value, comment)."""
+        return [
+            ("MODULE", self.detector[3], "NIRCam module: A, B, or MULTIPLE"),
+            ("CHANNEL", "SHORT" if self.detector[-1] in "1234" else "LONG", "Instrument channel"),
+            ("FILTER", self.filter, "Name of the filter element used"),
+            ("PUPIL", self.pupil, "Name of the pupil element used"),
+            ("PILIN", False, "Pupil imaging lens in the optical path?"),
+            ("CORONMSK", "NONE", "coronagraph mask used"),
+        ]
 
     @cached_property
     def geometry(self):

@@ -6,6 +6,7 @@ import numpy as np
 
 from snakewebb.dq import BITS
 from snakewebb.simulate.detector_truth import READ_DIRECTION, SIZE, generator
+from snakewebb.simulate.instruments import CHIPS
 
 DATE = "2026-01-01T00:00:00"
 """DATE of every file, so that equal contents are equal files."""
@@ -98,29 +99,43 @@ class Subarray:
 
 
 FULL = Subarray()
-"""The full detector, for exposures of any subarray."""
+"""The full near-infrared detector, for exposures of any subarray."""
+
+
+def full_shape(detector):
+    """Rows and columns of a detector."""
+    return CHIPS[detector].shape if detector in CHIPS else (SIZE, SIZE)
+
+
+def full_frame(detector):
+    """The full detector, for exposures of any subarray."""
+    ny, nx = full_shape(detector)
+    return Subarray(subsize1=nx, subsize2=ny)
 
 
 def pixel_noise(seed, truth, name, subarray):
     """Gaussian noise of unit width, the same for a pixel whatever part of the detector is covered."""
-    values = generator(seed, truth.detector, f"{name} error").standard_normal((SIZE, SIZE), np.float32)
+    values = generator(seed, truth.detector, f"{name} error").standard_normal(full_shape(truth.detector), np.float32)
     return subarray.cut(values)
 
 
 def smooth_field(seed, truth, name):
     """A smooth random field of unit standard deviation over the full detector."""
     orders = np.arange(4)
-    basis = np.cos(np.pi * orders * ((np.arange(SIZE) + 0.5) / SIZE)[:, None])
-    surface = basis @ generator(seed, truth.detector, f"{name} error").normal(size=(4, 4)) @ basis.T
+    rows, columns = (
+        np.cos(np.pi * orders * ((np.arange(size) + 0.5) / size)[:, None]) for size in full_shape(truth.detector)
+    )
+    surface = rows @ generator(seed, truth.detector, f"{name} error").normal(size=(4, 4)) @ columns.T
     return (surface / np.sqrt(np.mean(surface**2))).astype(np.float32)
 
 
 def header_of(reftype, model, truth, subarray, useafter, error):
     """Keywords that every FITS reference has; ``truth`` may also be the name of a detector, or None."""
     detector = truth if truth is None or isinstance(truth, str) else truth.detector
+    instrument = CHIPS[detector].instrument if detector in CHIPS else "NIRCAM"
     header = {
         "DATE": DATE,
-        "FILENAME": f"nircam_{reftype}_{(detector or 'all').lower()}.fits",
+        "FILENAME": f"{instrument.lower()}_{reftype}_{(detector or 'all').lower()}.fits",
         "DATAMODL": model,
         "TELESCOP": "JWST",
         "REFTYPE": reftype.upper(),
@@ -128,10 +143,10 @@ def header_of(reftype, model, truth, subarray, useafter, error):
         "DESCRIP": f"Simulated {reftype}: {error}",
         "AUTHOR": "snakewebb",
         "USEAFTER": useafter,
-        "INSTRUME": "NIRCAM",
+        "INSTRUME": instrument,
     }
     if detector:
-        fast, slow = READ_DIRECTION[detector]
+        fast, slow = CHIPS[detector].axes if detector in CHIPS else READ_DIRECTION[detector]
         header.update(DETECTOR=detector)
         if subarray is not None:
             header.update(
@@ -197,6 +212,36 @@ def write_fits(path, header, *units):
     for key, value in header.items():
         primary.header[key] = value
     fits.HDUList([primary, *units]).writeto(path, overwrite=True)
+
+
+def write_cube(path, header, name, shape, planes, *units):
+    """Write a FITS reference whose first extension is written plane by plane, since it need not fit the memory.
+
+    Parameters
+    ----------
+    path : path-like
+    header : dict
+        Of the primary header.
+    name : str
+        EXTNAME of the extension, of float32.
+    shape : tuple of int
+    planes : iterable of ndarray (ny, nx)
+    *units
+        Further extensions.
+    """
+    from astropy.io import fits
+
+    write_fits(path, header)
+    axes = {f"NAXIS{number}": size for number, size in enumerate(reversed(shape), 1)}
+    cards = {"XTENSION": "IMAGE", "BITPIX": -32, "NAXIS": len(shape), **axes, "PCOUNT": 0, "GCOUNT": 1, "EXTNAME": name}
+    with open(path, "ab") as stream:
+        stream.write(fits.Header(cards.items()).tostring(padding=True).encode())
+        for plane in planes:
+            stream.write(np.asarray(plane, ">f4").tobytes())
+        stream.write(b"\0" * (-4 * int(np.prod(shape)) % 2880))
+    with fits.open(path, mode="append") as file:
+        for unit in units:
+            file.append(unit)
 
 
 def write_asdf(path, tree):

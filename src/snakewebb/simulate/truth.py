@@ -1,6 +1,5 @@
 """The whole simulation: raw files, the truth beside them, and the reference files for them."""
 
-from difflib import get_close_matches
 from pathlib import Path
 from zlib import crc32
 
@@ -12,18 +11,23 @@ from snakewebb.errors import ConfigError
 from snakewebb.io import fits as checked_fits
 from snakewebb.simulate.detector_truth import EFFECTS as DETECTOR_EFFECTS
 from snakewebb.simulate.detector_truth import bandpass, make_detector
+from snakewebb.simulate.effects import check_effects as named_effects
+from snakewebb.simulate.effects import write_table
 from snakewebb.simulate.geometry import DetectorGeometry
 from snakewebb.simulate.optics import encircled_energy, full_width
 from snakewebb.simulate.programme import design, field_of_view, make_programme
-from snakewebb.simulate.ramps import RAMP_EFFECTS, expose
+from snakewebb.simulate.ramps import EVENT_EFFECTS, RAMP_EFFECTS, expose
+from snakewebb.simulate.raw_modes import RAW_PRESETS
+from snakewebb.simulate.raw_simulation import DEFAULT_EFFECTS, simulate_raw
 from snakewebb.simulate.scene import make_scene
 from snakewebb.simulate.sky import make_sky
 from snakewebb.simulate.uncal import file_name, reference_keywords, uncal_units
 
-MODES = ("nircam_imaging",)
+MODES = ("nircam_imaging", *RAW_PRESETS, "guider")
+"""What can be simulated; all modes but the first one up to the raw data and the reference files of stage 1 only."""
 SCENE_EFFECTS = frozenset({"sources", "sky_background", "pointing_error", "velocity_aberration"})
 EFFECTS = DETECTOR_EFFECTS | RAMP_EFFECTS | SCENE_EFFECTS
-"""Everything that can be switched on alone."""
+"""Everything that can be switched on alone, and is on unless something else is asked for."""
 
 
 def simulate(
@@ -34,7 +38,7 @@ def simulate(
     Parameters
     ----------
     mode : str
-        ``nircam_imaging``.
+        One of `MODES`.
     out : path-like
         Folder; gets ``uncal/*.fits``, ``truth/*.ecsv``, ``truth/*_truth.fits`` and ``crds/``, a CRDS cache.
     preset : str or programme.Preset
@@ -42,7 +46,8 @@ def simulate(
     seed : int
         The same seed gives the same files.
     effects : collection of str or None
-        Those of `EFFECTS` that are switched on; ``None``: all.
+        Those of `EFFECTS` and `ramps.EVENT_EFFECTS` (`raw_simulation.RAW_EFFECTS` for modes that are simulated up to
+        the raw data) that are switched on; ``None``: all but the events.
     errors : reference_format.ReferenceErrors or None
         By how much the reference files differ from the true detectors.
     references : bool
@@ -50,7 +55,7 @@ def simulate(
     progress : callable or None
         Called with one line of text for each thing done.
     **changes
-        Attributes of `programme.Preset` to change.
+        Attributes of `programme.Preset`, or of `raw_modes.RawPreset`, to change.
 
     Returns
     -------
@@ -64,6 +69,31 @@ def simulate(
     """
     if mode not in MODES:
         raise ConfigError(f"mode {mode!r} cannot be simulated; valid: {', '.join(MODES)}")
+    if mode in RAW_PRESETS:
+        return simulate_raw(
+            mode,
+            out,
+            preset=preset,
+            seed=seed,
+            effects=effects,
+            errors=errors,
+            references=references,
+            progress=progress,
+            **changes,
+        )
+    if mode == "guider":
+        from snakewebb.simulate.guider import simulate_guider
+
+        return simulate_guider(
+            out,
+            preset=preset,
+            seed=seed,
+            effects=effects,
+            errors=errors,
+            references=references,
+            progress=progress,
+            **changes,
+        )
     effects = check_effects(effects)
     preset = design(preset, **changes)
     report = progress or (lambda text: None)
@@ -75,7 +105,7 @@ def simulate(
         velocity_aberration="velocity_aberration" in effects,
     )
     catalogue = programme_sky(programme, effects)
-    _write_table(catalogue, out / "truth" / "sources.ecsv")
+    write_table(catalogue, out / "truth" / "sources.ecsv")
 
     rows, paths = {}, {}
     # one detector in memory at a time
@@ -86,34 +116,26 @@ def simulate(
         paths[exposure.root] = path
         rows[exposure.root] = exposure_row(exposure, truth)
         folder = out / "truth"
-        _write_table(scene.sources, folder / file_name(exposure, "sources").replace(".fits", ".ecsv"))
-        _write_table(raw.cosmic_rays, folder / file_name(exposure, "cosmicrays").replace(".fits", ".ecsv"))
+        write_table(scene.sources, folder / file_name(exposure, "sources").replace(".fits", ".ecsv"))
+        write_table(raw.cosmic_rays, folder / file_name(exposure, "cosmicrays").replace(".fits", ".ecsv"))
         checked_fits.write(folder / file_name(exposure, "truth"), truth_units(scene, truth))
         report(f"exposed {path.name}")
     order = [exposure.root for exposure in programme.exposures]
-    _write_table(Table([rows[root] for root in order]), out / "truth" / "exposures.ecsv")
+    write_table(Table([rows[root] for root in order]), out / "truth" / "exposures.ecsv")
     if references:
         write_references(out / "crds", programme, effects, errors)
         report(f"wrote the reference files in {out / 'crds'}")
     return [paths[root] for root in order]
 
 
-def check_effects(effects):
-    """The set of effects, or all of them for ``None``.
+def default_effects(mode):
+    """Effects that are on unless others are asked for."""
+    return EFFECTS if mode == "nircam_imaging" else DEFAULT_EFFECTS
 
-    Raises
-    ------
-    ConfigError
-        For an unknown one; the message names the nearest valid one.
-    """
-    if effects is None:
-        return EFFECTS
-    effects = frozenset([effects] if isinstance(effects, str) else effects)
-    for name in sorted(effects - EFFECTS):
-        near = get_close_matches(name, EFFECTS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"unknown effect {name!r}{hint} Valid: {', '.join(sorted(EFFECTS))}")
-    return effects
+
+def check_effects(effects):
+    """The set of effects, or the default ones for ``None``; see `effects.check_effects`."""
+    return named_effects(effects, EFFECTS, EFFECTS | EVENT_EFFECTS)
 
 
 def programme_sky(programme, effects=EFFECTS):
@@ -280,12 +302,3 @@ def write_references(root, programme, effects=EFFECTS, errors=None):
         extent="archive" if programme.preset.whole_references else "subarray",
         encircled_energy=energy,
     )
-
-
-def _write_table(table, path):
-    import io
-
-    text = io.StringIO()
-    table.write(text, format="ascii.ecsv")
-    with checked_fits.atomic(path) as temporary:
-        temporary.write_text(text.getvalue())

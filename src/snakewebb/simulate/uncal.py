@@ -19,10 +19,6 @@ meta: {model_type: Level1bModel, telescope: JWST}
 """
 _EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 _TDB_MINUS_UTC = 69.184  # seconds, since 2017
-_SCA_NUMBERS = {
-    "NRCA1": 481, "NRCA2": 482, "NRCA3": 483, "NRCA4": 484, "NRCALONG": 485,
-    "NRCB1": 486, "NRCB2": 487, "NRCB3": 488, "NRCB4": 489, "NRCBLONG": 490,
-}  # fmt: skip
 
 
 def file_name(exposure, suffix="uncal"):
@@ -35,7 +31,7 @@ def primary_keywords(exposure):
 
     Parameters
     ----------
-    exposure : programme.Exposure
+    exposure : programme.Exposure or raw_modes.RawExposure
 
     Returns
     -------
@@ -45,12 +41,11 @@ def primary_keywords(exposure):
     readout, geometry = exposure.readout, exposure.geometry
     start, end = exposure.mjd_start, exposure.mjd_start + readout.duration / 86400
     middle = (start + end) / 2
-    began = _date(start)
+    began = moment(start)
     pointing = geometry.keywords(exposure.header_attitude)
     delay = _light_travel(start, pointing["RA_REF"], pointing["DEC_REF"])
     programme = exposure.programme
     (column, row), (ny, nx) = geometry.start, geometry.shape
-    short = exposure.detector[-1] in "1234"
     return {
         "": [
             ("DATE", DATE, "UTC date file created"),
@@ -89,7 +84,7 @@ def primary_keywords(exposure):
             ("ACT_ID", exposure.activity, "Activity identifier"),
             ("EXPOSURE", str(exposure.number), "Exposure request number"),
             ("BKGDTARG", False, "Background target"),
-            ("TEMPLATE", "NIRCam Imaging", "Observation template used"),
+            ("TEMPLATE", exposure.template, "Observation template used"),
             ("OBSLABEL", "", "Proposer label for the observation"),
             ("OBSFOLDR", "", "Name of the APT observation folder"),
         ],
@@ -102,7 +97,7 @@ def primary_keywords(exposure):
             ("NEXPOSUR", exposure.exposures_in_visit, "Total number of planned exposures in visit"),
             ("INTARGET", False, "At least one exposure in visit is internal"),
             ("TARGOOPP", False, "Visit scheduled as target of opportunity"),
-            ("TSOVISIT", False, "Time Series Observation visit indicator"),
+            ("TSOVISIT", exposure.tso, "Time Series Observation visit indicator"),
             ("EXP_ONLY", False, "Special commanding without SI configuration"),
             ("CROWDFLD", False, "Are the FGSes in a crowded field?"),
         ],
@@ -121,19 +116,14 @@ def primary_keywords(exposure):
             ("PROP_DEC", exposure.target.dec, "Proposer's target Dec"),
         ],
         "Instrument configuration information": [
-            ("INSTRUME", "NIRCAM", "Instrument used to acquire the data"),
+            ("INSTRUME", exposure.instrument, "Instrument used to acquire the data"),
             ("DETECTOR", exposure.detector, "Name of detector used to acquire the data"),
-            ("MODULE", exposure.detector[3], "NIRCam module: A, B, or MULTIPLE"),
-            ("CHANNEL", "SHORT" if short else "LONG", "Instrument channel"),
-            ("FILTER", exposure.filter, "Name of the filter element used"),
-            ("PUPIL", exposure.pupil, "Name of the pupil element used"),
-            ("PILIN", False, "Pupil imaging lens in the optical path?"),
-            ("CORONMSK", "NONE", "coronagraph mask used"),
+            *exposure.instrument_keywords,
         ],
         "Exposure parameters": [
             ("EXPCOUNT", exposure.count, "Running count of exposures in visit"),
             ("EXPRIPAR", "PRIME", "Prime or parallel exposure"),
-            ("EXP_TYPE", "NRC_IMAGE", "Type of data in the exposure"),
+            ("EXP_TYPE", exposure.exp_type, "Type of data in the exposure"),
             ("EXPSTART", start, "[d] exposure start time in MJD"),
             ("EXPMID", middle, "[d] exposure mid time in MJD"),
             ("EXPEND", end, "[d] exposure end time in MJD"),
@@ -146,7 +136,7 @@ def primary_keywords(exposure):
             ("GROUPGAP", readout.groupgap, "Number of frames dropped between groups"),
             ("DRPFRMS1", 0, "Frames dropped prior to first integration"),
             ("DRPFRMS3", 0, "Frames dropped between integrations"),
-            ("NSAMPLES", 1, "Number of A/D samples per pixel"),
+            ("NSAMPLES", readout.samples, "Number of A/D samples per pixel"),
             ("TSAMPLE", 10.0, "[us] Time between samples"),
             ("TFRAME", round(readout.frame_time, 9), "[s] Time between frames"),
             ("TGROUP", round(readout.group_time, 9), "[s] Time between groups"),
@@ -155,13 +145,14 @@ def primary_keywords(exposure):
             ("DURATION", round(readout.duration, 9), "[s] Total duration of exposure"),
             ("NRSTSTRT", 1, "Number of resets at start of exposure"),
             ("NRESETS", 1, "Number of resets between integrations"),
-            ("ZEROFRAM", readout.nframes > 1, "Zero frame was downlinked separately"),
+            ("ZEROFRAM", exposure.zeroframe, "Zero frame was downlinked separately"),
             ("DATAPROB", False, "Science telemetry indicated a problem"),
-            ("SCA_NUM", _SCA_NUMBERS[exposure.detector], "Sensor Chip Assembly number"),
+            ("SCA_NUM", exposure.sca_number, "Sensor Chip Assembly number"),
             ("DATAMODE", 30, "post-processing method used in FPAP"),
             ("SCTARATE", 0.0, "[ms/s] Spacecraft Clock Time Adjust RATE"),
             ("IS_PSF", False, "exposure is PSF reference"),
             ("SELFREF", False, "self-referencing PSF"),
+            *exposure.readout_keywords,
         ],
         "Subarray parameters": [
             ("SUBARRAY", exposure.subarray, "Subarray used"),
@@ -319,13 +310,13 @@ def uncal_units(exposure, raw):
 
     Parameters
     ----------
-    exposure : programme.Exposure
+    exposure : programme.Exposure or raw_modes.RawExposure
     raw : ramps.RawRamp
 
     Returns
     -------
     list of HDU
-        PRIMARY, SCI, ZEROFRAME (if groups are averages of frames), GROUP, INT_TIMES, ASDF.
+        PRIMARY, SCI, ZEROFRAME (NIRCam, if groups are averages of frames), REFOUT (MIRI), GROUP, INT_TIMES, ASDF.
     """
     primary = fits.PrimaryHDU()
     _fill(primary.header, primary_keywords(exposure))
@@ -335,17 +326,21 @@ def uncal_units(exposure, raw):
     units = [primary, science]
     if raw.zeroframe is not None:
         units.append(fits.ImageHDU(raw.zeroframe, name="ZEROFRAME"))
+    if raw.refout is not None:
+        units.append(fits.ImageHDU(raw.refout, name="REFOUT"))
     units += [
         fits.BinTableHDU(group_table(exposure), name="GROUP"),
         fits.BinTableHDU(integration_times(exposure), name="INT_TIMES"),
-        # readers of the archive's files look for it, and take everything else from the keywords
-        fits.BinTableHDU.from_columns(
-            [fits.Column("ASDF_METADATA", f"{len(_ASDF)}B", array=np.frombuffer(_ASDF, np.uint8)[None])],
-            name="ASDF",
-        ),
+        asdf_unit(),
     ]
     primary.header["NEXTEND"] = (len(units) - 1, "Number of file extensions")
     return units
+
+
+def asdf_unit():
+    """The ASDF extension: readers of the archive's files look for it, and take everything else from the keywords."""
+    column = fits.Column("ASDF_METADATA", f"{len(_ASDF)}B", array=np.frombuffer(_ASDF, np.uint8)[None])
+    return fits.BinTableHDU.from_columns([column], name="ASDF")
 
 
 def group_table(exposure):
@@ -417,12 +412,13 @@ def _fill(header, groups):
             header.append((name, value, comment[: max(room, 0)]), end=True)
 
 
-def _date(mjd):
+def moment(mjd):
+    """Date and time of a modified Julian date."""
     return _EPOCH + timedelta(milliseconds=round(float(mjd) * 86400e3))
 
 
 def _iso(mjd, separator="T"):
-    return _date(mjd).replace(tzinfo=None).isoformat(separator, "milliseconds")
+    return moment(mjd).replace(tzinfo=None).isoformat(separator, "milliseconds")
 
 
 def _light_travel(mjd, ra, dec):

@@ -1,0 +1,381 @@
+"""Fit of ramps by maximum likelihood, with the full covariance of their differences."""
+
+import numpy as np
+
+from snakewebb.compiled import by_rows, njit
+from snakewebb.detector.likelihood_jumps import covariance, empty_block, leave_out_jumps, solve
+from snakewebb.detector.median import middle_of_sorted, sort_columns, sorting_network
+from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
+
+MINIMUM_GROUPS = 4
+"""Groups that the search for jumps needs."""
+
+_BAD = DO_NOT_USE | SATURATED
+
+
+def group_reads(ramp):
+    """Times of the reads that make up each group.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        With NFRAMES, GROUPGAP and TFRAME; ``read_times``, where set, are the mean times of the groups.
+
+    Returns
+    -------
+    list of ndarray of float64
+        Seconds; only differences matter.
+    """
+    nframes, frame_time = int(ramp.header["NFRAMES"]), float(ramp.header["TFRAME"])
+    within = (np.arange(nframes) - (nframes - 1) / 2) * frame_time
+    if ramp.read_times is None:
+        middles = np.arange(ramp.data.shape[1]) * (nframes + int(ramp.header["GROUPGAP"])) * frame_time
+    else:
+        middles = np.asarray(ramp.read_times, np.float64)
+    return [middle + within for middle in middles]
+
+
+def fit_likelihood(ramp, gain, readnoise, exposure, rate, rateints):
+    """Fit the rates of an exposure, and flag the jumps found in ``ramp.groupdq``.
+
+    Parameters
+    ----------
+    ramp : Ramp
+        At least two groups; jumps are searched if there are four.
+    gain, readnoise : ndarray of float32 (ny, nx)
+        Electrons per DN; noise of the difference of two reads, DN.
+    exposure : NamedTuple
+        ``first`` and ``last`` group to use, ``nframes``, ``native``, ``zeroframe``.
+    rate, rateints : Image
+        Filled.
+
+    Returns
+    -------
+    chisq : ndarray of float32 (ny, nx)
+        Sum over the integrations.
+    """
+    ny, nx = gain.shape
+    ngroups = ramp.data.shape[1]
+    reads = group_reads(ramp)
+    plain = covariance(reads)
+    split = plain
+    with_zero = exposure.zeroframe and exposure.nframes >= 2
+    if with_zero:
+        # the first read of the first group is there by itself, too
+        split = covariance([reads[0][:1], reads[0][1:], *reads[1:]])
+    dark = np.zeros((ny, nx), np.float32) if ramp.average_dark_current is None else ramp.average_dark_current
+    chisq = np.empty((ny, nx), np.float32)
+    by_rows(
+        _fit_rows,
+        ny,
+        ramp.data,
+        ramp.groupdq,
+        ramp.pixeldq,
+        ramp.zeroframe if with_zero else np.empty((0, ny, nx), np.float32),
+        dark,
+        gain,
+        readnoise,
+        exposure,
+        with_zero,
+        ngroups >= MINIMUM_GROUPS,
+        plain,
+        split,
+        sorting_network(ngroups - 1),
+        sorting_network(ngroups),
+        (rate.data, rate.err, rate.var_poisson, rate.var_rnoise),
+        rate.dq,
+        (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise),
+        rateints.dq,
+        chisq,
+    )
+    return chisq
+
+
+@njit
+def _fit_rows(
+    first, last, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, with_zero, search, plain, split,
+    plain_network, split_network, rate, rate_dq, rateints, rateints_dq, chisq,
+):  # fmt: skip
+    """Fit all ramps, a block of a row at a time; pixels with and without a usable zero frame one after the other."""
+    nints, ngroups, _, nx = data.shape
+    width = max(16, min(256, 1024 // ngroups // 8 * 8))
+    block, scratch = empty_block(ngroups, width), empty_block(ngroups, width)
+    ordered = np.empty((ngroups, width))
+    number = np.empty(width, np.int64)
+    columns = np.empty(width, np.int64)
+    unit = np.empty((nints, width))  # Poisson variance of an integration for a rate over gain of 1 DN^2/s
+    for y in range(first, last):
+        for left in range(0, nx, width):
+            right = min(left + width, nx)
+            for x in range(left, right):
+                chisq[y, x] = 0.0
+            for i in range(nints):
+                for divided in range(2):
+                    count = 0
+                    for x in range(left, right):
+                        zero = with_zero and (not exposure.native or _is_measured(zeroframe[i, y, x]))
+                        columns[count] = x
+                        count += zero == (divided == 1)
+                    if count == 0:
+                        continue
+                    covariance = split if divided == 1 else plain
+                    _load(data, groupdq, zeroframe, i, y, columns, count, divided, exposure, covariance, block, ordered,
+                          number)  # fmt: skip
+                    sort_columns(ordered, split_network if divided == 1 else plain_network)
+                    for k in range(count):
+                        x = columns[k]
+                        median = middle_of_sorted(ordered, number[k], k)
+                        if exposure.native and number[k] == 0:
+                            median = 0.0
+                        block.reference[k] = median
+                        block.photon[k] = _positive(median) / gain[y, x]
+                        block.read[k] = np.float64(readnoise[y, x]) ** 2 / 2.0
+                    if search:
+                        leave_out_jumps(block, scratch, covariance, count)
+                    else:
+                        solve(block, covariance, count)
+                    for k in range(count):
+                        x = columns[k]
+                        current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
+                        block.photon[k] = (_positive(block.rate[k]) + current) / gain[y, x]
+                    solve(block, covariance, count)
+                    _store(i, y, left, columns, count, covariance, block, unit, rateints, chisq, exposure)
+                    _flag(groupdq, pixeldq, gain, readnoise, i, y, columns, count, divided, exposure, block, rateints,
+                          rateints_dq, chisq)  # fmt: skip
+            for x in range(left, right):
+                current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
+                _combine(y, x, unit[:, x - left], current, gain[y, x], exposure, rate, rate_dq, rateints, rateints_dq)
+
+
+@njit
+def _positive(value):
+    """The value or 0, NaN if it is NaN."""
+    return 0.0 if value <= 0.0 else value
+
+
+@njit
+def _is_measured(value):
+    """Whether a sample of the zero frame can be used: 0 marks those that cannot."""
+    return np.isfinite(value) and value != 0.0
+
+
+@njit
+def _dark_rate(current, gain, native):
+    """Rate of the dark current, DN/s; the oracle takes electrons per second for it."""
+    if not native:
+        return np.float64(current)
+    return np.float64(current) / gain if current > 0.0 else 0.0
+
+
+@njit
+def _resultant(data, zeroframe, i, y, x, position, divided, exposure):
+    """Resultant number ``position`` of a ramp whose zero frame, if ``divided``, is the first one, DN."""
+    group = position - divided
+    if divided == 0 or group > 0:
+        return np.float64(data[i, group, y, x])
+    frame = zeroframe[i, y, x]
+    if position == 0:
+        return np.float64(frame)
+    if exposure.native:
+        return (np.float64(data[i, 0, y, x]) * exposure.nframes - np.float64(frame)) / (exposure.nframes - 1.0)
+    nframes = np.float32(exposure.nframes)
+    return np.float64((data[i, 0, y, x] * nframes - frame) / np.float32(nframes - np.float32(1)))
+
+
+@njit
+def _is_usable(earlier, later, averaged, native):
+    """Whether the difference of two resultants can be used, by the flags of their groups.
+
+    The oracle uses no difference next to any flag. A jump is in the difference that ends with the flagged group, and
+    in the next one only if the group averages reads; persistence spoils nothing.
+    """
+    if not native:
+        return earlier == 0 and later == 0
+    ignored = PERSISTENCE if averaged else PERSISTENCE | JUMP_DET
+    return earlier & ~ignored == 0 and later & ~PERSISTENCE == 0
+
+
+@njit
+def _load(data, groupdq, zeroframe, i, y, columns, count, divided, exposure, covariance, block, ordered, number):
+    """Fill the differences of a block, and those that the median rate is taken of, ``+inf`` where there is none."""
+    native = exposure.native
+    for k in range(number.size):
+        number[k] = 0
+    for d in range(covariance.interval.size):
+        upper, lower = max(d + 1 - divided, 0), max(d - divided, 0)
+        inside = lower >= exposure.first and upper <= exposure.last
+        averaged = exposure.nframes > 1.0
+        for k in range(count):
+            x = columns[k]
+            late = _resultant(data, zeroframe, i, y, x, d + 1, divided, exposure)
+            early = _resultant(data, zeroframe, i, y, x, d, divided, exposure)
+            step = late - early if native else np.float64(np.float32(late) - np.float32(early))
+            step /= covariance.interval[d]
+            usable = inside and _is_usable(groupdq[i, lower, y, x], groupdq[i, upper, y, x], averaged, native)
+            if native:
+                usable = usable and abs(step) < np.inf
+                step = step if usable else 0.0
+            block.difference[d, k] = step
+            block.usable[d, k] = 1.0 if usable else 0.0
+            block.jump[d, k] = False
+            counted = usable or not native
+            ordered[d, k] = step if counted else np.inf
+            number[k] += counted
+        for k in range(count, number.size):
+            ordered[d, k] = np.inf
+
+
+@njit
+def _store(i, y, left, columns, count, covariance, block, unit, rateints, chisq, exposure):
+    """Store rate, ERR and variances of an integration after `solve`."""
+    ndifferences = covariance.interval.size
+    for k in range(count):
+        x = columns[k]
+        photon = 0.0
+        read = 0.0
+        for d in range(ndifferences):
+            share = block.weight[d, k] / block.total[k]
+            photon += share * share * covariance.photon[d]
+            read += share * share * covariance.read[d]
+            if d + 1 < ndifferences:
+                product = 2.0 * share * block.weight[d + 1, k] / block.total[k]
+                photon += product * covariance.photon_next[d]
+                read += product * covariance.read_next[d]
+        unit[i, x - left] = photon
+        rateints[0][i, y, x] = block.rate[k]
+        rateints[1][i, y, x] = np.sqrt(1.0 / block.total[k])
+        rateints[2][i, y, x] = photon * block.photon[k]
+        rateints[3][i, y, x] = read * block.read[k]
+
+
+@njit
+def _flag(
+    groupdq, pixeldq, gain, readnoise, i, y, columns, count, divided, exposure, block, rateints, rateints_dq, chisq
+):
+    """Flag jumps and integrations, and take out those that cannot be used."""
+    ngroups = groupdq.shape[1]
+    native = exposure.native
+    for k in range(count):
+        x = columns[k]
+        for d in range(ngroups - 1 + divided):
+            if block.jump[d, k]:
+                groupdq[i, d + 1 - divided, y, x] |= np.uint8(JUMP_DET)
+        found = 0
+        unusable = 0
+        saturated = 0
+        for g in range(ngroups):
+            flag = np.int64(groupdq[i, g, y, x])
+            if g < exposure.first or g > exposure.last:
+                flag |= DO_NOT_USE
+            found |= flag
+            unusable += flag & _BAD != 0
+        dq = np.int64(pixeldq[y, x]) | (found & (SATURATED | JUMP_DET))
+        if unusable == ngroups:
+            dq |= DO_NOT_USE
+        if native:
+            dq |= found & PERSISTENCE
+            if not gain[y, x] > 0.0:
+                dq |= NO_GAIN_VALUE | DO_NOT_USE
+            usable = gain[y, x] < np.inf and readnoise[y, x] > 0.0 and readnoise[y, x] < np.inf
+            usable = usable and pixeldq[y, x] & _BAD == 0 and np.isfinite(rateints[0][i, y, x])
+            usable = usable and np.isfinite(rateints[2][i, y, x]) and np.isfinite(rateints[3][i, y, x])
+            if not usable:
+                dq |= DO_NOT_USE
+            if dq & DO_NOT_USE:
+                rateints[0][i, y, x] = np.nan
+                for plane in range(1, 4):
+                    rateints[plane][i, y, x] = 0.0
+        if not native or dq & DO_NOT_USE == 0:
+            chisq[y, x] += block.chisq[k]
+        rateints_dq[i, y, x] = dq
+
+
+@njit
+def _combine(y, x, unit, dark, gain, exposure, rate, rate_dq, rateints, rateints_dq):
+    """Average the integrations of a pixel, weighted by their inverse variances at a common rate."""
+    nints = unit.size
+    slopes, read = rateints[0][:, y, x], rateints[3][:, y, x]
+    dq = np.int64(0)
+    unusable = 0
+    for i in range(nints):
+        dq |= np.int64(rateints_dq[i, y, x])
+        unusable += rateints_dq[i, y, x] & DO_NOT_USE != 0
+    if unusable < nints:
+        dq &= ~DO_NOT_USE
+    rate_dq[y, x] = dq
+    if nints == 1:
+        for plane in range(4):
+            rate[plane][y, x] = rateints[plane][0, y, x]
+        return
+    if exposure.native:
+        result = _common_rate(slopes, read, rateints_dq[:, y, x], unit, dark, gain)
+    else:
+        result = _scaled_mean(slopes, rateints[2][:, y, x], read)
+    for plane in range(4):
+        rate[plane][y, x] = result[plane]
+
+
+@njit
+def _common_rate(slopes, read, dq, unit, dark, gain):
+    """Weighted mean of the integrations that can be used, ERR and variances.
+
+    The variances that give the weights are all for the same rate, that of the mean itself: weights that follow the
+    noise of single integrations would make the mean too small.
+    """
+    level = 0.0
+    mean = np.nan
+    poisson, noise = 0.0, 0.0
+    for attempt in range(4):
+        total, weighted, poisson, noise = 0.0, 0.0, 0.0, 0.0
+        for i in range(slopes.size):
+            if dq[i] & DO_NOT_USE:
+                continue
+            variance = np.float64(read[i])
+            weight = 1.0 / (level * unit[i] + variance)
+            total += weight
+            weighted += weight * np.float64(slopes[i])
+            poisson += weight * weight * level * unit[i]
+            noise += weight * weight * variance
+        if total == 0.0:
+            return np.nan, 0.0, 0.0, 0.0
+        mean = weighted / total
+        poisson, noise = poisson / (total * total), noise / (total * total)
+        if attempt < 3:
+            level = (_positive(mean) + dark) / gain
+    return mean, np.sqrt(poisson + noise), poisson, noise
+
+
+@njit
+def _scaled_mean(slopes, photon, read):
+    """Weighted mean of the integrations, ERR and variances as the oracle takes them, from the median in two turns."""
+    nints = slopes.size
+    ordered = np.sort(slopes.astype(np.float64))  # NaN come last
+    number = 0
+    for value in ordered:
+        number += not np.isnan(value)
+    mean = middle_of_sorted(ordered.reshape((nints, 1)), number, 0)
+    variance = np.empty(nints)
+    weight = np.empty(nints)
+    for _ in range(2):
+        total = 0.0
+        for i in range(nints):
+            scale = mean / np.float64(slopes[i])
+            if not np.isfinite(scale) or scale < 0.0:
+                scale = 0.0
+            variance[i] = scale * photon[i]
+            weight[i] = 1.0 / (variance[i] + read[i])
+            total += 0.0 if np.isnan(weight[i]) else weight[i]
+        mean = 0.0
+        for i in range(nints):
+            weight[i] /= total
+            share = slopes[i] * weight[i]
+            mean += 0.0 if np.isnan(share) else share
+    if number == 0:
+        return np.nan, np.nan, np.nan, np.nan
+    poisson, noise = 0.0, 0.0
+    for i in range(nints):
+        squared = weight[i] * weight[i]
+        if not np.isnan(squared):
+            poisson += variance[i] * squared
+            noise += read[i] * squared
+    return mean, np.sqrt(poisson + noise), poisson, noise

@@ -1,0 +1,433 @@
+"""Jumps by the two-point difference: differences of neighbouring groups against their median."""
+
+import numpy as np
+
+from snakewebb.compiled import by_rows, njit
+from snakewebb.detector.median import NETWORK_LIMIT, bisect_medians, middle_of_sorted, sort_columns, sorting_network
+from snakewebb.dq import DO_NOT_USE, JUMP_DET, SATURATED
+
+SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = range(4)
+"""How jumps are searched for."""
+
+_CLIP_ITERATIONS = 5
+_BAD = DO_NOT_USE | SATURATED
+
+
+def find_jumps(
+    ramp,
+    gain,
+    readnoise,
+    *,
+    nframes,
+    intervals,
+    mode,
+    thresholds,
+    flag_neighbours,
+    neighbour_limits,
+    sizes_after,
+    groups_after,
+):
+    """Set JUMP_DET in ``ramp.groupdq``, also on the neighbours of jumps and on groups after them.
+
+    Parameters
+    ----------
+    ramp : Ramp
+    gain, readnoise : ndarray of float32 (ny, nx)
+        Electrons per DN; noise of the difference of two reads, DN.
+    nframes : float
+        Number of reads that are averaged to a group.
+    intervals : ndarray of float64 (ngroups - 1,)
+        Times between the groups, in any unit; all 1 if groups are even.
+    mode : int
+        One of the constants of this module.
+    thresholds : tuple of float
+        In units of the expected noise, for at least four, three and two usable differences.
+    flag_neighbours : bool
+    neighbour_limits : tuple of float
+        Smallest and largest deviation of jumps whose neighbours are flagged, in units of the expected noise.
+    sizes_after : tuple of float
+        Sizes from which a jump flags groups after it, two choices, electrons.
+    groups_after : ndarray of int64 (2, ngroups)
+        How many groups are flagged after a jump in each group, for both choices.
+
+    Returns
+    -------
+    int
+        Number of jumps, before neighbours and later groups are flagged.
+    """
+    data, groupdq = ramp.data, ramp.groupdq
+    nints, ngroups, ny, nx = data.shape
+    size = nints * (ngroups - 1)
+    series = {ITERATIVE: size, CLIP_INTEGRATIONS: nints, CLIP_ALL: size}.get(mode, 0)
+    even = bool(np.all(intervals == 1))
+    median = np.empty((ny, nx))
+    width = block_width(size, nx)
+    if size > NETWORK_LIMIT:
+        by_rows(_median_differences, ny, data, groupdq, gain, intervals, width, median)
+    to_median = sorting_network(size if size <= NETWORK_LIMIT else 0)
+    by_rows(
+        _detect, ny, data, groupdq, gain, readnoise, nframes, intervals, even, mode, thresholds, to_median,
+        sorting_network(series), width, median,
+    )  # fmt: skip
+    if mode in (CLIP_INTEGRATIONS, CLIP_ALL):
+        _clear_flagged_planes(groupdq)
+    neighbours = np.zeros((nints, ngroups - 1, ny, (nx + 7) // 8), np.uint8)
+    number = np.empty(ny, np.int64)
+    by_rows(
+        _find_neighbours, ny, data, groupdq, gain, readnoise, nframes, intervals, median, neighbour_limits,
+        flag_neighbours, neighbours, number,
+    )  # fmt: skip
+    after = bool(groups_after.any())
+    by_rows(_grow, ny, data, groupdq, gain, intervals, median, neighbours, sizes_after, groups_after, after)
+    return int(number.sum())
+
+
+def block_width(samples, nx):
+    """Number of pixels of a row that are worked on together: few enough to stay in the processor's cache."""
+    return int(max(16, min(256, 32768 // max(samples, 1) // 8 * 8, (nx + 7) // 8 * 8)))
+
+
+def planes_flagged(groupdq, bits):
+    """Whether every pixel of a group has one of the bits, per integration and group."""
+    flagged = np.ones(groupdq.shape[:2], np.bool_)
+    _find_planes_flagged(groupdq, bits, flagged)
+    return flagged
+
+
+@njit
+def _find_planes_flagged(groupdq, bits, flagged):
+    nints, ngroups, ny, nx = groupdq.shape
+    for plane in range(nints * ngroups):
+        i = plane // ngroups
+        g = plane % ngroups
+        for y in range(ny):
+            for x in range(nx):
+                if groupdq[i, g, y, x] & bits == 0:
+                    flagged[i, g] = False
+                    break
+            if not flagged[i, g]:
+                break
+
+
+def _clear_flagged_planes(groupdq):
+    """Take back the jumps of groups in which no pixel is free of JUMP_DET and DO_NOT_USE."""
+    for i, g in np.argwhere(planes_flagged(groupdq, JUMP_DET | DO_NOT_USE)):
+        plane = groupdq[i, g]
+        plane[plane == JUMP_DET] = 0
+
+
+@njit
+def difference(data, i, g, y, x, gain):
+    """Electrons collected between group g and the next one, rounded as float32 arrays are."""
+    return np.float32(np.float32(data[i, g + 1, y, x] * gain) - np.float32(data[i, g, y, x] * gain))
+
+
+@njit
+def _noise(median, readnoise, gain, nframes, interval):
+    """Expected noise of a difference over its interval, electrons; infinite where it is 0, so that nothing exceeds it."""
+    electrons = np.float32(readnoise * gain)
+    noise = np.sqrt(abs(median) * interval + np.float64(np.float32(electrons * electrons)) / nframes) / interval
+    return noise if noise > 0.0 else np.inf
+
+
+@njit
+def _median_differences(first, last, data, groupdq, gain, intervals, width, median):
+    """Fill in the median difference of each pixel, electrons."""
+    nints, ngroups, _, nx = data.shape
+    differences = np.empty((nints * (ngroups - 1), width), np.float32)
+    count = np.empty(width, np.int64)
+    middle = np.empty(width)
+    for y in range(first, last):
+        for left in range(0, nx, width):
+            columns = min(width, nx - left)
+            _load_differences(data, groupdq, gain, intervals, y, left, columns, differences, count)
+            bisect_medians(differences, count, middle)
+            for x in range(columns):
+                median[y, left + x] = middle[x]
+
+
+@njit
+def _detect(
+    first, last, data, groupdq, gain, readnoise, nframes, intervals, even, mode, thresholds, to_median, to_sort, width,
+    median,
+):  # fmt: skip
+    """Set JUMP_DET where a difference is too large.
+
+    ``median`` is filled with the median difference of each pixel, electrons, if that can be done by sorting.
+    """
+    nints, ngroups, _, nx = data.shape
+    ndiffs = ngroups - 1
+    size = nints * ndiffs
+    differences = np.empty((size, width), np.float32)
+    ordered = np.empty((size, width), np.float32)
+    count = np.empty(width, np.int64)
+    for y in range(first, last):
+        for left in range(0, nx, width):
+            columns = min(width, nx - left)
+            _load_differences(data, groupdq, gain, intervals, y, left, columns, differences, count)
+            for k in range(size):
+                for x in range(width):
+                    ordered[k, x] = differences[k, x]
+            if size <= NETWORK_LIMIT:
+                sort_columns(ordered, to_median)
+                for x in range(columns):
+                    median[y, left + x] = middle_of_sorted(ordered, count[x], x)
+            if mode == SINGLE_PASS:
+                stride = 1 if even else ndiffs
+                for x in range(columns):
+                    middle = median[y, left + x]
+                    for offset in range(stride):
+                        noise = _noise(middle, readnoise[y, left + x], gain[y, left + x], nframes, intervals[offset])
+                        low = middle - thresholds[0] * noise
+                        high = middle + thresholds[0] * noise
+                        _flag_outside(groupdq, differences, y, left, x, offset, stride, low, high)
+            elif mode == ITERATIVE:
+                for k in range(size):
+                    for x in range(width):
+                        differences[k, x] = abs(differences[k, x])
+                        ordered[k, x] = differences[k, x]
+                sort_columns(ordered, to_sort)
+                for x in range(columns):
+                    pixel = readnoise[y, left + x], gain[y, left + x]
+                    if not even:
+                        _flag_worst_first(
+                            groupdq, differences, ordered, count[x], y, left, x, pixel, nframes, intervals, thresholds
+                        )
+                        continue
+                    low, high = _accepted_sizes(ordered, count[x], x, pixel, nframes, thresholds)
+                    if low > 0.0 or high < np.inf:
+                        _flag_outside(groupdq, differences, y, left, x, 0, 1, low, high)
+            else:
+                stride = ndiffs if mode == CLIP_INTEGRATIONS else 1
+                for offset in range(stride):
+                    _sort_series(differences, offset, stride, ordered, count, to_sort)
+                    for x in range(columns):
+                        low, high = clip_bounds(ordered, count[x], x, thresholds[0])
+                        _flag_outside(groupdq, differences, y, left, x, offset, stride, low, high)
+
+
+@njit
+def _load_differences(data, groupdq, gain, intervals, y, left, columns, differences, count):
+    """Differences of a block of a row over their intervals, ``+inf`` where there is none, and the number of usable ones of each pixel."""
+    nints, ngroups, _, _ = data.shape
+    for x in range(count.size):
+        count[x] = 0
+    for i in range(nints):
+        for g in range(ngroups - 1):
+            row = differences[i * (ngroups - 1) + g]
+            scale = np.float32(1.0 / intervals[g])
+            for x in range(columns, row.size):
+                row[x] = np.inf
+            for x in range(columns):
+                value = difference(data, i, g, y, left + x, gain[y, left + x]) * scale
+                bad = (groupdq[i, g, y, left + x] | groupdq[i, g + 1, y, left + x]) & _BAD
+                usable = bad == 0 and abs(value) < np.inf
+                row[x] = value if usable else np.float32(np.inf)
+                count[x] += usable
+
+
+@njit
+def _median_without_largest(ordered, begin, end, x, thresholds):
+    """Median size of what is left, the largest left out if there are four or more, and the threshold for that number."""
+    if end - begin >= 4:
+        top = end
+        while top > begin and ordered[top - 1, x] == ordered[end - 1, x]:
+            top -= 1
+        if top == begin:
+            return np.nan, thresholds[0]
+        lower = np.float64(ordered[begin + (top - begin - 1) // 2, x])
+        return (lower + np.float64(ordered[begin + (top - begin) // 2, x])) / 2.0, thresholds[0]
+    if end - begin == 3:
+        return np.float64(ordered[begin + 1, x]), thresholds[1]
+    return np.float64(ordered[begin, x]), thresholds[2]
+
+
+@njit
+def _accepted_sizes(ordered, count, x, pixel, nframes, thresholds):
+    """Smallest and largest size of a difference that is no jump, by taking out the worst one until none is left.
+
+    The sizes of a pixel are sorted, so the worst one is the first or the last of those that are left.
+    """
+    begin = 0
+    end = count
+    while end - begin >= 2:
+        smallest = np.float64(ordered[begin, x])
+        largest = np.float64(ordered[end - 1, x])
+        median, threshold = _median_without_largest(ordered, begin, end, x, thresholds)
+        deviation = max(largest - median, median - smallest)
+        if not deviation > threshold * _noise(median, pixel[0], pixel[1], nframes, 1.0):
+            break
+        if largest - median == deviation:
+            while end > begin and ordered[end - 1, x] == largest:
+                end -= 1
+        if median - smallest == deviation:
+            while end > begin and ordered[begin, x] == smallest:
+                begin += 1
+    low = np.float64(ordered[begin, x]) if begin > 0 else 0.0
+    high = np.float64(ordered[end - 1, x]) if end < count else np.inf
+    return low, high
+
+
+@njit
+def _flag_worst_first(
+    groupdq, differences, ordered, count, y, left, x, pixel, nframes, intervals, thresholds
+):  # fmt: skip
+    """Flag the difference with the largest deviation in units of its noise, until none is too large.
+
+    For uneven intervals: the noise is not the same for all, so the worst one can be any of them. What is flagged is
+    taken out of ``differences`` and ``ordered``, the sizes.
+    """
+    ndiffs = intervals.size
+    while count >= 2:
+        median, threshold = _median_without_largest(ordered, 0, count, x, thresholds)
+        worst = -1.0
+        for k in range(differences.shape[0]):
+            if differences[k, x] < np.inf:
+                noise = _noise(median, pixel[0], pixel[1], nframes, intervals[k % ndiffs])
+                worst = max(worst, abs(np.float64(differences[k, x]) - median) / noise)
+        if not worst > threshold:
+            return
+        for k in range(differences.shape[0]):
+            size = differences[k, x]
+            if size < np.inf:
+                noise = _noise(median, pixel[0], pixel[1], nframes, intervals[k % ndiffs])
+                if abs(np.float64(size) - median) / noise == worst:
+                    groupdq[k // ndiffs, k % ndiffs + 1, y, left + x] |= JUMP_DET
+                    differences[k, x] = np.inf
+                    place = 0
+                    while ordered[place, x] != size:
+                        place += 1
+                    count -= 1
+                    for after in range(place, count):
+                        ordered[after, x] = ordered[after + 1, x]
+
+
+@njit
+def _flag_outside(groupdq, differences, y, left, x, offset, stride, low, high):
+    """Flag every ``stride``-th difference of a pixel if it is below ``low`` or above ``high``."""
+    ndiffs = groupdq.shape[1] - 1
+    for k in range(offset, differences.shape[0], stride):
+        value = np.float64(differences[k, x])
+        if value < np.inf and (value < low or value > high):
+            groupdq[k // ndiffs, k % ndiffs + 1, y, left + x] |= JUMP_DET
+
+
+@njit
+def _sort_series(differences, offset, stride, ordered, count, to_sort):
+    """Sort every ``stride``-th difference of each pixel, and count the usable ones."""
+    for x in range(count.size):
+        count[x] = 0
+    for k in range(offset, differences.shape[0], stride):
+        for x in range(count.size):
+            ordered[k // stride, x] = differences[k, x]
+            count[x] += differences[k, x] < np.inf
+    sort_columns(ordered, to_sort)
+
+
+@njit
+def clip_bounds(ordered, count, x, threshold):
+    """Bounds at which clipping at a number of standard deviations about the median ends."""
+    begin = 0
+    end = count
+    low = -np.inf
+    high = np.inf
+    for _ in range(_CLIP_ITERATIONS):
+        number = end - begin
+        if number == 0:
+            break
+        lower = np.float64(ordered[begin + (number - 1) // 2, x])
+        median = (lower + np.float64(ordered[begin + number // 2, x])) / 2.0
+        total = 0.0
+        for k in range(begin, end):
+            total += np.float64(ordered[k, x])
+        mean = total / number
+        total = 0.0
+        for k in range(begin, end):
+            total += (np.float64(ordered[k, x]) - mean) ** 2
+        spread = threshold * np.sqrt(total / number)
+        low = median - spread
+        high = median + spread
+        while begin < end and ordered[begin, x] < low:
+            begin += 1
+        while end > begin and ordered[end - 1, x] > high:
+            end -= 1
+        if end == begin or end - begin == number:
+            break
+    return low, high
+
+
+@njit
+def _find_neighbours(
+    first, last, data, groupdq, gain, readnoise, nframes, intervals, median, limits, wanted, neighbours, number
+):  # fmt: skip
+    """Mark the jumps whose neighbours are to be flagged, eight pixels to a byte, and count the jumps of each row."""
+    nints, ngroups, _, nx = data.shape
+    for y in range(first, last):
+        number[y] = 0
+        for i in range(nints):
+            for g in range(ngroups):
+                for x in range(nx):
+                    if groupdq[i, g, y, x] & JUMP_DET == 0:
+                        continue
+                    number[y] += 1
+                    if not wanted or g == 0 or (groupdq[i, g - 1, y, x] | groupdq[i, g, y, x]) & _BAD:
+                        continue
+                    value = np.float64(difference(data, i, g - 1, y, x, gain[y, x])) / intervals[g - 1]
+                    deviation = abs(value - median[y, x])
+                    noise = _noise(median[y, x], readnoise[y, x], gain[y, x], nframes, intervals[g - 1])
+                    if limits[0] * noise < deviation < limits[1] * noise:
+                        neighbours[i, g - 1, y, x >> 3] |= 1 << (x & 7)
+
+
+@njit
+def _grow(first, last, data, groupdq, gain, intervals, median, neighbours, sizes, groups_after, after):
+    """Flag neighbours and later groups of jumps, and take JUMP_DET off groups that are not usable anyway."""
+    nints, ngroups, _, nx = data.shape
+    for y in range(first, last):
+        for i in range(nints):
+            for g in range(1, ngroups):
+                _flag_neighbours(groupdq, neighbours, i, g, y)
+            if after:
+                for x in range(nx):
+                    _flag_after(data, groupdq, i, y, x, gain[y, x], intervals, median[y, x], sizes, groups_after)
+            for g in range(ngroups):
+                for x in range(nx):
+                    flags = groupdq[i, g, y, x]
+                    groupdq[i, g, y, x] = flags & ~JUMP_DET if flags & _BAD else flags
+
+
+@njit
+def _flag_neighbours(groupdq, neighbours, i, g, y):
+    """Flag the pixels of a row that share an edge with a marked one."""
+    ny, nx = groupdq.shape[2:]
+    nbytes = neighbours.shape[3]
+    for byte in range(nbytes):
+        own = np.int64(neighbours[i, g - 1, y, byte])
+        flags = (own << 1) | (own >> 1)
+        if byte > 0:
+            flags |= neighbours[i, g - 1, y, byte - 1] >> 7
+        if byte < nbytes - 1:
+            flags |= neighbours[i, g - 1, y, byte + 1] << 7
+        if y > 0:
+            flags |= neighbours[i, g - 1, y - 1, byte]
+        if y < ny - 1:
+            flags |= neighbours[i, g - 1, y + 1, byte]
+        if flags & 255:
+            for x in range(8 * byte, min(8 * byte + 8, nx)):
+                if (flags >> (x & 7)) & 1:
+                    groupdq[i, g, y, x] |= JUMP_DET
+
+
+@njit
+def _flag_after(data, groupdq, i, y, x, gain, intervals, median, sizes, groups_after):
+    """Flag the groups of a ramp that follow a large jump."""
+    last = -1
+    for g in range(1, groupdq.shape[1]):
+        flags = groupdq[i, g, y, x]
+        if flags & JUMP_DET and (flags | groupdq[i, g - 1, y, x]) & _BAD == 0:
+            excess = np.float64(difference(data, i, g - 1, y, x, gain)) - median * intervals[g - 1]
+            for choice in range(2):
+                if groups_after[choice, g] > 0 and excess >= sizes[choice]:
+                    last = max(last, g + groups_after[choice, g])
+        if g <= last:
+            groupdq[i, g, y, x] |= JUMP_DET
