@@ -79,10 +79,14 @@ def plan_of(programme, monkeypatch):
 
 @pytest.fixture
 def no_references(monkeypatch):
-    """CRDS answers N/A to everything, at once."""
+    """CRDS answers N/A to everything, at once, and nothing of it is remembered."""
     from snakewebb.plan import crds_selection
 
-    def answer(context, crds_path, requests):
-        return [dict.fromkeys(types, "N/A") for _, types in requests]
+    def names(headers, reftypes, context, crds_path):
+        return {root: dict.fromkeys(reftypes[root]) for root in headers}
 
-    monkeypatch.setattr(crds_selection, "_ask", answer)
+    def parameters(headers, step_names, context, crds_path, *, pipeline=None):
+        return {root: [] for root in headers}
+
+    monkeypatch.setattr(crds_selection, "select_names", names)
+    monkeypatch.setattr(crds_selection, "select_parameters", parameters)

@@ -47,6 +47,12 @@ def test_the_list_of_modes_is_that_of_the_files_and_the_profiles_are_those_of_th
         assert path.read_text() == text, f"{path} is not that of the template; run `snakewebb profiles`"
 
 
+def test_the_page_of_the_modes_names_them_all_with_their_exposure_types():
+    page = (REPOSITORY / "docs" / "modes.md").read_text()
+    for name in MODES:
+        assert f"| `{name}` | {', '.join(mode(name).exp_types)} |" in page
+
+
 @pytest.mark.parametrize("name", MODES)
 def test_every_step_of_a_mode_exists_and_a_mode_has_one_pipeline_of_stage_1(name):
     chains = mode(name).chains

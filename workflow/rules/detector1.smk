@@ -4,10 +4,42 @@
 from snakewebb.plan.memory import stage1_megabytes
 
 
+rule persistence_windows:
+    input:
+        uncal=lambda wildcards: ancient(exposure(wildcards).path),
+        references=token_of("persistence_windows"),
+    output:
+        windows="stage1/persistence/{exposure}_windows.asdf",
+        record="stage1/persistence/{exposure}_windows.json",
+    log:
+        "logs/persistence_windows/{exposure}.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards: 450 + pixels(wildcards.exposure) * 6 // 1000000,
+        runtime=5,
+    params:
+        work=work_of("persistence_windows"),
+        circumstances=circumstances_of("detector1"),
+    message:
+        "saturation windows: {wildcards.exposure}"
+    script:
+        "../scripts/persistence_windows.py"
+
+
 rule detector1:
     input:
         uncal=lambda wildcards: ancient(exposure(wildcards).path),
         references=token_of("detector1"),
+        windows=lambda wildcards: [
+            ancient(f"stage1/persistence/{root}_windows.asdf")
+            for root in PLAN.persistence_sources(wildcards.exposure)
+        ],
+        window_records=lambda wildcards: [
+            f"stage1/persistence/{root}_windows.json"
+            for root in PLAN.persistence_sources(wildcards.exposure)
+        ],
     output:
         rate="stage1/{exposure}_rate.fits",
         rateints="stage1/{exposure}_rateints.fits",

@@ -5,7 +5,9 @@ from pathlib import Path
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
 from snakewebb.detector.stripes import lines_of
-from snakewebb.io.products import stamp, write_extra, write_image, write_ramp
+from snakewebb.errors import MissingReferenceError
+from snakewebb.io.persistence_windows import read_all_windows
+from snakewebb.io.products import slope_model, stamp, write_extra, write_image, write_ramp
 from snakewebb.io.references import References, located
 from snakewebb.io.scratch import Scratch
 from snakewebb.io.sidecar import write_sidecar
@@ -13,13 +15,14 @@ from snakewebb.io.uncal import read_ramp
 from snakewebb.job import job
 
 
-def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threads):
+def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threads, windows=()):
     """Run the chain of stage 1 on an exposure and write its slopes, the record last."""
     set_threads(threads)
     folder = Path(rate).parent
     with Scratch(folder) as scratch:
         ramp = read_ramp(uncal, scratch=scratch)
-        paths = located(work["references"], circumstances["crds_path"])
+        ramp.persistence_ends = read_all_windows(windows, str(ramp.header["DETECTOR"]), ramp.subarray)
+        paths = located(work.get("references", {}), circumstances["crds_path"])
         references = References(paths, ramp.subarray, lines_of(ramp.header))
         root = Path(rate).name.removesuffix("_rate.fits")
 
@@ -28,10 +31,15 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
                 write_ramp(folder / f"{root}_{step.split(':')[-1]}.fits", ramp)
 
         outcomes = run_chain(ramp, work["chain"], references, save=save)
+        if ramp.rate is None:
+            reasons = [f"{outcome.step}: {outcome.status.reason}" for outcome in outcomes if outcome.step == "ramp_fit"]
+            raise MissingReferenceError(
+                f"{uncal}: no slopes were made ({'; '.join(reasons) or 'ramp_fit is not in the chain'})"
+            )
         write_extra(folder / root, ramp.extra)
         files = {}
-        for path, image, model in ((rate, ramp.rate, "ImageModel"), (rateints, ramp.rateints, "CubeModel")):
-            stamp(image.header, outcomes, work["references"], circumstances["context"])
+        for path, image, model in ((rate, ramp.rate, slope_model(ramp.header)), (rateints, ramp.rateints, "CubeModel")):
+            stamp(image.header, outcomes, work.get("references"), circumstances["context"])
             files[Path(path).name] = write_image(path, image, model)
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances)
 
@@ -51,4 +59,5 @@ if "snakemake" in globals():
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
             threads=snakemake.threads,
+            windows=snakemake.input.windows,
         )

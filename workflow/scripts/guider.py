@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
-from snakewebb.errors import BadDataError
+from snakewebb.errors import MissingReferenceError
 from snakewebb.io.guider import guider_tables
 from snakewebb.io.products import stamp, write_guider
 from snakewebb.io.references import References, located
@@ -22,7 +22,9 @@ def calibrate_guider(uncal, cal, record, *, work, circumstances, threads):
     position = steps.index("guider_cds") + 1 if "guider_cds" in steps else len(steps)
     outcomes = run_chain(ramp, work["chain"][:position], references)
     if ramp.rate is None:
-        raise BadDataError(f"{uncal}: no count rates: guider_cds {outcomes[-1].status.reason or 'is not in the chain'}")
+        raise MissingReferenceError(
+            f"{uncal}: no count rates: guider_cds {outcomes[-1].status.reason or 'is not in the chain'}"
+        )
     outcomes += run_chain(ramp.rate, work["chain"][position:], references)
     stamp(ramp.rate.header, outcomes, work.get("references"), circumstances["context"])
     files = {Path(cal).name: write_guider(cal, ramp.rate, guider_tables(uncal))}

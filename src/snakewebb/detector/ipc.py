@@ -38,7 +38,7 @@ def ipc(ramp, references):
     ----------
     Step ipc of jwst 3.0.0.
     """
-    rows = _science_rows(ramp)
+    rows = science_rows(ramp)
     kernel = _kernel(references, (len(rows), ramp.data.shape[3]))
     below, above, left, right = _reference_border(ramp.header)
     inside = below, len(rows) - above, left, ramp.data.shape[3] - right
@@ -80,7 +80,7 @@ def _reference_border(header):
     return max(0, border - first_y), max(0, first_y + size_y - end), left, max(0, first_x + size_x - end)
 
 
-def _science_rows(ramp):
+def science_rows(ramp):
     """Indices of the rows of a frame that see light or belong to the border: all but those that IRS2 adds.
 
     An IRS2 frame has the reference output first, then four outputs, every other one read backwards; in each, ``r``

@@ -91,6 +91,23 @@ def read_windows(path, detector, subarray, shape, persistence_time=None):
     return ends
 
 
+def read_all_windows(paths, detector, subarray):
+    """Ends of the windows of a detector in several files, in each pixel the last one; ``None`` without files.
+
+    Parameters
+    ----------
+    paths : iterable of path-like
+    detector : str
+    subarray : tuple of int
+        First column and row (1-based, full detector), and size in x and y, of the result.
+    """
+    ends = None
+    for path in paths:
+        found = read_windows(path, detector, subarray, (subarray[3], subarray[2]))
+        ends = found if ends is None else np.maximum(ends, found, out=ends)
+    return ends
+
+
 def _read(path):
     import asdf
 

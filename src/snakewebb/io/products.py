@@ -110,6 +110,13 @@ def write_image(path, image, model):
     return write(path, units)
 
 
+def slope_model(header):
+    """Name of the data model of an exposure's slopes: that of integral-field units is one of its own."""
+    kind = header.get("EXP_TYPE")
+    lamp = kind in ("NRS_LAMP", "NRS_AUTOWAVE") and header.get("OPMODE") == "IFU"
+    return "IFUImageModel" if lamp or kind in ("NRS_IFU", "MIR_MRS") else "ImageModel"
+
+
 def primary_unit(path, header, model):
     """The primary unit of a product: a header with its name, its data model and the date."""
     header = _content(header)
@@ -370,7 +377,7 @@ def write_guider(path, image, tables=()):
 
 
 def write_ramp(path, ramp):
-    """Write an exposure in stage 1 as a ramp product (SCI, PIXELDQ, GROUPDQ), to look at an intermediate result.
+    """Write an exposure in stage 1 as a ramp product (SCI, PIXELDQ, GROUPDQ): a dark, or an intermediate result to look at.
 
     Returns
     -------
@@ -388,7 +395,7 @@ def write_ramp(path, ramp):
     for name, table in (("GROUP", ramp.group), ("INT_TIMES", ramp.int_times)):
         if table is not None:
             units.append(_unit(fits.BinTableHDU(table), name))
-    return write(path, units)
+    return write(path, [*units, asdf_unit(None)])
 
 
 def write_extra(stem, extra):

@@ -24,7 +24,8 @@ from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.contracts import alignment_parameters, contract_of
 from snakewebb.plan.exposures import find_exposures
 from snakewebb.plan.modes import CHAINS, read_mode
-from snakewebb.plan.parameters import FileHashes, Layer, edited_chain, layer, resolve_chain, selected
+from snakewebb.plan.parameters import FileHashes, Layer, ResolvedChain, edited_chain, layer, resolve_chain, selected
+from snakewebb.plan.persistence import earlier_exposures, find_windows
 from snakewebb.plan.yaml_text import read_yaml
 
 STATE = Path(".snakewebb")
@@ -89,6 +90,7 @@ class Plan:
         self.parameter_files = self._parameter_files()
         self.selection = self._references()
         self._leave_out_failed()
+        self._windows = self._find_windows()
         self.associations = {association.product: association for association in self._associations()}
 
     def _without_effect(self, names):
@@ -317,6 +319,8 @@ class Plan:
         root : str
         """
         exposure = self.exposures[root]
+        if transition == "persistence_windows":
+            return self._windows_work(root)
         chain = self.chain(transition, root)
         work = {"chain": chain.entries}
         if transition == {"uncal": self.mode.stage1, "rate": "image2", "cal": "resample_exposure"}[exposure.level]:
@@ -334,6 +338,43 @@ class Plan:
             return {"path": path, "sha1": self._hashes.sha1(path, f"override_{reftype}")}
         name = self.selection[root].get(reftype)
         return None if name is None else {"name": name}
+
+    def _find_windows(self):
+        times = {}
+        if self.mode.stage1 == "detector1" and "persistence" in self.chains["detector1"]:
+            for root, exposure in self.exposures.items():
+                entry = next(e for e in self.chain("detector1", root).entries if e["step"] == "persistence")
+                time = entry.get("parameters", {}).get("persistence_time")
+                if exposure.level == "uncal" and time is not None and time > 0:
+                    times[root] = time
+        windows, unknown = find_windows(self.exposures, times)
+        self.notes += [
+            f"{self.exposures[root].path}: EXPSTART or EXPEND is missing, so persistence of other exposures is not known"
+            for root in unknown
+        ]
+        return windows
+
+    @functools.cache  # noqa: B019
+    def persistence_sources(self, root):
+        """Earlier exposures whose saturation windows an exposure's job takes; none where the step persistence is off."""
+        return earlier_exposures(self._windows.get(self.exposures[root].header["DETECTOR"], []), root)
+
+    def _windows_work(self, root):
+        """The work of the job that finds the saturation windows of an exposure: from flags of saturation alone."""
+        kept = []
+        for entry in self.chain("detector1", root).entries:
+            if entry["step"] in ("group_scale", "dq_init", "saturation"):
+                kept.append(entry)
+            elif entry["step"] == "persistence":
+                time = entry["parameters"]["persistence_time"]
+                parameters = {name: p.default for name, p in contract_of("persistence").parameters.items()}
+                kept.append({**entry, "parameters": {**parameters, "persistence_time": time}})
+        chain = ResolvedChain(kept, {}, self.chain("detector1", root).overrides)
+        types = chain.reference_types()
+        work = {"chain": kept, "input": self.exposures[root].identity}
+        if types:
+            work["references"] = {reftype: self._reference(root, reftype, chain.overrides) for reftype in types}
+        return canonical(work)
 
     def source_finding_work(self, root):
         """The work of the job that finds the sources of an exposure: tweakreg's parameters that concern it."""
@@ -409,6 +450,8 @@ class Plan:
     def reference_sets(self):
         """Names of the reference files of every token, by the token's stem."""
         works = [self.exposure_work(name, root) for root, e in self.exposures.items() for name in self._stages_of(e)]
+        sources = {source for root in self.exposures for source in self.persistence_sources(root)}
+        works += [self.exposure_work("persistence_windows", root) for root in sorted(sources)]
         for product in self.associations:
             works += [self.product_work(step, product) for step in self.chains.get("image3", ()) if step != "tweakreg"]
         return {digest(names)[:16]: names for names in map(_reference_names, works) if names}

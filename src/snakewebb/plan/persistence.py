@@ -1,0 +1,69 @@
+"""Which earlier exposures leave persistence in an exposure: decided from headers, so that no exposure waits for a chain of others."""
+
+from dataclasses import dataclass
+
+_DAY = 86400.0  # seconds
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """The time in which an exposure's saturation counts.
+
+    Attributes
+    ----------
+    start : float
+        Of the exposure, MJD.
+    segment : int
+        Segments of one exposure have the same times and follow each other.
+    end : float
+        When the last window that can have opened has ended, MJD.
+    root : str
+    """
+
+    start: float
+    segment: int
+    end: float
+    root: str
+
+
+def find_windows(exposures, times):
+    """Windows of exposures by detector, in order of time.
+
+    Parameters
+    ----------
+    exposures : dict of str to Exposure
+    times : dict of str to number
+        Length of the windows (persistence_time), seconds, of the exposures whose step persistence is on.
+
+    Returns
+    -------
+    windows : dict of str to list of Window
+    unknown : list of str
+        Roots of exposures that cannot be placed in time.
+    """
+    windows, unknown = {}, []
+    for root, time in times.items():
+        header = exposures[root].header
+        start, end = header.get("EXPSTART"), header.get("EXPEND")
+        if not isinstance(start, (int, float)) or not isinstance(end, (int, float)):
+            unknown.append(root)
+            continue
+        window = Window(float(start), int(header.get("EXSEGNUM") or 1), float(end) + time / _DAY, root)
+        windows.setdefault(header["DETECTOR"], []).append(window)
+    return {detector: sorted(found) for detector, found in windows.items()}, unknown
+
+
+def earlier_exposures(windows, root):
+    """Roots of the exposures of the same detector that began earlier and whose windows can reach into an exposure.
+
+    Parameters
+    ----------
+    windows : list of Window
+        Of the exposure's detector, in order of time.
+    root : str
+    """
+    own = next((window for window in windows if window.root == root), None)
+    if own is None:
+        return []
+    before = [other for other in windows if (other.start, other.segment) < (own.start, own.segment)]
+    return [other.root for other in before if other.end > own.start]
