@@ -85,6 +85,16 @@ CASES = {
         ),
     ),
     "miri": Case("miri_imaging", DEFAULT_EFFECTS, {"ngroups": 30, "nints": 2}, errors=None),
+    # the oracle's clocks know nothing of averages
+    "miri, averaged": Case(
+        "miri_imaging", DEFAULT_EFFECTS - {"emi"}, {"pattern": "FASTGRPAVG", "ngroups": 15}, errors=None
+    ),
+    "niriss, averaged": Case(
+        "niriss_imaging",
+        DEFAULT_EFFECTS - {"one_over_f", "amplifier_offsets"},
+        {"pattern": "NIS", "ngroups": 10},
+        errors=None,
+    ),
     "charge migration": Case("niriss_imaging", {"charge_migration", "saturation", "scene"}, STARS),
     "charge migration left alone": Case(
         "niriss_imaging", {"charge_migration", "saturation", "scene"}, STARS, {"charge_migration": {"skip": True}}
@@ -340,7 +350,18 @@ def test_snowballs(matrix):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "name", ["niriss", "time series", "nirspec", "guider", "miri", "interleaved, second detector", "spectrometer"]
+    "name",
+    [
+        "niriss",
+        "niriss, averaged",
+        "miri, averaged",
+        "time series",
+        "nirspec",
+        "guider",
+        "miri",
+        "interleaved, second detector",
+        "spectrometer",
+    ],
 )
 def test_all_effects_together(matrix, name):
     result = matrix[name]
