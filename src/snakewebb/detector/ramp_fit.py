@@ -41,20 +41,25 @@ def ramp_fit(
 
     The usable groups of a ramp form segments between jumps. A straight line is fitted to each by least squares, with
     weights that grow with the distance from its middle the more, the higher its signal-to-noise ratio. Segments, and
-    in the end integrations, are averaged with the inverse of their read-noise variances as weights. The Poisson
+    in the end integrations, are averaged with the inverse of their variances as weights. The Poisson
     variance comes from the median rate of the whole exposure and the dark current that was subtracted. In the
     products, a pixel with no usable ramp is NaN with zero ERR and variances, and DO_NOT_USE.
 
     Parameters
     ----------
     ramp : Ramp
-        Not changed, except that ``rate``, ``rateints`` (DN/s) and, with ``save_opt``, ``extra["fitopt"]`` are set.
+        Not changed, except that ``rate``, ``rateints`` (DN/s) and, with ``save_opt``, ``extra["fitopt"]`` or
+        ``extra["likely_chisq"]`` are set; LIKELY adds JUMP_DET to ``groupdq``.
     references : References
         Read noise of the difference of two reads (DN) and gain (electrons per DN).
-    algorithm : {"OLS_C"}
-        Ordinary least squares.
+    algorithm : {"OLS_C", "LIKELY"}
+        Ordinary least squares; or maximum likelihood, with the covariance of the differences of groups and a search
+        for jumps of its own, which needs 4 groups (with fewer it is OLS_C, as the status says) and is always taken where
+        groups are not evenly spaced. LIKELY has no use for ``suppress_one_group`` and ``variance``: two groups
+        make a rate, and its variances are exact.
     save_opt : bool
-        Also make the results of the single segments, as HDUs in ``ramp.extra["fitopt"]``.
+        Also make the results of the single segments, as HDUs in ``ramp.extra["fitopt"]``; with LIKELY chi-square,
+        summed over the integrations, in ``ramp.extra["likely_chisq"]``.
     suppress_one_group : bool
         Do not use ramps of which a single group is good; not obeyed if the ramps have one group only. Otherwise such a
         ramp gives a rate if that group is the first one, and the zero frame, if there is one, replaces ramps
@@ -63,6 +68,9 @@ def ramp_fit(
         Number of the first group to use, counted from 0.
     lastgroup : int, optional
         Number of the last group to use, counted from 0. Where ``firstgroup`` is not smaller, both are ignored.
+    variance : {"approximate", "exact"}
+        Variances (DN/s)^2 of the slopes of OLS_C: those of an unweighted fit of groups of one frame; or those of the
+        weighted slope itself, with the Poisson noise that the averaged frames of a group share. Rates do not depend on it.
     compatibility : {"native", "jwst"}
         ``"jwst"`` repeats what `jwst` 3.0.0 does where ``"native"`` differs on purpose, see Notes.
 
@@ -79,6 +87,8 @@ def ramp_fit(
     -----
     What ``"native"`` changes; the rates of all other ramps are those of ``"jwst"``:
 
+    * Segments and integrations are averaged with the inverse of their total variance at the median rate as weights:
+      up to 5 per cent less noise for bright ramps with a jump. In ``"jwst"`` the read-noise variance alone counts.
     * The dark current (electrons/s) is divided by the gain before it is added to the median rate (DN/s); negative or
       NaN values of it count as 0. In ``"jwst"`` it is added as it is.
     * An integration without a usable segment (all groups JUMP_DET, or JUMP_DET after DO_NOT_USE) is NaN and
@@ -93,12 +103,27 @@ def ramp_fit(
     * The pedestal of ``fitopt`` is the first group minus the signal that the rate gives in its mean time. In
       ``"jwst"`` that time is in units of groups while the rate is per second.
 
+    With LIKELY, in ``"native"``:
+
+    * A flagged jump spoils the difference before it, and the one after only where groups average frames; PERSISTENCE
+      spoils nothing. In ``"jwst"`` every flag spoils both.
+    * The first guess of a rate is the median of the usable differences. In ``"jwst"`` it is that of all.
+    * Samples that are not finite, and a zero frame that is 0 (unusable), are not used. In ``"jwst"`` they are.
+    * The mean of the integrations has the variances of all at one common rate.
+    * The dark current, references that cannot be used, NaN and flags are treated as with OLS_C. In ``"jwst"``
+      rates without a usable difference are NaN without DO_NOT_USE.
+    * Groups that are not evenly spaced are fitted from 2 groups on.
+
+    With LIKELY both modes search jumps where a division by zero in `jwst` stops it, and with fewer than three usable
+    differences search none, where `jwst` decides by rounding.
+
     Also in ``"jwst"`` mode, an exposure in which everything is saturated gives products (all NaN and DO_NOT_USE);
     `jwst` 3.0.0 makes none.
 
     References
     ----------
-    The step ``ramp_fit`` of `jwst`; Fixsen et al. 2000, PASP 112, 1350 (weights).
+    The step ``ramp_fit`` of `jwst`; Fixsen et al. 2000, PASP 112, 1350 (weights); Brandt 2024, PASP 136, 045004 and
+    045005 (likelihood).
     """
     exposure = _exposure(ramp, suppress_one_group, firstgroup, lastgroup, variance, compatibility)
     nints, ngroups, ny, nx = ramp.data.shape
