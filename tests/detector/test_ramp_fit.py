@@ -98,10 +98,13 @@ def test_a_jump_divides_the_ramp_into_segments(flat_ramp):
     ramp_fit(ramp, references)
 
     # groups 0-3, and 4-9 with the jump as the first one
-    weights = 1 / read_variance(4) + 1 / read_variance(6)
+    read, poisson = np.array([read_variance(4), read_variance(6)]), RATE / GAIN / TIME / np.array([3, 5])
+    weights = 1 / (read + poisson)
+    weights /= weights.sum()
     assert ramp.rate.data[1, 1] == pytest.approx(RATE, rel=1e-6)
-    assert ramp.rate.var_rnoise[1, 1] == pytest.approx(1 / weights, rel=1e-6)
-    assert ramp.rate.var_poisson[1, 1] == pytest.approx(RATE / (GAIN * TIME * 8), rel=1e-6)
+    assert ramp.rate.var_rnoise[1, 1] == pytest.approx(np.sum(weights**2 * read), rel=1e-6)
+    assert ramp.rate.var_poisson[1, 1] == pytest.approx(np.sum(weights**2 * poisson), rel=1e-6)
+    assert ramp.rate.err[1, 1] ** 2 == pytest.approx(1 / np.sum(1 / (read + poisson)), rel=1e-6)
     assert ramp.rate.dq[1, 1] == ramp.rateints.dq[0, 1, 1] == JUMP_DET
     assert np.count_nonzero(ramp.rate.dq) == 1
 
@@ -386,7 +389,8 @@ def test_results_of_segments(flat_ramp, tmp_path):
         np.testing.assert_allclose(units["SLOPE"].data[0, :, 1, 1], RATE, rtol=1e-5)
         np.testing.assert_allclose(units["VAR_RNOISE"].data[0, :, 1, 1], [read_variance(4) / 4, read_variance(6) / 4],
                                    rtol=1e-5)  # fmt: skip
-        np.testing.assert_allclose(units["WEIGHTS"].data, 1 / np.where(v := units["VAR_RNOISE"].data, v, np.inf))
+        variance = units["VAR_RNOISE"].data + units["VAR_POISSON"].data
+        np.testing.assert_allclose(units["WEIGHTS"].data, 1 / np.where(variance, variance, np.inf), rtol=1e-5)
         np.testing.assert_allclose(units["YINT"].data[0, :, 1, 1], [170, 870], rtol=1e-5)
         assert units["CRMAG"].data[0, 0, 1, 1] == 750
         # the mean time of a group of 4 frames, each 2 s long, is 5 s after the reset
@@ -441,5 +445,5 @@ def test_all_missing_keywords_are_named(flat_ramp, missing):
 
 
 def test_algorithms_that_do_not_exist_are_refused():
-    with pytest.raises(ConfigError, match=r"steps\.ramp_fit\.algorithm: found 'LIKELY', expected one of 'OLS_C'"):
-        ramp_fit.contract.resolve({"algorithm": "LIKELY"}, "steps.ramp_fit")
+    with pytest.raises(ConfigError, match=r"algorithm: found 'GLS', expected one of 'OLS_C', 'LIKELY'"):
+        ramp_fit.contract.resolve({"algorithm": "GLS"}, "steps.ramp_fit")

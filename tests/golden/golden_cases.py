@@ -196,6 +196,10 @@ def ramp_fit(folder):
         ("groups1", (1, 1, *SIZE), {}, {}),
         ("optional", (1, 6, *SIZE), {}, {"save_opt": True}),
         ("jwst", (2, 4, *SIZE), {}, {"compatibility": "jwst"}),
+        ("exact", (2, 6, *SIZE), MEDIUM8, {"variance": "exact"}),
+        ("likely", (2, 7, *SIZE), {}, {"algorithm": "LIKELY", "save_opt": True}),
+        ("likely_medium8", (1, 6, *SIZE), MEDIUM8, {"algorithm": "LIKELY"}),
+        ("likely_jwst", (2, 5, *SIZE), MEDIUM8, {"algorithm": "LIKELY", "compatibility": "jwst"}),
     ):
         data = rising(shape, 120, hits=0.05)
         groupdq = np.where(np.maximum.accumulate(data > 1200, axis=1), SATURATED, 0)
@@ -208,8 +212,9 @@ def ramp_fit(folder):
         results |= _image_arrays(f"{variant}_rate", ramp.rate)
         if shape[0] > 1:
             results |= _image_arrays(f"{variant}_rateints", ramp.rateints)
-        for unit in ramp.extra.get("fitopt", [])[1:]:
-            results[f"{variant}_{unit.name}"] = unit.data
+        for product in ("fitopt", "likely_chisq"):
+            for unit in ramp.extra.get(product, [])[1:]:
+                results[f"{variant}_{unit.name}"] = unit.data
     return results
 
 

@@ -211,17 +211,21 @@ def test_native_rates_are_those_of_the_oracle(exposure, run_oracle, shape, conte
     ramp, references = exposure(shape, seed=sum(shape) + 1, **content)
     products = run_oracle(RampFitStep, ramp, references, **parameters)
 
-    ramp_fit(ramp, references, **parameters)
+    ramp_fit(ramp, references, save_opt=True, **parameters)
 
-    for own, theirs in zip((ramp.rate, ramp.rateints), products, strict=True):
+    # segments, and integrations that differ, are averaged with other weights
+    weights = next(unit.data for unit in ramp.extra["fitopt"][1:] if unit.name == "WEIGHTS")
+    single = np.count_nonzero(weights, axis=1) <= 1
+    alike = np.all(single, axis=0) & (np.ptp(weights.sum(axis=1), axis=0) == 0)
+    for own, theirs, same in zip((ramp.rate, ramp.rateints), products, (alike, single), strict=True):
         # what is 0 +- 0 there has no segment, or variances above its limit
-        good = np.isfinite(theirs.data) & (theirs.err > 0) & (theirs.var_rnoise > 0)
+        good = np.isfinite(theirs.data) & (theirs.err > 0) & (theirs.var_rnoise > 0) & same
         assert np.isfinite(own.data[good]).all()
         difference = np.abs(own.data[good] - theirs.data[good])
         assert np.all(difference <= np.maximum(1e-6 * np.abs(theirs.data[good]), 1e-5 * theirs.err[good]))
         np.testing.assert_array_equal(own.dq[good], theirs.dq[good])
         np.testing.assert_allclose(own.var_rnoise[good], theirs.var_rnoise[good], rtol=1e-6)
-        assert np.count_nonzero(good) > 0.3 * good.size
+        assert np.count_nonzero(good) > 0.3 * np.count_nonzero(same) > 30
         np.testing.assert_array_equal(np.isnan(own.data), own.dq & DO_NOT_USE != 0)
 
 
@@ -296,7 +300,7 @@ def test_results_of_segments_are_those_of_the_oracle(exposure, ramp_model, shape
 def test_parameters_and_defaults_are_those_of_the_oracle():
     oracle = RampFitStep()
     for name, parameter in ramp_fit.contract.parameters.items():
-        if name != "compatibility":
+        if name not in ("compatibility", "variance"):
             assert getattr(oracle, name) == parameter.default
 
 

@@ -3,7 +3,15 @@
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
-from snakewebb.detector.ramp_fit import _column, _exposure, _segments, _slope, _slope_coefficients, _span
+from snakewebb.detector.ramp_fit import (
+    _column,
+    _exposure,
+    _power_index,
+    _segments,
+    _slope,
+    _slope_coefficients,
+    _span,
+)
 from snakewebb.dq import DO_NOT_USE, SATURATED
 
 _BAD = DO_NOT_USE | SATURATED
@@ -28,7 +36,7 @@ def draft_rates(ramp, references, *, per_integration=False, compatibility="nativ
     ndarray of float32 (ny, nx) or (nints, ny, nx)
     """
     nints, ngroups, ny, nx = ramp.data.shape
-    exposure = _exposure(ramp, True, None, None, compatibility)
+    exposure = _exposure(ramp, True, None, None, "approximate", compatibility)
     rates = np.empty((nints if per_integration else 1, ny, nx), np.float32)
     by_rows(
         _fit_rows,
@@ -72,8 +80,10 @@ def _fit_rows(
                         data, groupdq, zeroframe, i, y, x, exposure, samples, flags, start, stop
                     )
                     for s in range(number):
-                        slope = _slope(samples, start[s], stop[s], time, read_variance, g, coefficients)
-                        span = _span(stop[s] - start[s], time, exposure)
+                        length = stop[s] - start[s]
+                        index = _power_index(samples, start[s], stop[s], read_variance, g) if length > 1 else 0
+                        slope = _slope(samples, start[s], stop[s], time, index, coefficients)
+                        span = _span(length, time, exposure)
                         sum_slope += slope * span
                         sum_span += span
                 if per_integration:

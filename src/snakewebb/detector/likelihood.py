@@ -262,7 +262,6 @@ def _flag(
                 groupdq[i, d + 1 - divided, y, x] |= np.uint8(JUMP_DET)
         found = 0
         unusable = 0
-        saturated = 0
         for g in range(ngroups):
             flag = np.int64(groupdq[i, g, y, x])
             if g < exposure.first or g > exposure.last:

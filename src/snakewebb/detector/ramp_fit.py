@@ -24,7 +24,7 @@ _LARGE_VARIANCE = 1e6
 _FITOPT_PLANES = ("SLOPE", "SIGSLOPE", "VAR_POISSON", "VAR_RNOISE", "YINT", "SIGYINT", "WEIGHTS")
 
 
-@step(version=1, keyword="S_RAMP", references=("readnoise", "gain"), whole_exposure=True)
+@step(version=2, keyword="S_RAMP", references=("readnoise", "gain"), whole_exposure=True)
 def ramp_fit(
     ramp,
     references,
@@ -34,13 +34,14 @@ def ramp_fit(
     suppress_one_group: bool = True,
     firstgroup: int | None = None,
     lastgroup: int | None = None,
+    variance: Literal["approximate", "exact"] = "approximate",
     compatibility: Literal["native", "jwst"] = "native",
 ) -> Status:
     """Fit a count rate to every ramp: one image per integration, and one of all integrations together.
 
     The usable groups of a ramp form segments between jumps. A straight line is fitted to each by least squares, with
     weights that grow with the distance from its middle the more, the higher its signal-to-noise ratio. Segments, and
-    in the end integrations, are averaged with the inverse of their read-noise variances as weights. The Poisson
+    in the end integrations, are averaged with the inverse of their variances as weights. The Poisson
     variance comes from the median rate of the whole exposure and the dark current that was subtracted. In the
     products, a pixel with no usable ramp is NaN with zero ERR and variances, and DO_NOT_USE. Of MIRI's ramps the groups at
     the beginning and the last one are left out where they are DO_NOT_USE in all pixels.
@@ -48,13 +49,18 @@ def ramp_fit(
     Parameters
     ----------
     ramp : Ramp
-        Not changed, except that ``rate``, ``rateints`` (DN/s) and, with ``save_opt``, ``extra["fitopt"]`` are set.
+        Not changed, except that ``rate``, ``rateints`` (DN/s) and, with ``save_opt``, ``extra["fitopt"]`` or
+        ``extra["likely_chisq"]`` are set; LIKELY adds JUMP_DET to ``groupdq``.
     references : References
         Read noise of the difference of two reads (DN) and gain (electrons per DN).
-    algorithm : {"OLS_C"}
-        Ordinary least squares.
+    algorithm : {"OLS_C", "LIKELY"}
+        Ordinary least squares; or maximum likelihood, with the covariance of the differences of groups and a search
+        for jumps of its own, which needs 4 groups (with fewer it is OLS_C, as the status says) and is always taken where
+        groups are not evenly spaced. LIKELY has no use for ``suppress_one_group`` and ``variance``: two groups
+        make a rate, and its variances are exact.
     save_opt : bool
-        Also make the results of the single segments, as HDUs in ``ramp.extra["fitopt"]``.
+        Also make the results of the single segments, as HDUs in ``ramp.extra["fitopt"]``; with LIKELY chi-square,
+        summed over the integrations, in ``ramp.extra["likely_chisq"]``.
     suppress_one_group : bool
         Do not use ramps of which a single group is good; not obeyed if the ramps have one group only. Otherwise such a
         ramp gives a rate if that group is the first one, and the zero frame, if there is one, replaces ramps
@@ -63,6 +69,9 @@ def ramp_fit(
         Number of the first group to use, counted from 0.
     lastgroup : int, optional
         Number of the last group to use, counted from 0. Where ``firstgroup`` is not smaller, both are ignored.
+    variance : {"approximate", "exact"}
+        Variances (DN/s)^2 of the slopes of OLS_C: those of an unweighted fit of groups of one frame; or those of the
+        weighted slope itself, with the Poisson noise that the averaged frames of a group share. Rates do not depend on it.
     compatibility : {"native", "jwst"}
         ``"jwst"`` repeats what `jwst` 3.0.0 does where ``"native"`` differs on purpose, see Notes.
 
@@ -79,6 +88,8 @@ def ramp_fit(
     -----
     What ``"native"`` changes; the rates of all other ramps are those of ``"jwst"``:
 
+    * Segments and integrations are averaged with the inverse of their total variance at the median rate as weights:
+      up to 5 per cent less noise for bright ramps with a jump. In ``"jwst"`` the read-noise variance alone counts.
     * The dark current (electrons/s) is divided by the gain before it is added to the median rate (DN/s); negative or
       NaN values of it count as 0. In ``"jwst"`` it is added as it is.
     * An integration without a usable segment (all groups JUMP_DET, or JUMP_DET after DO_NOT_USE) is NaN and
@@ -93,14 +104,29 @@ def ramp_fit(
     * The pedestal of ``fitopt`` is the first group minus the signal that the rate gives in its mean time. In
       ``"jwst"`` that time is in units of groups while the rate is per second.
 
+    With LIKELY, in ``"native"``:
+
+    * A flagged jump spoils the difference before it, and the one after only where groups average frames; PERSISTENCE
+      spoils nothing. In ``"jwst"`` every flag spoils both.
+    * The first guess of a rate is the median of the usable differences. In ``"jwst"`` it is that of all.
+    * Samples that are not finite, and a zero frame that is 0 (unusable), are not used. In ``"jwst"`` they are.
+    * The mean of the integrations has the variances of all at one common rate.
+    * The dark current, references that cannot be used, NaN and flags are treated as with OLS_C. In ``"jwst"``
+      rates without a usable difference are NaN without DO_NOT_USE.
+    * Groups that are not evenly spaced are fitted from 2 groups on.
+
+    With LIKELY both modes search jumps where a division by zero in `jwst` stops it, and with fewer than three usable
+    differences search none, where `jwst` decides by rounding.
+
     Also in ``"jwst"`` mode, an exposure in which everything is saturated gives products (all NaN and DO_NOT_USE);
     `jwst` 3.0.0 makes none.
 
     References
     ----------
-    The step ``ramp_fit`` of `jwst`; Fixsen et al. 2000, PASP 112, 1350 (weights).
+    The step ``ramp_fit`` of `jwst`; Fixsen et al. 2000, PASP 112, 1350 (weights); Brandt 2024, PASP 136, 045004 and
+    045005 (likelihood).
     """
-    exposure = _exposure(ramp, suppress_one_group, firstgroup, lastgroup, compatibility)
+    exposure = _exposure(ramp, suppress_one_group, firstgroup, lastgroup, variance, compatibility)
     nints, _, ny, nx = ramp.data.shape
     ngroups = exposure.ngroups
     rate, rateints = _empty_products(ramp, references)
@@ -136,6 +162,7 @@ def ramp_fit(
         references.array("readnoise"),
         exposure,
         _slope_coefficients(ngroups) / exposure.group_time,
+        _slope_variances(ngroups, exposure.group_time, exposure.frame_time, exposure.nframes),
         medians,
         plain,
         (rate.data, rate.err, rate.var_poisson, rate.var_rnoise),
@@ -188,10 +215,11 @@ class _Exposure(NamedTuple):
     last: int
     suppress: bool
     zeroframe: bool
+    exact: bool
     native: bool
 
 
-def _exposure(ramp, suppress_one_group, firstgroup, lastgroup, compatibility):
+def _exposure(ramp, suppress_one_group, firstgroup, lastgroup, variance, compatibility):
     header = ramp.header
     values = {keyword: header.get(keyword) for keyword in ("NFRAMES", "TGROUP", "TFRAME", "GROUPGAP")}
     wrong = [
@@ -227,6 +255,7 @@ def _exposure(ramp, suppress_one_group, firstgroup, lastgroup, compatibility):
         # a ramp of one group is no remainder of a longer one
         suppress=bool(suppress_one_group and ngroups > 1),
         zeroframe=ramp.zeroframe is not None,
+        exact=variance == "exact",
         native=native,
     )
 
@@ -267,6 +296,38 @@ def _slope_coefficients(ngroups):
             moment = (distance / middle) ** power * distance
             coefficients[length, index, : distance.size] = moment / (2 * np.sum(moment * distance))
     return coefficients
+
+
+@functools.cache
+def _slope_variances(ngroups, group_time, frame_time, nframes):
+    """Variances of the slopes that `_slope_coefficients` give.
+
+    Groups have independent read noise. Photons that arrive while the frames of a group are read are in some of them
+    only, which makes the differences of neighbouring groups correlate.
+
+    Returns
+    -------
+    ndarray of float64 (2, ngroups + 1, npowers)
+        For a segment of n groups, its Poisson variance for a rate over gain of 1 DN^2/s, and its read-noise variance
+        for a variance of 1 DN^2 of each group.
+
+    References
+    ----------
+    Brandt 2024, PASP 136, 045004, equations 28 and 29.
+    """
+    shared = (nframes * nframes - 1.0) / (6.0 * nframes) * frame_time
+    variances = np.zeros((2, ngroups + 1, len(_POWERS)))
+    for length in range(2, ngroups + 1):
+        half = _slope_coefficients(ngroups)[length, :, : length // 2] / group_time
+        samples = np.zeros((len(_POWERS), length))
+        samples[:, : length // 2] = -half
+        samples[:, length - length // 2 :] = half[:, ::-1]
+        # the slope as a sum of differences of neighbouring groups
+        steps = -np.cumsum(samples, axis=1)[:, :-1]
+        poisson = (group_time - 2 * shared) * np.sum(steps**2, axis=1)
+        variances[0, length] = poisson + 2 * shared * np.sum(steps[:, 1:] * steps[:, :-1], axis=1)
+        variances[1, length] = np.sum(samples**2, axis=1)
+    return variances
 
 
 def _empty_products(ramp, references):
@@ -434,12 +495,11 @@ def _power_index(samples, start, stop, read_variance, gain):
 
 
 @njit
-def _slope(samples, start, stop, time, read_variance, gain, coefficients):
-    """Slope of a segment, DN/s."""
+def _slope(samples, start, stop, time, index, coefficients):
+    """Slope of a segment, DN/s, with the weights of power number ``index``."""
     length = stop - start
     if length == 1:
         return samples[start] / time
-    index = _power_index(samples, start, stop, read_variance, gain)
     slope = 0.0
     for k in range(length // 2):
         early = samples[start + k]
@@ -449,6 +509,23 @@ def _slope(samples, start, stop, time, read_variance, gain, coefficients):
             late = 0.0 if np.isnan(late) else late
         slope += coefficients[length, index, k] * (late - early)
     return slope
+
+
+@njit
+def _variance_factors(length, time, index, variances, exposure):
+    """Poisson variance of a segment's slope, per rate over gain, and read-noise variance, per variance of a group."""
+    if not exposure.exact:
+        return 1.0 / _duration(length, time, exposure), 1.0 / _span(length, time, exposure)
+    if length > 1:
+        return variances[0, length, index], variances[1, length, index]
+    nframes = exposure.nframes
+    if time == exposure.frame_time:
+        # a single frame
+        return 1.0 / time, nframes / (time * time)
+    if time == exposure.first_group_time:
+        # photons are in the fewer frames of the group the later they come
+        return (2.0 * nframes + 1.0) / (3.0 * nframes * time), 1.0 / (time * time)
+    return 1.0 / time, 1.0 / (time * time)
 
 
 @njit
@@ -537,14 +614,16 @@ def _special_median(data, groupdq, zeroframe, i, y, x, exposure, median, samples
 
 @njit
 def _fit_rows(
-    first, last, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, coefficients, medians, plain,
-    rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
+    first, last, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, coefficients, variances,
+    medians, plain, rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
 ):  # fmt: skip
     """Fit all ramps; the optional arrays are None if they are not wanted."""
     nints, _, _, nx = data.shape
     ngroups, skipped = exposure.ngroups, exposure.skipped
     native = exposure.native
     threshold = np.inf if native else _LARGE_VARIANCE
+    # the oracle takes the spans for the weights, and the variances that the weighted mean would have with others
+    literal = not native and not exposure.exact
     samples = np.empty(ngroups)
     flags = np.empty(ngroups, np.uint8)
     start = np.empty(ngroups, np.int64)
@@ -568,7 +647,7 @@ def _fit_rows(
             n_saturated = 0
             partly_saturated = False
             charge_lost = False
-            total_slope = 0.0
+            total_weight, total_slope, total_poisson, total_read = 0.0, 0.0, 0.0, 0.0
             total_span = 0.0
             total_duration = 0.0
             restored_span = 0.0
@@ -598,28 +677,37 @@ def _fit_rows(
                 if native and (number == 0 or not usable):
                     dq |= DO_NOT_USE
 
-                sum_slope = 0.0
+                sum_weight, sum_slope, sum_poisson, sum_read = 0.0, 0.0, 0.0, 0.0
                 sum_span = 0.0
                 sum_duration = 0.0
                 inverse_variance = 0.0
                 for s in range(number):
                     length = stop[s] - start[s]
-                    slope = _slope(samples, start[s], stop[s], time, read_variance, g, coefficients)
+                    index = _power_index(samples, start[s], stop[s], read_variance, g) if length > 1 else 0
+                    slope = _slope(samples, start[s], stop[s], time, index, coefficients)
                     span = _span(length, time, exposure)
                     duration = _duration(length, time, exposure)
-                    sum_slope += slope * span
+                    per_rate, per_variance = _variance_factors(length, time, index, variances, exposure)
+                    weight = span
+                    if native:
+                        weight = 1.0 / (poisson_rate / duration + read_variance / span)
+                    sum_weight += weight
+                    sum_slope += slope * weight
+                    sum_poisson += weight * weight * poisson_rate * per_rate
+                    sum_read += weight * weight * read_variance * per_variance
                     sum_span += span
                     sum_duration += duration
                     if number > 1:
                         inverse_variance += 1.0 / (poisson_rate / duration + read_variance / span)
                     if segments is not None:
                         _save_segment(
-                            segments, i, s, y, x, samples, start[s], stop[s], slope, poisson_rate / duration,
-                            read_variance / span, read_variance, g, exposure,
+                            segments, i, s, y, x, samples, start[s], stop[s], slope, poisson_rate * per_rate,
+                            read_variance * per_variance, weight if native else 1.0 / (read_variance * per_variance),
+                            read_variance, g, exposure,
                         )  # fmt: skip
 
                 slope, err, poisson, read = 0.0, 0.0, 0.0, 0.0
-                if number > 0:
+                if number > 0 and literal:
                     slope, poisson, read = _combined(
                         sum_slope, sum_span, sum_duration, poisson_rate, read_variance, threshold
                     )
@@ -627,13 +715,19 @@ def _fit_rows(
                     if number > 1:
                         variance = 1.0 / inverse_variance
                     err = 0.0 if variance > threshold else np.sqrt(variance)
-                    if native and not _representable(slope, poisson, read):
-                        dq |= DO_NOT_USE
+                elif number > 0:
+                    slope, poisson, read = _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read)
+                    err = np.sqrt(poisson + read)
+                if number > 0 and native and not _representable(slope, poisson, read):
+                    dq |= DO_NOT_USE
                 if dq & _BAD:
                     slope, err, poisson, read = np.nan, 0.0, 0.0, 0.0
                     dq |= DO_NOT_USE if native else 0
                 if number > 0 and (not native or dq & DO_NOT_USE == 0):
+                    total_weight += sum_weight
                     total_slope += sum_slope
+                    total_poisson += sum_poisson
+                    total_read += sum_read
                     total_span += sum_span
                     total_duration += sum_duration
 
@@ -664,9 +758,12 @@ def _fit_rows(
                 total_dq |= SATURATED
             slope, err, poisson, read = 0.0, 0.0, 0.0, 0.0
             if total_span > 0.0:
-                slope, poisson, read = _combined(
-                    total_slope, total_span, total_duration, poisson_rate, read_variance, threshold
-                )
+                if literal:
+                    slope, poisson, read = _combined(
+                        total_slope, total_span, total_duration, poisson_rate, read_variance, threshold
+                    )
+                else:
+                    slope, poisson, read = _mean_of_segments(total_weight, total_slope, total_poisson, total_read)
                 err = np.sqrt(poisson + read)
             if native and not _representable(slope, poisson, read):
                 total_dq |= DO_NOT_USE
@@ -696,6 +793,13 @@ def _combined(sum_slope, sum_span, sum_duration, poisson_rate, read_variance, th
 
 
 @njit
+def _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read):
+    """Weighted mean slope of segments, and its variances, from the sums over them."""
+    squared = sum_weight * sum_weight
+    return sum_slope / sum_weight, sum_poisson / squared, sum_read / squared
+
+
+@njit
 def _representable(slope, poisson, read):
     """Whether rate and variances are finite as float32."""
     largest = 3.4e38
@@ -719,7 +823,9 @@ def _restored_span(groupdq, i, y, x, time, exposure, flags, start, stop):
 
 
 @njit
-def _save_segment(segments, i, s, y, x, samples, start, stop, slope, poisson, read, read_variance, gain, exposure):
+def _save_segment(
+    segments, i, s, y, x, samples, start, stop, slope, poisson, read, share, read_variance, gain, exposure
+):
     """Store the results of a segment; intercepts in DN at group 0, with the noise in electrons as weights give it."""
     length = stop - start
     sigma = 0.0
@@ -753,7 +859,7 @@ def _save_segment(segments, i, s, y, x, samples, start, stop, slope, poisson, re
     segments[3, i, s, y, x] = read
     segments[4, i, s, y, x] = intercept
     segments[5, i, s, y, x] = sigma_intercept
-    segments[6, i, s, y, x] = 1.0 / read
+    segments[6, i, s, y, x] = share
 
 
 @njit
