@@ -1,24 +1,25 @@
 """Flags of saturated samples."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
-from snakewebb.detector.read_pattern import read_numbers
+from snakewebb.detector.read_pattern import read_numbers_of
 from snakewebb.dq import AD_FLOOR, DO_NOT_USE, NO_SAT_CHECK, SATURATED
 from snakewebb.steps import Between, Status, step
 
 _NEVER = np.float32(65536)  # DN, above the largest number of the converter
 
 
-@step(version=1, keyword="S_SATURA", references=("saturation",), optional_references=("superbias",))
+@step(version=2, keyword="S_SATURA", references=("saturation",), optional_references=("superbias",))
 def saturation(
     ramp,
     references,
     *,
     n_pix_grow_sat: Annotated[int, Between(0, None)] = 1,
     use_readpatt: bool = True,
+    compatibility: Literal["native", "jwst"] = "native",
 ):
     """Flag samples at or above the saturation threshold, all later ones, and their neighbours.
 
@@ -36,6 +37,9 @@ def saturation(
         Neighbours of a saturated pixel up to this distance, in pixels along rows and columns, are flagged too.
     use_readpatt : bool
         Look for groups of which only some of the averaged frames are saturated.
+    compatibility : {"native", "jwst"}
+        ``"jwst"`` takes the reads of a group to follow those of the group before, as `jwst` 3.0.0 does. Frames that
+        are skipped between groups (GROUPGAP) and before the first one (DRPFRMS1) then make good groups look saturated in part.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def saturation(
     ramp.pixeldq[missing] |= np.uint32(NO_SAT_CHECK)
     bias = references.array("superbias") if references.has("superbias") else np.zeros_like(threshold)
     bias.flags.writeable = False  # as that of the reference: one compiled kernel serves both
-    reads = read_numbers(ramp.data.shape[1], int(ramp.header["NFRAMES"]))
+    reads = read_numbers_of(ramp, native=compatibility == "native")
     _flag_saturation(
         ramp.data, ramp.groupdq, threshold, unchecked, bias, reads.mean(axis=1), reads[:, -1].astype(np.float64),
         reads.shape[1], n_pix_grow_sat, use_readpatt,
