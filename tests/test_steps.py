@@ -128,6 +128,9 @@ OURS = dict.fromkeys(
         "source_catalog.compatibility",
         "tweakreg.compatibility",
         "tweakreg.pointing_limit",
+        "saturation.compatibility",
+        "linearity.compatibility",
+        "ramp_fit.variance",
     ),
     "ours alone",
 )

@@ -78,3 +78,27 @@ def test_any_number_of_threads_gives_the_same(make_ramp, make_references, invers
         linearity(ramp, make_references(ramp, linearity=content))
         results.append(ramp.data)
     np.testing.assert_array_equal(*results)
+
+
+def test_skipped_frames_are_counted(make_ramp, make_references):
+    """With 12 of 20 frames skipped, reads within a group are predicted right with the true read numbers only."""
+    rate, ngroups = 500.0, 5
+    reads = 1 + np.arange(ngroups)[:, None] * 20 + np.arange(8)
+    linear = rate * reads.astype(np.float64)
+    raw = (np.sqrt(1 + 4 * A * linear) - 1) / (2 * A)
+    data = np.broadcast_to(raw.mean(axis=1)[None, :, None, None], (1, ngroups, 6, 7))
+    terms = coefficients((6, 7), 0.0, 1.0, A)
+    every = rate * np.arange(0, 100.0)
+    fit = np.polynomial.Polynomial.fit(every, (np.sqrt(1 + 4 * A * every) - 1) / (2 * A), 6)
+    content = {
+        "COEFFS": terms,
+        "DQ": np.zeros((6, 7), np.uint32),
+        "INV_COEFFS": coefficients((6, 7), *fit.convert().coef),
+    }
+    residuals = {}
+    for mode in ("native", "jwst"):
+        ramp = make_ramp(data, NFRAMES=8, GROUPGAP=12)
+        linearity(ramp, make_references(ramp, linearity=content), compatibility=mode)
+        residuals[mode] = np.abs(ramp.data[0, :, 3, 3] - linear.mean(axis=1)).max()
+    assert residuals["native"] < 0.1
+    assert residuals["jwst"] > 5

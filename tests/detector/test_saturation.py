@@ -10,13 +10,25 @@ from snakewebb.dq import AD_FLOOR, DO_NOT_USE, NO_SAT_CHECK, SATURATED
 def flagged(make_ramp, make_references):
     """Group DQ of ramps with a threshold of 50000 DN and no bias, and the ramp: ``flagged(data, ...)``."""
 
-    def run(data, *, threshold=None, dq=None, zeroframe=None, n_pix_grow_sat=1, use_readpatt=True, **keywords):
+    def run(
+        data,
+        *,
+        threshold=None,
+        dq=None,
+        zeroframe=None,
+        n_pix_grow_sat=1,
+        use_readpatt=True,
+        compatibility="native",
+        **keywords,
+    ):
         ramp = make_ramp(data, zeroframe=zeroframe, **keywords)
         shape = ramp.data.shape[2:]
         threshold = np.full(shape, 50000, np.float32) if threshold is None else threshold
         dq = np.zeros(shape, np.uint32) if dq is None else dq
         references = make_references(ramp, saturation={"SCI": threshold, "DQ": dq})
-        saturation(ramp, references, n_pix_grow_sat=n_pix_grow_sat, use_readpatt=use_readpatt)
+        saturation(
+            ramp, references, n_pix_grow_sat=n_pix_grow_sat, use_readpatt=use_readpatt, compatibility=compatibility
+        )
         return ramp.groupdq, ramp
 
     return run
@@ -98,3 +110,18 @@ def test_any_number_of_threads_gives_the_same(flagged):
         results.append(flagged(data, NFRAMES=8, n_pix_grow_sat=2)[0])
     np.testing.assert_array_equal(*results)
     assert (results[0] & DO_NOT_USE).any()
+
+
+def test_skipped_frames_are_counted(flagged):
+    """DEEP8: the mean of the reads 21 to 28 of a straight ramp is 24.5 / 28 of the last one."""
+    data = np.full((1, 3, 9, 9), 100.0)
+    data[0, :, 4, 4] = 4800, 28000, 60000
+    groupdq, _ = flagged(data, NFRAMES=8, GROUPGAP=12)
+    assert groupdq[0, :, 4, 4].tolist() == [0, 0, SATURATED]
+    # the reads 9 to 16 would be saturated in part from 50000 * 12.5 / 16 on
+    data[0, 1, 4, 4] = 40000
+    assert flagged(data, NFRAMES=8, GROUPGAP=12)[0][0, 1, 4, 4] == 0
+    assert flagged(data, NFRAMES=8, GROUPGAP=12, compatibility="jwst")[0][0, 1, 4, 4] == DO_NOT_USE
+    # some of the reads are saturated
+    data[0, 1, 4, 4] = 44000
+    assert flagged(data, NFRAMES=8, GROUPGAP=12)[0][0, 1, 4, 4] == DO_NOT_USE

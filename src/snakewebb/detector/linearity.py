@@ -1,16 +1,18 @@
 """Correction of the non-linear response of the detector."""
 
+from typing import Literal
+
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
-from snakewebb.detector.read_pattern import read_numbers
+from snakewebb.detector.read_pattern import read_numbers_of
 from snakewebb.dq import NO_LIN_CORR, SATURATED
 from snakewebb.errors import MissingReferenceError
 from snakewebb.steps import Status, step
 
 
-@step(version=1, keyword="S_LINEAR", references=("linearity",))
-def linearity(ramp, references):
+@step(version=2, keyword="S_LINEAR", references=("linearity",))
+def linearity(ramp, references, *, compatibility: Literal["native", "jwst"] = "native"):
     """Replace every sample that is not saturated by a polynomial of it, of the pixel's own coefficients.
 
     Pixels whose coefficients are flagged, NaN, or have no linear term are not corrected and get NO_LIN_CORR. If the
@@ -23,6 +25,9 @@ def linearity(ramp, references):
         Changed in place.
     references : References
         Uses LINEARITY.
+    compatibility : {"native", "jwst"}
+        ``"jwst"`` takes the reads of a group to follow those of the group before, as `jwst` 3.0.0 does; ``"native"`` counts the
+        frames that are skipped (GROUPGAP, DRPFRMS1).
 
     Returns
     -------
@@ -45,7 +50,7 @@ def linearity(ramp, references):
     reason = "group by group"
     if references.has_extension("linearity", "INV_COEFFS") and nframes > 1 and ngroups > 1:
         inverse = _coefficients(references, "INV_COEFFS")
-        reads = read_numbers(ngroups, nframes).astype(np.float64)
+        reads = read_numbers_of(ramp, native=compatibility == "native").astype(np.float64)
         by_rows(
             _correct_reads, ramp.data.shape[2],
             ramp.data, ramp.groupdq, ramp.pixeldq, coefficients, inverse, reference_dq, reads,

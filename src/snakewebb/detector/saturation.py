@@ -6,7 +6,7 @@ import numpy as np
 
 from snakewebb.compiled import by_rows, njit
 from snakewebb.detector.interleaved import science_rows
-from snakewebb.detector.read_pattern import read_numbers
+from snakewebb.detector.read_pattern import read_numbers_of
 from snakewebb.dq import AD_FLOOR, DO_NOT_USE, NO_SAT_CHECK, SATURATED
 from snakewebb.steps import Between, Status, step
 
@@ -19,7 +19,7 @@ _SECOND_GROUP_SATURATED = 2  # the same, by the rule that the oracle has for int
 _ALL_GROUPS = 3
 
 
-@step(version=1, keyword="S_SATURA", references=("saturation",), optional_references=("superbias",))
+@step(version=2, keyword="S_SATURA", references=("saturation",), optional_references=("superbias",))
 def saturation(
     ramp,
     references,
@@ -48,7 +48,9 @@ def saturation(
     use_readpatt : bool
         Look for groups of which only some of the averaged frames are saturated.
     compatibility : {"native", "jwst"}
-        ``"jwst"``: in frames with interleaved reference pixels, a second group of which only some of the averaged frames are saturated
+        ``"jwst"`` takes the reads of a group to follow those of the group before, as `jwst` 3.0.0 does. Frames that
+        are skipped between groups (GROUPGAP) and before the first one (DRPFRMS1) then make good groups look saturated in part.
+        In frames with interleaved reference pixels, a second group of which only some of the averaged frames are saturated then
         gets SATURATED, as its neighbours do, instead of DO_NOT_USE, whether or not a neighbour was saturated before.
 
     Returns
@@ -74,7 +76,7 @@ def saturation(
     else:
         bias = np.zeros_like(threshold)
     bias.flags.writeable = False  # as that of the reference: one compiled kernel serves both
-    reads = read_numbers(ramp.data.shape[1], int(ramp.header["NFRAMES"]))
+    reads = read_numbers_of(ramp, native=compatibility == "native")
     if not use_readpatt:
         pattern = _IGNORED
     elif ramp.interleaved:
