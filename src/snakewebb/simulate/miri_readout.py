@@ -25,7 +25,9 @@ EMI_FREQUENCIES = {"Hz390": (390.625, 4.0), "Hz10": (10.039216, 2.5)}
 EMI_CASES = {
     "FULL_FAST": ("Hz10",),
     "FULL_SLOW": ("Hz10",),
-    **dict.fromkeys(("SUB64", "SUB128", "SUB256", "BRIGHTSKY", "SLITLESSPRISM"), ("Hz390", "Hz10")),
+    **dict.fromkeys(("SUB64", "SUB128", "SLITLESSPRISM"), ("Hz390", "Hz10")),
+    # a frame of these takes a whole number of periods of the other one, which thus is part of their bias
+    **dict.fromkeys(("SUB256", "BRIGHTSKY"), ("Hz10",)),
     **dict.fromkeys(("MASK1065", "MASK1140", "MASK1550", "MASKLYOT"), ("Hz390", "Hz10")),
 }
 """Frequencies that disturb each subarray; full frames by their speed."""
