@@ -447,3 +447,26 @@ def test_all_missing_keywords_are_named(flat_ramp, missing):
 def test_algorithms_that_do_not_exist_are_refused():
     with pytest.raises(ConfigError, match=r"algorithm: found 'GLS', expected one of 'OLS_C', 'LIKELY'"):
         ramp_fit.contract.resolve({"algorithm": "GLS"}, "steps.ramp_fit")
+
+
+@pytest.mark.parametrize(("nframes", "gap"), [(1, 0), (4, 1), (8, 12)])
+@pytest.mark.parametrize("ngroups", [2, 5, 9])
+def test_exact_variances_are_those_of_the_weighted_slope(flat_ramp, ngroups, nframes, gap):
+    ramp, references = flat_ramp((1, ngroups, 3, 4), NFRAMES=nframes, GROUPGAP=gap, TFRAME=TIME / (nframes + gap))
+
+    ramp_fit(ramp, references, variance="exact")
+
+    reads = (np.arange(ngroups)[:, None] * (nframes + gap) + np.arange(1, nframes + 1)) * TIME / (nframes + gap)
+    # charge at the time of each read; averages of groups; and a slope that is linear in them
+    shared = (
+        np.minimum.outer(reads.ravel(), reads.ravel()).reshape(ngroups, nframes, ngroups, nframes).mean(axis=(1, 3))
+    )
+    signal = RATE * TIME * (ngroups - 1) * GAIN
+    snr = signal / np.sqrt(READNOISE**2 / 2 / nframes * GAIN**2 + signal)
+    power = (0, 0.4, 1, 3, 6, 10)[np.searchsorted((5, 10, 20, 50, 100), snr, side="right")] if ngroups > 2 else 0
+    distance = np.arange(ngroups) - (ngroups - 1) / 2
+    slope = np.abs(distance / distance[-1]) ** power * distance
+    slope /= np.sum(slope * distance) * TIME
+    np.testing.assert_allclose(ramp.rate.var_poisson, RATE / GAIN * slope @ shared @ slope, rtol=1e-5)
+    np.testing.assert_allclose(ramp.rate.var_rnoise, READNOISE**2 / 2 / nframes * slope @ slope, rtol=1e-5)
+    np.testing.assert_allclose(ramp.rate.data, RATE, rtol=1e-6)
