@@ -28,7 +28,7 @@ def header_of(exp_type, **keywords):
         "OBSERVTN": "001",
         "VISIT": "001",
         "READPATT": "FASTR1" if prefix == "MIR" else "RAPID",
-        "SUBARRAY": "SUB32",
+        "SUBARRAY": "SUB64",
         "SUBSTRT1": 101,
         "SUBSTRT2": 201,
         "SUBSIZE1": SIZE,
@@ -145,7 +145,7 @@ def write_reference(path, reftype, instrument, detector, content):
             "INSTRUME": instrument,
             "DETECTOR": detector,
             "REFTYPE": reftype.upper(),
-            "SUBARRAY": "SUB32",
+            "SUBARRAY": "SUB64",
         }
     )
     primary.header.update({"SUBSTRT1": 101, "SUBSTRT2": 201, "SUBSIZE1": SIZE, "SUBSIZE2": SIZE})

@@ -329,16 +329,28 @@ def test_unused_groups_of_miri_are_those_of_the_oracle(
     kept = ramp.groupdq.copy()
     ramp_fit(ramp, references, compatibility=compatibility, **parameters)
     np.testing.assert_array_equal(ramp.groupdq, kept)
-    if compatibility == "native":
-        good = np.isfinite(theirs[0].data) & (theirs[0].err > 0) & (theirs[0].var_rnoise > 0)
-        np.testing.assert_allclose(ramp.rate.data[good], theirs[0].data[good], rtol=2e-6, atol=1e-5)
-        np.testing.assert_array_equal(ramp.rate.dq[good], theirs[0].dq[good])
-        return
     before, end = (
         max(before, parameters.get("firstgroup", 0)),
         min(shape[1] - after, parameters.get("lastgroup", 99) + 1),
     )
-    used = dataclasses.replace(ramp, data=ramp.data[:, before:end], groupdq=ramp.groupdq[:, before:end])
+    used = dataclasses.replace(ramp, data=ramp.data[:, before:end], groupdq=ramp.groupdq[:, before:end].copy())
+    if compatibility == "native":
+        # as if they were not there: flags in them, a jump in the first group left and ramps of one group are the
+        # business of the comparison with the oracle
+        used.header["INSTRUME"] = "NIRCAM"
+        expected = {name: getattr(ramp.rate, name) for name in ("data", "err", "dq")}
+        ramp_fit(used, references, suppress_one_group=parameters.get("suppress_one_group", True))
+        left = kept[:, before:end]
+        unused_flags = np.concatenate([kept[:, :before], kept[:, end:]], axis=1) & ~np.uint8(DO_NOT_USE)
+        good = (
+            np.all(unused_flags == 0, axis=(0, 1))
+            & np.all(left[:, 0] & JUMP_DET == 0, axis=0)
+            & np.all(np.sum(left & (DO_NOT_USE | SATURATED) == 0, axis=1) >= 2, axis=0)
+        )
+        assert good.sum() > 400
+        for name, array in expected.items():
+            np.testing.assert_array_equal(getattr(used.rate, name)[good], array[good], err_msg=name)
+        return
     exact = fit_in_float64(used, references, {**parameters, "firstgroup": 0, "lastgroup": 99}, before > 0)
     check(ramp.rate, theirs[0], exact)
     check(ramp.rateints, theirs[1], exact)

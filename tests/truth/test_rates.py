@@ -51,8 +51,14 @@ def test_pulls_are_those_of_the_oracle(pattern, ngroups, rays):
     found = measure(pattern, ngroups, pixels=PIXELS, rays=rays)
 
     assert largest_difference(found, "jwst", "oracle") < EQUAL
-    # without dark current nothing differs by default either
-    assert largest_difference(found, "native", "oracle") < EQUAL
+    if rays == 0:
+        # without dark current and jumps nothing differs by default either
+        assert largest_difference(found, "native", "oracle") < EQUAL
+    else:
+        # segments are weighted by their whole variances, which makes errors truer
+        native, oracle = (np.abs(found[name][0] - 1).mean() for name in ("native", "oracle"))
+        assert native < oracle - 0.002
+        assert native < 0.025
 
 
 def test_dark_current_counts_in_electrons():

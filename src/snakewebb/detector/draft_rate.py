@@ -1,4 +1,8 @@
-"""Count rates for finding what is in an image: those of `ramp_fit` with its defaults, without errors and flags."""
+"""Count rates for finding what is in an image: those of `ramp_fit`, without errors and flags.
+
+Segments and integrations are averaged with the inverse of their read-noise variances as weights, whatever `ramp_fit` does: that needs no
+Poisson noise, and a mask no more.
+"""
 
 import numpy as np
 

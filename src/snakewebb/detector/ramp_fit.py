@@ -238,7 +238,7 @@ def _exposure(ramp, suppress_one_group, firstgroup, lastgroup, variance, compati
     if (firstgroup is not None or lastgroup is not None) and first >= last:
         log.warning("ramp_fit: firstgroup %d is not smaller than lastgroup %d, both are ignored", first, last)
         first, last = 0, ngroups - 1
-    skipped, ngroups = _used_groups(ramp, first, last) if header["INSTRUME"] == "MIRI" else (0, ngroups)
+    skipped, ngroups = _used_groups(ramp, first, last) if header.get("INSTRUME") == "MIRI" else (0, ngroups)
     nframes, group_time = float(values["NFRAMES"]), float(values["TGROUP"])
     native = compatibility == "native"
     pedestal = ((nframes + 1) / 2 + int(header.get("DRPFRMS1") or 0)) / (nframes + values["GROUPGAP"])

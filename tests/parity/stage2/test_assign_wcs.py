@@ -89,7 +89,10 @@ def assert_equal_keywords(image, theirs):
             # effect of the difference anywhere in the image, pixels
             assert abs(header[key] - info[key.lower()]) * reach**degree < 1e-6, key
     for key in tree:
-        if isinstance(tree[key], float):
+        if key in ("sipmxerr", "sipiverr"):
+            # what rounding leaves of the residuals differs with the processor's linear algebra; pixels
+            assert tree[key] == pytest.approx(info[key], rel=1e-5, abs=1e-8), key
+        elif isinstance(tree[key], float):
             assert tree[key] == pytest.approx(info[key], rel=1e-5, abs=1e-9), key
         else:
             assert tree[key] == info[key], key
