@@ -7,18 +7,17 @@ Poisson noise, and a mask no more.
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
-from snakewebb.detector.ramp_fit import (
-    _column,
-    _exposure,
-    _power_index,
-    _segments,
-    _slope,
-    _slope_coefficients,
-    _span,
+from snakewebb.detector.fit_exposure import fit_exposure
+from snakewebb.detector.ramp_segments import (
+    BAD,
+    find_segments,
+    power_index,
+    read_column,
+    slope_coefficients,
+    slope_of,
+    span_of,
 )
-from snakewebb.dq import DO_NOT_USE, SATURATED
-
-_BAD = DO_NOT_USE | SATURATED
+from snakewebb.dq import SATURATED
 
 
 def draft_rates(ramp, references, *, per_integration=False, compatibility="native"):
@@ -40,7 +39,7 @@ def draft_rates(ramp, references, *, per_integration=False, compatibility="nativ
     ndarray of float32 (ny, nx) or (nints, ny, nx)
     """
     nints, ngroups, ny, nx = ramp.data.shape
-    exposure = _exposure(ramp, True, None, None, "approximate", compatibility)
+    exposure = fit_exposure(ramp, compatibility=compatibility)
     rates = np.empty((nints if per_integration else 1, ny, nx), np.float32)
     by_rows(
         _fit_rows,
@@ -52,7 +51,7 @@ def draft_rates(ramp, references, *, per_integration=False, compatibility="nativ
         references.array("gain"),
         references.array("readnoise"),
         exposure,
-        _slope_coefficients(ngroups) / exposure.group_time,
+        slope_coefficients(ngroups) / exposure.group_time,
         per_integration,
         rates,
     )
@@ -73,7 +72,7 @@ def _fit_rows(
             g = np.float64(gain[y, x])
             read_variance = np.float64(readnoise[y, x]) ** 2 / (2.0 * exposure.nframes)
             usable = g > 0.0 and g < np.inf and readnoise[y, x] > 0.0 and read_variance < np.inf
-            usable &= np.int64(pixeldq[y, x]) & _BAD == 0
+            usable &= np.int64(pixeldq[y, x]) & BAD == 0
             total_slope = 0.0
             total_span = 0.0
             for i in range(nints):
@@ -85,9 +84,9 @@ def _fit_rows(
                     )
                     for s in range(number):
                         length = stop[s] - start[s]
-                        index = _power_index(samples, start[s], stop[s], read_variance, g) if length > 1 else 0
-                        slope = _slope(samples, start[s], stop[s], time, index, coefficients)
-                        span = _span(length, time, exposure)
+                        index = power_index(samples, start[s], stop[s], read_variance, g) if length > 1 else 0
+                        slope = slope_of(samples, start[s], stop[s], time, index, coefficients)
+                        span = span_of(length, time, exposure)
                         sum_slope += slope * span
                         sum_span += span
                 if per_integration:
@@ -110,7 +109,7 @@ def _ramp_segments(data, groupdq, zeroframe, i, y, x, exposure, samples, flags, 
     if clean:
         start[0], stop[0] = 0, ngroups
         return exposure.group_time, 1
-    time, _, _, nunusable, _ = _column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags)
+    time, _, _, nunusable, _ = read_column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags)
     if flags[0] & SATURATED or nunusable == ngroups:
         return time, 0
-    return time, _segments(flags, start, stop)
+    return time, find_segments(flags, start, stop)

@@ -1,0 +1,229 @@
+"""Fit of ramps by least squares: slopes of segments, averaged over segments and integrations."""
+
+import numpy as np
+
+from snakewebb.compiled import njit
+from snakewebb.detector.fitopt import save_ramp, save_segment
+from snakewebb.detector.ramp_segments import (
+    BAD,
+    duration_of,
+    find_segments,
+    power_index,
+    read_column,
+    slope_of,
+    span_of,
+)
+from snakewebb.detector.slope_variance import variance_factors
+from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
+
+_LARGE_VARIANCE = 1e6
+
+
+@njit
+def fit_rows(
+    first, last, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, coefficients, variances,
+    medians, plain, rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
+):  # fmt: skip
+    """Fit all ramps; the optional arrays are None if they are not wanted."""
+    nints, _, _, nx = data.shape
+    ngroups, skipped = exposure.ngroups, exposure.skipped
+    native = exposure.native
+    threshold = np.inf if native else _LARGE_VARIANCE
+    # the oracle takes the spans for the weights, and the variances that the weighted mean would have with others
+    literal = not native and not exposure.exact
+    samples = np.empty(ngroups)
+    flags = np.empty(ngroups, np.uint8)
+    start = np.empty(ngroups, np.int64)
+    stop = np.empty(ngroups, np.int64)
+    for y in range(first, last):
+        for x in range(nx):
+            g = np.float64(gain[y, x])
+            read_variance = np.float64(readnoise[y, x]) ** 2 / (2.0 * exposure.nframes)
+            current = np.float64(dark[y, x])
+            if native:
+                current = current / g if current > 0.0 else 0.0
+            # Poisson variance of a slope times its duration, DN^2/s
+            poisson_rate = (medians[y, x] + current) / g
+            usable = g > 0.0 and g < np.inf and readnoise[y, x] > 0.0 and read_variance < np.inf
+
+            base_dq = np.int64(pixeldq[y, x])
+            if not g > 0.0:
+                base_dq |= DO_NOT_USE | NO_GAIN_VALUE
+            total_dq = base_dq
+            n_unusable = 0
+            n_saturated = 0
+            partly_saturated = False
+            charge_lost = False
+            total_weight, total_slope, total_poisson, total_read = 0.0, 0.0, 0.0, 0.0
+            total_span = 0.0
+            total_duration = 0.0
+            restored_span = 0.0
+            for i in range(nints):
+                time, nsaturated, found, number = exposure.group_time, 0, 0, 1
+                dq = base_dq
+                if plain[i, y, x]:
+                    for k in range(ngroups):
+                        samples[k] = data[i, skipped + k, y, x]
+                    start[0], stop[0] = 0, ngroups
+                else:
+                    time, _, nsaturated, nunusable, found = read_column(
+                        data, groupdq, zeroframe, i, y, x, exposure, samples, flags
+                    )
+                    dq |= found & (JUMP_DET | PERSISTENCE)
+                    total_dq |= found & (JUMP_DET | PERSISTENCE)
+                    if flags[0] & SATURATED:
+                        number = 0
+                        dq |= BAD
+                    else:
+                        number = find_segments(flags, start, stop)
+                    if nunusable == ngroups:
+                        number = 0
+                        dq |= DO_NOT_USE
+                        if nsaturated == ngroups:
+                            dq |= SATURATED
+                if native and (number == 0 or not usable):
+                    dq |= DO_NOT_USE
+
+                sum_weight, sum_slope, sum_poisson, sum_read = 0.0, 0.0, 0.0, 0.0
+                sum_span = 0.0
+                sum_duration = 0.0
+                inverse_variance = 0.0
+                for s in range(number):
+                    length = stop[s] - start[s]
+                    index = power_index(samples, start[s], stop[s], read_variance, g) if length > 1 else 0
+                    slope = slope_of(samples, start[s], stop[s], time, index, coefficients)
+                    span = span_of(length, time, exposure)
+                    duration = duration_of(length, time, exposure)
+                    per_rate, per_variance = variance_factors(length, time, index, variances, exposure)
+                    weight = span
+                    if native:
+                        weight = 1.0 / (poisson_rate / duration + read_variance / span)
+                    sum_weight += weight
+                    sum_slope += slope * weight
+                    sum_poisson += weight * weight * poisson_rate * per_rate
+                    sum_read += weight * weight * read_variance * per_variance
+                    sum_span += span
+                    sum_duration += duration
+                    if number > 1:
+                        inverse_variance += 1.0 / (poisson_rate / duration + read_variance / span)
+                    if segments is not None:
+                        save_segment(
+                            segments, i, s, y, x, samples, start[s], stop[s], slope, poisson_rate * per_rate,
+                            read_variance * per_variance, weight if native else 1.0 / (read_variance * per_variance),
+                            read_variance, g, exposure,
+                        )  # fmt: skip
+
+                slope, err, poisson, read = 0.0, 0.0, 0.0, 0.0
+                if number > 0 and literal:
+                    slope, poisson, read = _combined(
+                        sum_slope, sum_span, sum_duration, poisson_rate, read_variance, threshold
+                    )
+                    variance = poisson_rate / sum_duration + read_variance / sum_span
+                    if number > 1:
+                        variance = 1.0 / inverse_variance
+                    err = 0.0 if variance > threshold else np.sqrt(variance)
+                elif number > 0:
+                    slope, poisson, read = _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read)
+                    err = np.sqrt(poisson + read)
+                if number > 0 and native and not _representable(slope, poisson, read):
+                    dq |= DO_NOT_USE
+                if dq & BAD:
+                    slope, err, poisson, read = np.nan, 0.0, 0.0, 0.0
+                    dq |= DO_NOT_USE if native else 0
+                if number > 0 and (not native or dq & DO_NOT_USE == 0):
+                    total_weight += sum_weight
+                    total_slope += sum_slope
+                    total_poisson += sum_poisson
+                    total_read += sum_read
+                    total_span += sum_span
+                    total_duration += sum_duration
+
+                if segments is not None:
+                    save_ramp(pedestal, crmag, i, y, x, data, groupdq, samples, slope, dq, exposure)
+                if found & CHARGELOSS and usable:
+                    charge_lost = True
+                    span = _restored_span(groupdq, i, y, x, time, exposure, flags, start, stop)
+                    restored_span += span
+                    read = read_variance / span if span > 0.0 else 0.0
+                    read = 0.0 if read >= threshold else read
+                elif read > 0.0:
+                    restored_span += sum_span
+                n_unusable += dq & DO_NOT_USE != 0
+                n_saturated += dq & SATURATED != 0
+                if nsaturated > 0:
+                    partly_saturated = True
+                    dq |= SATURATED
+                rateints[0][i, y, x] = slope
+                rateints[1][i, y, x] = err
+                rateints[2][i, y, x] = poisson
+                rateints[3][i, y, x] = read
+                rateints_dq[i, y, x] = dq
+
+            if n_unusable == nints:
+                total_dq |= DO_NOT_USE
+            if n_saturated == nints:
+                total_dq |= SATURATED
+            slope, err, poisson, read = 0.0, 0.0, 0.0, 0.0
+            if total_span > 0.0:
+                if literal:
+                    slope, poisson, read = _combined(
+                        total_slope, total_span, total_duration, poisson_rate, read_variance, threshold
+                    )
+                else:
+                    slope, poisson, read = _mean_of_segments(total_weight, total_slope, total_poisson, total_read)
+                err = np.sqrt(poisson + read)
+            if native and not _representable(slope, poisson, read):
+                total_dq |= DO_NOT_USE
+            if total_dq & BAD:
+                slope, err, poisson, read = np.nan, 0.0, 0.0, 0.0
+            if partly_saturated:
+                total_dq |= SATURATED
+            if charge_lost and restored_span > 0.0:
+                read = read_variance / restored_span
+                read = 0.0 if read >= threshold else read
+            rate[0][y, x] = slope
+            rate[1][y, x] = err
+            rate[2][y, x] = poisson
+            rate[3][y, x] = read
+            rate_dq[y, x] = total_dq
+
+
+@njit
+def _combined(sum_slope, sum_span, sum_duration, poisson_rate, read_variance, threshold):
+    """Mean slope of segments, weighted by their spans, and its variances by Poisson and read noise."""
+    poisson = poisson_rate / sum_duration if poisson_rate > 0.0 else 0.0
+    poisson = 0.0 if poisson >= threshold else poisson
+    read = read_variance / sum_span
+    if read >= threshold:
+        return 0.0, poisson, 0.0
+    return sum_slope / sum_span if read > 0.0 else np.nan, poisson, read
+
+
+@njit
+def _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read):
+    """Weighted mean slope of segments, and its variances, from the sums over them."""
+    squared = sum_weight * sum_weight
+    return sum_slope / sum_weight, sum_poisson / squared, sum_read / squared
+
+
+@njit
+def _representable(slope, poisson, read):
+    """Whether rate and variances are finite as float32."""
+    largest = 3.4e38
+    return abs(slope) < largest and poisson < largest and read < largest
+
+
+@njit
+def _restored_span(groupdq, i, y, x, time, exposure, flags, start, stop):
+    """Span that the segments of a ramp would have if no group of it had been left out for CHARGELOSS."""
+    for g in range(flags.size):
+        flag = np.int64(groupdq[i, exposure.skipped + g, y, x])
+        if flag & CHARGELOSS:
+            flag &= ~(CHARGELOSS | DO_NOT_USE)
+        elif g < exposure.first or g > exposure.last:
+            flag |= DO_NOT_USE
+        flags[g] = flag
+    total = 0.0
+    for s in range(find_segments(flags, start, stop)):
+        total += span_of(stop[s] - start[s], time, exposure)
+    return total
