@@ -1,16 +1,21 @@
 """Aligning exposures with each other and with a catalogue, through the stars in them."""
 
 import inspect
-import logging
 import math
-from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.imaging import polygons
-from snakewebb.imaging.pointing import Pointing
+from snakewebb.errors import ConfigError
+from snakewebb.imaging.alignment_members import (
+    SUCCESS,
+    USER,
+    alignment_table,
+    apply_user_rows,
+    exclude_stray,
+    make_member,
+)
+from snakewebb.imaging.group_alignment import MatchSettings, align_absolutely, align_groups
 from snakewebb.imaging.reference_catalog import (
     GAIA_CATALOGUES,
     ReferenceCatalogue,
@@ -18,15 +23,7 @@ from snakewebb.imaging.reference_catalog import (
     fetch_gaia,
     read_reference_catalogue,
 )
-from snakewebb.imaging.source_matching import NoMatchError, fit_pairs, match_sources
 from snakewebb.steps import FAILED, SKIPPED, Between, Status, step
-from snakewebb.wcs.tangent import ARCSEC, tangent_to_sky
-
-log = logging.getLogger(__name__)
-
-SUCCESS = "SUCCESS"
-REFERENCE = "REFERENCE"
-USER = "USER"
 
 # parameters of the finding of sources; its module is not imported for their names, as it loads compiled code
 _FINDING = (
@@ -305,96 +302,6 @@ def overall_status(table):
     return Status(FAILED if FAILED in table["status"] else SKIPPED, "; ".join(reasons))
 
 
-@dataclass
-class _Member:
-    """An exposure while it is aligned."""
-
-    pointing: Pointing
-    x: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray | None
-    matrix: np.ndarray = field(default_factory=lambda: np.eye(2))
-    shift: np.ndarray = field(default_factory=lambda: np.zeros(2))  # radians
-    fixed: bool = False
-    stray: bool = False
-    status: str = SKIPPED
-    reason: str = ""
-    matches: int = 0
-    rmse: float = math.nan
-    absolute: bool = False
-
-    @property
-    def wcs(self):
-        return self.pointing.wcs.corrected(self.matrix, self.shift)
-
-    def correct(self, matrix, shift):
-        """Apply a further correction in the plane of this exposure."""
-        self.matrix = matrix @ self.matrix
-        self.shift = matrix @ self.shift + shift
-
-    def vectors(self):
-        """Unit vectors of the sources with the present correction."""
-        return self.wcs.pixel_to_vector(self.x, self.y).reshape(-1, 3)
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """Directions of the sources of a catalogue."""
-
-    vectors: np.ndarray
-    weight: np.ndarray | None
-
-
-class _Sources:
-    """Directions of sources of some exposures, and the exposure of each."""
-
-    def __init__(self, members):
-        filled = [member for member in members if len(member.x)]
-        self.members = filled
-        self.vectors = np.concatenate([member.vectors() for member in filled] or [np.empty((0, 3))])
-        self.owner = np.repeat(np.arange(len(filled)), [len(member.x) for member in filled])
-        weighted = [member for member in filled if member.weight is not None]
-        if weighted and len(weighted) < len(filled):
-            names = [member.pointing.exposure for member in filled if member.weight is None]
-            raise BadDataError(f"catalogues of {', '.join(names)}: no column weight, but others of the group have one")
-        self.weight = np.concatenate([member.weight for member in weighted]) if weighted else None
-
-    def __len__(self):
-        return len(self.vectors)
-
-    def extend(self, sources, chosen=slice(None)):
-        """Add sources to a reference."""
-        weight = sources.weight
-        if self.weight is not None or weight is not None:
-            # a source without a weight counts as 1
-            mine = np.ones(len(self)) if self.weight is None else self.weight
-            theirs = np.ones(len(sources)) if weight is None else weight
-            self.weight = np.concatenate((mine, theirs[chosen]))
-        self.vectors = np.concatenate((self.vectors, sources.vectors[chosen]))
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """Parameters of one matching and fit."""
-
-    minobj: int
-    geometry: str
-    nclip: int
-    sigma: float
-    searchrad: float
-    use2dhist: bool
-    separation: float
-    tolerance: float
-    offset: tuple
-    like_jwst: bool
-
-    @property
-    def largest_move(self):
-        """Largest credible correction, arcsec."""
-        reach = self.searchrad if self.use2dhist else max(abs(value) for value in self.offset)
-        return 2 * (reach + self.tolerance)
-
-
 def align(
     pointings,
     source_tables,
@@ -466,7 +373,7 @@ def align(
         If the catalogue service cannot be reached.
     """
     like_jwst = compatibility == "jwst"
-    relative = _Settings(
+    relative = MatchSettings(
         minobj,
         fitgeometry,
         nclip,
@@ -478,7 +385,7 @@ def align(
         (xoffset, yoffset),
         like_jwst,
     )
-    absolute = _Settings(
+    absolute = MatchSettings(
         abs_minobj,
         abs_fitgeometry,
         abs_nclip,
@@ -497,10 +404,10 @@ def align(
                 f"steps.tweakreg.{prefix}separation: found {settings.separation}, expected more than 1.415 "
                 f"times {prefix}tolerance = {settings.tolerance}; smaller ones confuse neighbouring sources"
             )
-    members = [_member(p, table) for p, table in zip(pointings, source_tables, strict=True)]
+    members = [make_member(p, table) for p, table in zip(pointings, source_tables, strict=True)]
     if user_table is not None:
-        _apply_user_rows(members, user_table)
-    _exclude_stray(members, pointing_limit)
+        apply_user_rows(members, user_table)
+    exclude_stray(members, pointing_limit)
     usable = [member for member in members if not member.stray]
     groups = {}
     for member in usable:
@@ -510,65 +417,17 @@ def align(
     catalogue = None
     if abs_refcat and usable:
         catalogue = _absolute_catalogue(usable, abs_refcat, reference_catalogue, abs_searchrad)
-    _align_groups(
+    align_groups(
         list(groups.values()),
         relative,
         grow=expand_refcat or catalogue is not None,
         by_overlap=not enforce_user_order,
     )
     if catalogue is not None:
-        _align_absolutely(usable, catalogue, absolute)
-    table = _alignment_table(members)
+        align_absolutely(usable, catalogue, absolute)
+    table = alignment_table(members)
     table.meta["abs_refcat"] = abs_refcat
     return table
-
-
-def _member(pointing, table):
-    x, y = (np.ma.filled(np.ma.asarray(table[axis], np.float64), np.nan) for axis in ("x", "y"))
-    good = np.isfinite(x) & np.isfinite(y)
-    weight = None
-    if "weight" in table.colnames:
-        weight = np.ma.filled(np.ma.asarray(table["weight"], np.float64), np.nan)
-        good &= np.isfinite(weight)
-        weight = weight[good]
-    return _Member(pointing, x[good], y[good], weight)
-
-
-def _exclude_stray(members, limit):
-    """Fail exposures without coordinates, or far from the others."""
-    centres = np.full((len(members), 3), np.nan)
-    for centre, member in zip(centres, members, strict=True):
-        if member.pointing.wcs is not None:
-            ny, nx = member.pointing.wcs.shape
-            centre[:] = member.wcs.pixel_to_vector(0.5 * (nx - 1), 0.5 * (ny - 1))
-    known = np.isfinite(centres).all(axis=1)
-    distance = np.zeros(len(members))
-    if known.any():
-        angles = np.degrees(np.arccos(np.clip(centres[known] @ centres[known].T, -1.0, 1.0)))
-        # the exposure with the smallest median distance to the others is one of the majority
-        distance[known] = angles[np.argmin(np.median(angles, axis=1))]
-    for member, good, far in zip(members, known, distance, strict=True):
-        if not good or far > limit:
-            member.stray, member.status = True, FAILED
-            member.reason = "its world coordinates are not finite"
-        if good and far > limit:
-            member.reason = f"its centre is {far:.2f} deg from the others, more than pointing_limit = {limit:g} deg"
-
-
-def _apply_user_rows(members, table):
-    names = ("exposure", "m11", "m12", "m21", "m22", "shift_x", "shift_y")
-    missing = [name for name in names if name not in table.colnames]
-    if missing:
-        raise BadDataError(f"alignment table of the user: no column {', '.join(missing)}")
-    rows = {str(row["exposure"]): row for row in table}
-    for member in members:
-        row = rows.get(member.pointing.exposure)
-        if row is not None and member.pointing.wcs is not None:
-            member.matrix = np.array([[row["m11"], row["m12"]], [row["m21"], row["m22"]]], np.float64)
-            member.shift = np.array([row["shift_x"], row["shift_y"]], np.float64) * ARCSEC
-            if not (np.isfinite(member.matrix).all() and np.isfinite(member.shift).all()):
-                raise BadDataError(f"alignment table of the user, {member.pointing.exposure}: not all numbers finite")
-            member.status, member.fixed = USER, True
 
 
 def _absolute_catalogue(members, abs_refcat, given, searchrad):
@@ -581,296 +440,3 @@ def _absolute_catalogue(members, abs_refcat, given, searchrad):
             return ReferenceCatalogue(abs_refcat, np.empty(0), np.empty(0))
         return catalogue_of_table(table, abs_refcat)
     return read_reference_catalogue(abs_refcat)
-
-
-def _align_groups(groups, settings, *, grow, by_overlap):
-    """Align groups with each other: statuses and corrections are set in their members."""
-    waiting = []
-    for group in groups:
-        if any(len(member.x) for member in group):
-            waiting.append(group)
-        else:
-            _set_status(group, FAILED, "no sources")
-    free = [group for group in waiting if not all(member.fixed for member in group)]
-    if len(waiting) < 2 or not free:
-        _set_status(
-            [member for group in waiting for member in group],
-            SKIPPED,
-            "a single group with sources: nothing to align with" if free else "",
-        )
-        return
-    start = [_state(group) for group in free]
-    hulls = _hulls(waiting) if grow else [[] for _ in waiting]
-    k = _first_group(waiting, hulls if by_overlap else None)
-    first, outline = waiting.pop(k), hulls.pop(k)
-    _set_status(first, REFERENCE, "")
-    reference = _Sources(first)
-    for k in reversed([k for k, group in enumerate(waiting) if all(member.fixed for member in group)]):
-        reference.extend(_Sources(waiting.pop(k)))
-        outline = outline + hulls.pop(k)
-    while waiting:
-        outline = [polygons.convex_hull(np.concatenate(outline))] if outline else []
-        shared = [_shared_area(outline, hull) for hull in hulls]
-        k = int(np.argmax(shared)) if by_overlap else 0
-        group, hull = waiting.pop(k), hulls.pop(k)
-        sources = _Sources(group)
-        before = _state(group)
-        new = np.ones(len(sources), bool)
-        try:
-            new[_align_group(group, sources, reference, settings)] = False
-            if not settings.like_jwst:
-                _refuse_large(group, before, settings)
-            _set_status(group, SUCCESS, "")
-        except NoMatchError as error:
-            _restore(group, before)
-            _set_status(group, FAILED, str(error))
-            if shared[k] > 0:
-                continue
-        if grow:
-            # also sources of a field apart from the others, so that its neighbours have a reference
-            reference.extend(_Sources(group), new)
-            outline = outline + hull
-    if settings.like_jwst:
-        try:
-            for group, before in zip(free, start, strict=True):
-                _refuse_large(group, before, settings)
-        except NoMatchError as error:
-            for group, before in zip(free, start, strict=True):
-                _restore(group, before)
-                _set_status(group, SKIPPED, f"{error}; nothing was corrected")
-
-
-def _first_group(groups, hulls):
-    """Index of the reference group: one that the user corrected, else by overlap if hulls are given."""
-    fixed = next((k for k, group in enumerate(groups) if all(member.fixed for member in group)), None)
-    if fixed is not None:
-        return fixed
-    if hulls is None or len(groups) < 3:
-        return 0
-    shared = np.zeros((len(groups), len(groups)))
-    for i in range(len(groups)):
-        for j in range(i + 1, len(groups)):
-            shared[i, j] = shared[j, i] = _shared_area(hulls[i], hulls[j])
-    # of the pair with the largest overlap, the one that overlaps more with all
-    i, j = np.unravel_index(np.argmax(shared), shared.shape)
-    return int(j if shared[i].sum() < shared[j].sum() else i)
-
-
-def _hulls(groups):
-    """Convex hulls of the sources of each exposure of each group, in one tangent plane."""
-    sources = [[member.vectors() for member in group if len(member.x)] for group in groups]
-    plane = polygons.tangent_plane(np.concatenate([part for group in sources for part in group]))
-    return [[polygons.convex_hull(polygons.project(plane, part)) for part in group] for group in sources]
-
-
-def _shared_area(hulls, others):
-    total = 0.0
-    for hull in hulls:
-        for other in others:
-            if len(hull) > 2 and len(other) > 2:
-                shared = polygons.intersection(hull, other)
-                if len(shared) > 2:
-                    total += abs(polygons.area(shared))
-    return total
-
-
-def _align_group(group, sources, reference, settings, positions=None):
-    """Match and fit one group and correct its members; the indices of the matched sources."""
-    base = group[0].wcs
-    to_plane = tangent_to_sky(base.ra_ref, base.dec_ref)
-    image_index, reference_index = _matches(base, to_plane, sources.vectors, reference.vectors, settings)
-    count = len(image_index)
-    if count < settings.minobj:
-        raise NoMatchError(f"{count} sources match the reference, at least {settings.minobj} are needed")
-    weight = _pair_weight(sources.weight, reference.weight, image_index, reference_index)
-    image = _plane(to_plane, sources.vectors[image_index])
-    target = reference.vectors[reference_index]
-    if positions is not None:
-        target = positions(sources, image_index, reference_index)
-    fit = fit_pairs(
-        _plane(to_plane, target),
-        image,
-        weight,
-        settings.geometry,
-        settings.nclip,
-        settings.sigma,
-        forgetful=settings.like_jwst,
-    )
-    for member in group:
-        if not member.fixed:
-            turn, origin = _between_planes(base, member.wcs)
-            matrix = turn @ fit.matrix @ np.linalg.inv(turn)
-            member.correct(matrix, turn @ (fit.shift * ARCSEC) - matrix @ origin + origin)
-            member.matches, member.rmse = count, fit.rmse
-    return image_index
-
-
-def _matches(base, to_plane, vectors, reference, settings):
-    return match_sources(
-        _plane(to_plane, vectors),
-        _plane(to_plane, reference),
-        searchrad=settings.searchrad,
-        use2dhist=settings.use2dhist,
-        separation=settings.separation,
-        tolerance=settings.tolerance,
-        offset=settings.offset,
-        scale=_pixel_scale(base),
-    )
-
-
-def _plane(to_plane, vectors):
-    """Tangent-plane coordinates (n, 2), arcsec east and north; the matrix takes the plane to the sky."""
-    components = vectors @ to_plane
-    return components[:, 1:] / components[:, :1] / ARCSEC
-
-
-def _pixel_scale(wcs):
-    """Size of a pixel at the tangent point (or at the centre, if that is not on the array), arcsec."""
-    ny, nx = wcs.shape
-    centre = np.array([0.5 * (nx - 1), 0.5 * (ny - 1)])
-    corner = np.array([[-0.5, -0.5, 0.5, 0.5], [-0.5, 0.5, 0.5, -0.5]])
-
-    def pixel(position):
-        return np.stack(wcs.pixel_to_tangent(*(position[:, None] + corner)), axis=-1)
-
-    position = centre
-    for _ in range(4):
-        tangent = pixel(position)
-        slope = np.stack((tangent[3] - tangent[0], tangent[1] - tangent[0]), axis=-1)
-        position = position - np.linalg.solve(slope, tangent.mean(axis=0))
-    if not (np.abs(position - centre) <= 0.5 * np.array([nx + 1, ny + 1])).all():
-        position = centre
-    return math.sqrt(abs(polygons.area(pixel(position)))) / ARCSEC
-
-
-def _between_planes(base, other):
-    """Linear part and origin (radians) of the map from one tangent plane to another, at the origin."""
-    turn = tangent_to_sky(other.ra_ref, other.dec_ref).T @ tangent_to_sky(base.ra_ref, base.dec_ref)
-    origin = turn[1:, 0] / turn[0, 0]
-    return (turn[1:, 1:] - np.outer(origin, turn[0, 1:])) / turn[0, 0], origin
-
-
-def _pair_weight(image, reference, image_index, reference_index):
-    if image is None and reference is None:
-        return None
-    if image is None:
-        return reference[reference_index]
-    if reference is None:
-        return image[image_index]
-    a, b = image[image_index], reference[reference_index]
-    positive = (a > 0) & (b > 0)
-    return np.where(positive, a * b / np.where(positive, a + b, 1.0), 0.0)
-
-
-def _align_absolutely(members, catalogue, settings):
-    """Move all exposures as one onto a catalogue."""
-    with_sources = [member for member in members if len(member.x)]
-    aligned = [m for m in with_sources if m.status in (SUCCESS, REFERENCE, USER)]
-    free = [member for member in members if not member.fixed]
-    group = with_sources if settings.like_jwst or not aligned else aligned
-    before = _state(free)
-    try:
-        if len(catalogue) < settings.minobj:
-            raise NoMatchError(f"{len(catalogue)} sources in {catalogue.name}, at least {settings.minobj} are needed")
-        if not group:
-            raise NoMatchError("no exposure has sources")
-        epochs = [member.pointing.epoch for member in group]
-        moves = catalogue.moves and not settings.like_jwst and None not in epochs
-        epoch = float(np.mean(epochs)) if moves else None
-        reference = _Reference(catalogue.vectors(epoch), catalogue.weight)
-        sources = _Sources(group)
-
-        def positions(sources, image_index, reference_index):
-            """Where the matched reference sources were at the time of each exposure."""
-            years = np.array([member.pointing.epoch for member in sources.members])
-            return catalogue.vectors(years[sources.owner[image_index]], reference_index)
-
-        # the fit is made in the plane of the first exposure, whichever are used for it
-        moving = [members[0], *free] if members[0].fixed else free
-        _align_group(moving, sources, reference, settings, positions if moves else None)
-        if not settings.like_jwst:
-            _refuse_large(free, before, settings)
-    except NoMatchError as error:
-        _restore(free, before)
-        reason = f"absolute alignment: {error}"
-        log.warning(reason)
-        for member in free:
-            if settings.like_jwst:
-                member.matrix, member.shift, member.status = np.eye(2), np.zeros(2), SKIPPED
-            if member.status != FAILED:
-                member.reason = f"{member.reason}; {reason}".removeprefix("; ")
-        return
-    for member in free:
-        member.absolute = True
-        if member.status in (SUCCESS, REFERENCE, SKIPPED) or settings.like_jwst:
-            member.status, member.reason = SUCCESS, ""
-        else:
-            member.reason += "; moved with the others to the catalogue"
-
-
-def _state(members):
-    return [(member.matrix, member.shift, member.matches, member.rmse) for member in members]
-
-
-def _restore(members, state):
-    for member, (matrix, shift, matches, rmse) in zip(members, state, strict=True):
-        member.matrix, member.shift, member.matches, member.rmse = matrix, shift, matches, rmse
-
-
-def _set_status(members, status, reason):
-    for member in members:
-        if not member.fixed:
-            member.status, member.reason = status, reason
-
-
-def _refuse_large(members, before, settings):
-    """Refuse corrections that move a corner of an exposure by more than the search can have meant."""
-    for member, (matrix, shift, _, _) in zip(members, before, strict=True):
-        if member.fixed:
-            continue
-        wcs = member.pointing.wcs
-        (x0, x1), (y0, y1) = wcs.bounding_box
-        corners = np.array([x0, x0, x1, x1]), np.array([y0, y1, y1, y0])
-        old, new = (w.pixel_to_vector(*corners) for w in (wcs.corrected(matrix, shift), member.wcs))
-        move = float(np.linalg.norm(new - old, axis=-1).max()) / ARCSEC
-        if not move < settings.largest_move:
-            raise NoMatchError(
-                f"the fit moves a corner of {member.pointing.exposure} by {move:.2f} arcsec, more than "
-                f"{settings.largest_move:g}"
-            )
-
-
-def _alignment_table(members):
-    from astropy.table import Table
-
-    rows = []
-    for member in members:
-        displacement = np.zeros(2)
-        if member.pointing.wcs is not None:
-            ny, nx = member.pointing.wcs.shape
-            centre = np.array(member.pointing.wcs.pixel_to_tangent(0.5 * (nx - 1), 0.5 * (ny - 1)))
-            displacement = (member.matrix @ centre + member.shift - centre) / ARCSEC
-        rows.append(
-            (
-                member.pointing.exposure,
-                member.pointing.group,
-                member.status,
-                member.reason,
-                *member.matrix.ravel(),
-                *(member.shift / ARCSEC),
-                len(member.x),
-                member.matches,
-                member.rmse,
-                *displacement,
-                member.absolute,
-                not member.stray,
-            )
-        )
-    names = (
-        "exposure", "group", "status", "reason", "m11", "m12", "m21", "m22", "shift_x", "shift_y",
-        "n_sources", "n_matches", "rmse", "dx", "dy", "absolute", "use",
-    )  # fmt: skip
-    table = Table(rows=rows, names=names)
-    for name in ("shift_x", "shift_y", "rmse", "dx", "dy"):
-        table[name].unit = "arcsec"
-    return table
