@@ -422,7 +422,7 @@ def source_catalog(folder):
     import asdf
     from astropy.table import Table
 
-    from snakewebb.imaging.source_catalog import MosaicImage
+    from snakewebb.imaging.mosaic_image import MosaicImage
 
     shape = (110, 120)
     east, north, flux = sky_grid(4, 1.6, 500)

@@ -7,15 +7,11 @@ from astropy.table import QTable, Table
 from scipy.special import erf
 
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.imaging.source_catalog import (
-    MosaicImage,
-    calibration_of,
-    empty_catalog,
-    read_mosaic,
-    source_catalog,
-    write_catalog,
-    write_segments,
-)
+from snakewebb.imaging.catalog_calibration import calibration_of
+from snakewebb.imaging.catalog_files import write_catalog, write_segments
+from snakewebb.imaging.catalog_table import empty_catalog
+from snakewebb.imaging.mosaic_image import MosaicImage, read_mosaic
+from snakewebb.imaging.source_catalog import source_catalog
 from snakewebb.io.references import References
 
 FWHM = 2.4

@@ -10,7 +10,8 @@ from astropy.table import QTable, Table
 
 pytest.importorskip("jwst")
 
-from snakewebb.imaging.source_catalog import MosaicImage, source_catalog
+from snakewebb.imaging.mosaic_image import MosaicImage
+from snakewebb.imaging.source_catalog import source_catalog
 from snakewebb.io.references import References
 
 SHAPE = (380, 420)

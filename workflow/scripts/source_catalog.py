@@ -4,7 +4,8 @@ from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
-from snakewebb.imaging.source_catalog import read_mosaic, write_catalog, write_segments
+from snakewebb.imaging.catalog_files import write_catalog, write_segments
+from snakewebb.imaging.mosaic_image import read_mosaic
 from snakewebb.io.products import stamp
 from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar

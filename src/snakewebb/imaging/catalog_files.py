@@ -1,0 +1,86 @@
+"""Files of the catalogue of a mosaic: the table, and the map of the segments."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from snakewebb.imaging.catalog_table import empty_catalog
+from snakewebb.imaging.mosaic_image import gwcs_of
+from snakewebb.io.fits import asdf_table, atomic, write
+
+
+def write_catalog(path, catalog):
+    """Write a catalogue as ECSV, atomically; equal catalogues give equal bytes.
+
+    Parameters
+    ----------
+    path : path-like
+    catalog : QTable or None
+        ``None`` (the step did not run) writes an empty one.
+
+    Returns
+    -------
+    dict
+        ``sha256`` of the file.
+    """
+    if catalog is None:
+        catalog = empty_catalog(reason="source_catalog did not run")
+    with atomic(path) as temporary:
+        catalog.write(temporary, format="ascii.ecsv", overwrite=True)
+        return {"sha256": hashlib.sha256(temporary.read_bytes()).hexdigest()}
+
+
+def write_segments(path, mosaic, catalog_name):
+    """Write the segmentation map of a mosaic, as `SegmentationMapModel` of the archive.
+
+    Parameters
+    ----------
+    path : path-like
+    mosaic : MosaicImage
+        After `source_catalog`, without which there are no segments; keywords and coordinate system are those of
+        the mosaic.
+    catalog_name : str
+        File name of the catalogue, for SCATFILE.
+
+    Returns
+    -------
+    dict
+        DATASUM by extension.
+    """
+    segments = mosaic.segments if mosaic.segments is not None else np.zeros(mosaic.data.shape, np.int32)
+    header = mosaic.header.copy(strip=True)
+    for name in ("CHECKSUM", "DATASUM"):
+        header.remove(name, ignore_missing=True)
+    header.update(
+        FILENAME=Path(path).name,
+        DATAMODL="SegmentationMapModel",
+        SCATFILE=catalog_name,
+        DATE=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3],
+    )
+    sci_header = fits.Header([card for card in mosaic.sci_header.cards if card.keyword in _SEGMENT_KEYWORDS])
+    units = [
+        fits.PrimaryHDU(header=header),
+        fits.ImageHDU(segments.astype(np.uint32), header=sci_header, name="SCI"),
+    ]
+    if mosaic.tree:
+        units.append(_asdf_unit(mosaic.tree))
+    return write(path, units)
+
+
+def _asdf_unit(tree):
+    """ASDF extension with the tree of the mosaic; with its gwcs alone where the tree names other extensions."""
+    if b"fits:" in tree:
+        from snakewebb.io.products import asdf_unit
+
+        return asdf_unit(gwcs_of(tree))
+    return asdf_table(tree)
+
+
+# keywords of the mosaic's SCI extension that hold for its segments too
+_SEGMENT_KEYWORDS = {
+    *("WCSAXES", "CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CTYPE1", "CTYPE2", "CUNIT1", "CUNIT2", "CDELT1"),
+    *("CDELT2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "RADESYS", "S_REGION", "PIXAR_SR", "PIXAR_A2"),
+}

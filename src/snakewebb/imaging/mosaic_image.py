@@ -1,0 +1,106 @@
+"""A mosaic that is read to find its sources."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from snakewebb.errors import BadDataError
+from snakewebb.io.fits import check_structure
+
+
+@dataclass
+class MosaicImage:
+    """A mosaic as the catalogue needs it.
+
+    Attributes
+    ----------
+    header, sci_header : Header
+        Primary header, and header of the SCI extension (BUNIT, PIXAR_SR, CRPIX1, CRPIX2, PXSCLRT).
+    data, err : ndarray of float32 (ny, nx)
+        MJy/sr.
+    weight : ndarray of float32 (ny, nx)
+        0 where no exposure contributes.
+    grid : object with ``pixel_to_sky(x, y)``
+        0-based pixels to right ascension and declination in degrees.
+    catalog : QTable
+        Set by `source_catalog`.
+    segments : ndarray of int32 (ny, nx)
+        Set by `source_catalog`: label of the source of each pixel, 0 for none.
+    tree : bytes
+        Content of the ASDF extension.
+    """
+
+    header: fits.Header
+    sci_header: fits.Header
+    data: np.ndarray
+    err: np.ndarray
+    weight: np.ndarray
+    grid: Any
+    catalog: Any = None
+    segments: np.ndarray | None = None
+    tree: bytes = b""
+
+
+def read_mosaic(path):
+    """Read an i2d file for `source_catalog`.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    MosaicImage
+
+    Raises
+    ------
+    BadDataError
+        If the file is damaged, or lacks extensions (all are named) or the coordinate system.
+    """
+    check_structure(path)
+    with fits.open(path, memmap=False) as units:
+        missing = [name for name in ("SCI", "ERR", "WHT") if name not in units]
+        if missing:
+            raise BadDataError(f"{path}: extension {', '.join(missing)} missing; a mosaic (i2d) is expected")
+        planes = [np.ascontiguousarray(units[name].data, np.float32) for name in ("SCI", "ERR", "WHT")]
+        header, sci_header = units[0].header.copy(), units["SCI"].header.copy()
+        tree = units["ASDF"].data.tobytes() if "ASDF" in units else b""
+    if len({plane.shape for plane in planes}) > 1:
+        raise BadDataError(f"{path}: SCI, ERR and WHT have different shapes; make the mosaic again")
+    return MosaicImage(header, sci_header, *planes, _grid(path, sci_header, planes[0].shape, tree), tree=tree)
+
+
+def _grid(path, header, shape, tree):
+    """The projection in the header if it is all there is to the coordinate system, else the gwcs."""
+    if tree and (b"fitswcs_imaging" not in tree or b"transform/compose" in tree):
+        from snakewebb.imaging.pixel_map import GwcsImage
+
+        return GwcsImage(gwcs_of(tree), shape)
+    from snakewebb.imaging.output_grid import TanProjection
+
+    names = ["CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CDELT1", "CDELT2", "PC1_1", "PC1_2", "PC2_1", "PC2_2"]
+    missing = [name for name in names if name not in header]
+    if missing or header.get("CTYPE1") != "RA---TAN":
+        raise BadDataError(
+            f"{path}[SCI]: CTYPE1 is {header.get('CTYPE1')!r} and {', '.join(missing) or 'no keyword'} is missing, "
+            "expected a tangent-plane WCS; make the mosaic again"
+        )
+    value = {name: float(header[name]) for name in names}
+    return TanProjection(
+        crpix=(value["CRPIX1"] - 1, value["CRPIX2"] - 1),
+        crval=(value["CRVAL1"], value["CRVAL2"]),
+        cdelt=(value["CDELT1"], value["CDELT2"]),
+        pc=((value["PC1_1"], value["PC1_2"]), (value["PC2_1"], value["PC2_2"])),
+    )
+
+
+def gwcs_of(tree):
+    """The gwcs in the content of an ASDF extension."""
+    from io import BytesIO
+
+    import asdf
+
+    with asdf.open(BytesIO(tree), lazy_load=False, memmap=False) as content:
+        return content["meta"]["wcs"]
