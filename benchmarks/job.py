@@ -10,7 +10,9 @@ import sys
 import time
 from types import SimpleNamespace
 
-from snakemake.script import Snakemake  # noqa: F401  what the preamble of every script imports
+# what the preamble of every script imports
+from snakemake.iocontainers import Snakemake  # noqa: F401
+from snakemake.logging import logger  # noqa: F401
 
 
 class _Files(list):
@@ -23,6 +25,7 @@ class _Files(list):
 
 def main(job_file, repeats=1):
     """Run the job of a file."""
+    global snakemake  # there before anything else is imported, as in a script
     with open(job_file) as stream:
         job = json.load(stream)
     snakemake = SimpleNamespace(

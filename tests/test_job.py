@@ -50,3 +50,21 @@ def test_a_bad_exposure_is_recorded_and_a_second_attempt_ends_at_once(tmp_path):
     assert "all NaN (found in an earlier attempt; delete excluded/jw1.json to try again)" in second.stderr
     other = run(tmp_path, "print('worked')", exposure="jw1", work={"input": {"size": 5}, "chain": ["changed"]})
     assert other.stdout == "worked\n"
+
+
+def test_garbage_is_collected_in_jobs_and_not_while_they_start(tmp_path):
+    code = """
+import gc
+snakemake = None  # as the preamble of a script has it
+import snakewebb.errors
+from snakewebb.job import job
+states = [gc.isenabled()]
+with job("logs/a.log"):
+    states.append(gc.isenabled())
+print(states)
+"""
+    for source, states in ((code, [False, True]), (code.replace("snakemake = None", ""), [True, True])):
+        result = subprocess.run(
+            [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert result.stdout == f"{states}\n"

@@ -1,6 +1,7 @@
 """What every job of the workflow does around its work: logging, threads, errors that users can read, bad exposures."""
 
 import contextlib
+import gc
 import logging
 import sys
 import traceback
@@ -28,6 +29,9 @@ def job(log_file, *, exposure=None, transition="", work=None):
     work : dict, optional
         The job's work.
     """
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     Path(log_file).parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log_file, mode="w")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
