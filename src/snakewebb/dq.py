@@ -76,10 +76,11 @@ def to_standard_bits(dq, definitions):
     if definitions is None:
         return dq.astype(np.uint32)
     standard = np.zeros(dq.shape, np.uint32)
+    found = int(np.bitwise_or.reduce(dq, axis=None))
     for value, name in definitions:
         bit = BITS.get(str(name).strip().upper())
-        if bit is not None:
-            standard[(dq & dq.dtype.type(value)) != 0] |= np.uint32(1 << bit)
+        if bit is not None and found & value:
+            standard |= ((dq & dq.dtype.type(value)) != 0).astype(np.uint32) << np.uint32(bit)
     return standard
 
 

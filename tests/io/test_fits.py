@@ -1,12 +1,14 @@
 import os
 import stat
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.io.fits import atomic, check_structure, verify_checksums, write
+from snakewebb.io.fits import atomic, check_structure, table_unit, verify_checksums, write
 
 
 def units():
@@ -141,3 +143,30 @@ def test_comments_are_cut_where_values_need_the_room(tmp_path):
     header = fits.getheader(tmp_path / "a.fits")
     assert header["FILENAME"] == "jw01234-o001_t001_nircam_clear-f444w-sub160_with_more_i2d.fits"
     assert "Name of the file".startswith(header.comments["FILENAME"].rstrip())
+
+
+@pytest.mark.parametrize("kind", [np.rec.array, fits.FITS_rec.from_columns])
+def test_tables_are_written_as_astropy_writes_them(tmp_path, kind):
+    columns = [np.array(["ab", "cde"]), np.array([True, False]), np.array([1.5, np.nan]), np.array([3, -4])]
+    rows = np.rec.fromarrays(columns, dtype=[("A", "U3"), ("B", "?"), ("C", "f8"), ("D", "i8")])
+
+    write(tmp_path / "ours.fits", [fits.PrimaryHDU(), table_unit(kind(rows), "ROWS")])
+    write(tmp_path / "theirs.fits", [fits.PrimaryHDU(), fits.BinTableHDU(rows, name="ROWS")])
+
+    assert (tmp_path / "ours.fits").read_bytes() == (tmp_path / "theirs.fits").read_bytes()
+    with fits.open(tmp_path / "ours.fits", checksum=True) as read:
+        for name, column in zip("ABCD", columns, strict=True):
+            np.testing.assert_array_equal(read["ROWS"].data[name], column)
+
+
+def test_writing_loads_neither_tables_of_astropy_nor_asdf():
+    code = """
+import io, sys
+import numpy as np
+from snakewebb.io.fits import asdf_table, table_unit
+rows = np.rec.fromarrays([np.arange(3)], names="a")
+for unit in (table_unit(rows, "ROWS"), asdf_table(b"#ASDF")):
+    unit.writeto(io.BytesIO())
+print({"astropy.table", "asdf"} & set(sys.modules))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

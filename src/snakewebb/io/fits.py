@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import tempfile
+import threading
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,8 @@ from snakewebb.errors import BadDataError, ConfigError, TransientError
 from snakewebb.io.checksum import encode, ones_complement_sum
 
 BLOCK = 2880
+
+_SETTINGS = threading.Lock()  # of the process, which a thread changes for a moment: umask, filters of warnings
 
 
 def check_structure(path):
@@ -183,8 +186,9 @@ def atomic(path):
 
 
 def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
+    with _SETTINGS:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 
@@ -192,7 +196,20 @@ def asdf_table(content):
     """The ASDF extension that holds the bytes of an ASDF file, as the data models lay it out."""
     data = np.frombuffer(content, np.uint8).reshape(1, -1)
     column = fits.Column("ASDF_METADATA", f"{data.size}B", array=data)
-    return fits.BinTableHDU.from_columns([column], name="ASDF")
+    return table_unit(fits.FITS_rec.from_columns(fits.ColDefs([column])), "ASDF")
+
+
+def table_unit(rows, name):
+    """A table extension: as astropy makes it of rows, without loading its `Table`, which takes a fifth of a second.
+
+    Parameters
+    ----------
+    rows : record array
+    name : str
+    """
+    unit = fits.BinTableHDU(name=name)
+    unit.data = rows if isinstance(rows, fits.FITS_rec) else fits.FITS_rec.from_columns(rows)
+    return unit
 
 
 def write(path, units):
@@ -211,15 +228,14 @@ def write(path, units):
     """
     sums = {}
     with atomic(path) as temporary:
-        with open(temporary, "wb") as stream, warnings.catch_warnings():
-            # a value that is longer than the one its keyword had leaves less room for the comment
-            warnings.filterwarnings("ignore", "Card is too long, comment will be truncated", VerifyWarning)
+        with open(temporary, "wb") as stream:
             for unit in units:
-                header, blocks = _layout(unit)
+                with _shortened_comments():
+                    header, blocks = _layout(unit)
                 header["DATASUM"] = ("0" * 10, "data unit checksum")
                 header["CHECKSUM"] = ("0" * 16, "HDU checksum")
                 place = stream.tell()
-                stream.write(header.tostring().encode("ascii"))
+                stream.write(_text(header))
                 start = stream.tell()
                 total = 0
                 for block in blocks:
@@ -227,16 +243,29 @@ def write(path, units):
                     stream.write(block)
                 stream.write(b"\0" * (-(stream.tell() - start) % BLOCK))
                 header["DATASUM"] = (str(total), "data unit checksum")
-                header["CHECKSUM"] = encode(ones_complement_sum(header.tostring().encode("ascii"), total))
+                header["CHECKSUM"] = encode(ones_complement_sum(_text(header), total))
                 end = stream.tell()
                 stream.seek(place)
-                stream.write(header.tostring().encode("ascii"))
+                stream.write(_text(header))
                 stream.seek(end)
                 name = header.get("EXTNAME", "PRIMARY")
                 version = header.get("EXTVER", 1)
                 sums[name if version == 1 else f"{name},{version}"] = str(total)
         verify_checksums(temporary)
     return sums
+
+
+@contextlib.contextmanager
+def _shortened_comments():
+    """Without warnings of comments that are cut: a value may be longer than the one its keyword had."""
+    with _SETTINGS, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Card is too long, comment will be truncated", VerifyWarning)
+        yield
+
+
+def _text(header):
+    with _shortened_comments():
+        return header.tostring().encode("ascii")
 
 
 def _layout(unit):

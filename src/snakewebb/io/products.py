@@ -13,7 +13,7 @@ from astropy.io import fits
 from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
-from snakewebb.io.fits import asdf_table, atomic, check_structure, write
+from snakewebb.io.fits import asdf_table, atomic, check_structure, table_unit, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
 from snakewebb.wcs.image_wcs import ImageWCS
@@ -96,7 +96,7 @@ def write_image(path, image, model):
     units = [primary_unit(path, image.header, model)]
     for attribute, name in _ARRAYS:
         if name == "VAR_POISSON" and image.int_times is not None and model == "CubeModel":
-            units.append(_unit(fits.BinTableHDU(image.int_times), "INT_TIMES"))
+            units.append(_unit(table_unit(image.int_times, "INT_TIMES"), "INT_TIMES"))
         array = getattr(image, attribute)
         if array is not None:
             header = fits.Header()
@@ -370,7 +370,7 @@ def write_guider(path, image, tables=()):
         _unit(fits.ImageHDU(image.data, _content(image.sci_header)), "SCI"),
         _unit(fits.ImageHDU(image.err), "ERR"),
         _unit(fits.ImageHDU(image.dq), "DQ"),
-        *(_unit(fits.BinTableHDU(table), name) for name, table in tables),
+        *(_unit(table_unit(table, name), name) for name, table in tables),
         asdf_unit(None),
     ]
     return write(path, units)
@@ -394,7 +394,7 @@ def write_ramp(path, ramp):
         units.append(_unit(fits.ImageHDU(ramp.zeroframe), "ZEROFRAME"))
     for name, table in (("GROUP", ramp.group), ("INT_TIMES", ramp.int_times)):
         if table is not None:
-            units.append(_unit(fits.BinTableHDU(table), name))
+            units.append(_unit(table_unit(table, name), name))
     return write(path, [*units, asdf_unit(None)])
 
 
