@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from snakewebb.compiled import available_threads, by_rows, set_threads
+from snakewebb.compiled import at_once, available_threads, by_rows, set_threads
 
 
 @pytest.fixture
@@ -46,3 +46,18 @@ def test_an_error_in_a_thread_is_raised(threads):
 
     with pytest.raises(ValueError, match="row 64"):
         by_rows(kernel, 100)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_results_of_calls_come_in_their_order(threads, number):
+    threads(number)
+    second_done = threading.Event()
+
+    def first():
+        return number == 1 or second_done.wait(10)
+
+    def second():
+        second_done.set()
+        return "second"
+
+    assert at_once(first, second) == [True, "second"]

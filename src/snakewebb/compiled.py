@@ -81,6 +81,14 @@ def by_rows(kernel, nrows, *arguments, block=32):
             call.result()
 
 
+def at_once(*calls):
+    """Make calls without arguments on the threads that `set_threads` granted, and return their results in order."""
+    if _threads == 1:
+        return [call() for call in calls]
+    with ThreadPoolExecutor(_threads) as pool:
+        return [made.result() for made in [pool.submit(call) for call in calls]]
+
+
 def _on_scratch(argument):
     while isinstance(argument, np.ndarray):
         argument = argument.base

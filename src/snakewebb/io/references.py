@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from snakewebb.compiled import by_rows
 from snakewebb.dq import to_standard_bits
 from snakewebb.errors import MissingReferenceError
 from snakewebb.io.cache_layout import reference_path
@@ -119,7 +120,7 @@ class References:
                 if extension not in units:
                     raise MissingReferenceError(f"{self.path(reftype)}: extension {extension} is missing")
                 cut = self._cut(reftype, units, units[extension].shape[-2:], interleaved)
-                array = np.ascontiguousarray(units[extension].data[..., cut[0], cut[1]], dtype=dtype)
+                array = _native(units[extension].data[..., cut[0], cut[1]], dtype)
             self._keep(key, array)
         return self._arrays[key]
 
@@ -128,7 +129,7 @@ class References:
         with self._open(reftype) as units:
             if extension not in units:
                 raise MissingReferenceError(f"{self.path(reftype)}: extension {extension} is missing")
-            return np.ascontiguousarray(units[extension].data, dtype=dtype)
+            return _native(units[extension].data, dtype)
 
     def drop(self, reftype):
         """Forget the arrays of a type that were kept."""
@@ -158,7 +159,7 @@ class References:
         index = index if isinstance(index, tuple) else (index,)
         with self._open(reftype) as units:
             cut = self._cut(reftype, units, units[extension].shape[-2:])
-            return np.ascontiguousarray(units[extension].data[index][cut], dtype=dtype)
+            return _native(units[extension].data[index][cut], dtype)
 
     def dq(self, reftype, extension="DQ", *, interleaved=False):
         """DQ array in the standard bits (uint32), cut to the subarray; kept like `array`."""
@@ -233,6 +234,20 @@ class References:
             )
         along = slice(start, start + size)
         return (lines, along) if axis == -2 else (along, lines)
+
+
+def _native(array, dtype):
+    """A contiguous copy of an array of a file, in native byte order; rows are read and converted on all threads."""
+    copy = np.empty(array.shape, dtype)
+    if array.ndim < 2:
+        copy[...] = array
+        return copy
+
+    def convert(first, last):
+        copy[..., first:last, :] = array[..., first:last, :]
+
+    by_rows(convert, array.shape[-2], block=128)
+    return copy
 
 
 def located(selection, cache):
