@@ -157,12 +157,19 @@ def _connect(first, start, stop, label):
 @njit
 def _describe(first, start, stop, row, label, number, min_area):
     """Shapes, boxes and labels of the regions that are large enough."""
+    labels = _candidates(start, stop, label, number, min_area)
+    place = np.full(number, -1, np.int32)  # of the candidates among them
+    for k in range(labels.size):
+        place[labels[k]] = k
+    number = labels.size
     origin = np.full((number, 2), -1, np.int64)
     # area; sums of x, y, x squared, y squared, x times y from the first pixel
     sums = np.zeros((number, 6), np.int64)
     box = np.empty((number, 4), np.int64)
     for run in range(start.size):
-        region = label[run]
+        region = place[label[run]]
+        if region < 0:
+            continue
         length = np.int64(stop[run] - start[run])
         if origin[region, 0] < 0:
             origin[region, 0] = start[run]
@@ -187,8 +194,8 @@ def _describe(first, start, stop, row, label, number, min_area):
     nkept = 0
     for region in range(number):
         large = sums[region, 0] >= min_area
-        if not large and _may_be_filled_to(sums[region, 0], box[region], min_area):
-            large = _filled_area(first, start, stop, label, region, box[region]) >= min_area
+        if not large and (box[region, 1] - box[region, 0]) * (box[region, 3] - box[region, 2]) >= min_area:
+            large = _filled_area(first, start, stop, label, labels[region], box[region]) >= min_area
         if large:
             kept[nkept] = region
             nkept += 1
@@ -212,7 +219,22 @@ def _describe(first, start, stop, row, label, number, min_area):
     boxes = np.empty((nkept, 4), np.int64)
     for k in range(nkept):
         boxes[k] = box[kept[k]]
-    return shapes, boxes, kept
+    return shapes, boxes, labels[kept]
+
+
+@njit
+def _candidates(start, stop, label, number, min_area):
+    """Labels of the regions that may be large enough, their holes included, by their area alone: nearly all are small."""
+    area = np.zeros(number, np.int32)
+    for run in range(start.size):
+        area[label[run]] += stop[run] - start[run]
+    labels = np.empty(number, np.int64)
+    count = 0
+    for region in range(number):
+        if area[region] >= min_area or _encloses(area[region], min_area):
+            labels[count] = region
+            count += 1
+    return labels[:count]
 
 
 @njit
@@ -230,11 +252,11 @@ def _direction(excess, covariance, root):
 
 
 @njit
-def _may_be_filled_to(area, box, min_area):
+def _encloses(area, min_area):
     """Whether a closed chain of this many pixels can enclose as many as are asked for."""
     # the background is connected along diagonals too, so a chain must not be: the best one is a square
     side = (area + 4) / 4.0
-    return area >= 8 and side * side >= min_area and (box[1] - box[0]) * (box[3] - box[2]) >= min_area
+    return area >= 8 and side * side >= min_area
 
 
 @njit

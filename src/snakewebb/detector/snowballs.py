@@ -1,10 +1,11 @@
 """Snowballs: large, round cosmic-ray events of near-infrared detectors with a saturated core."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit
+from snakewebb.compiled import at_once, by_rows, njit
 from snakewebb.detector.flagged_regions import (
     ON_THE_EDGE,
     as_the_library_rounds,
@@ -82,11 +83,15 @@ def _flag_group(integration, group, saturated, masks, cores, rules):
     ngroups, ny, nx = integration.shape
     following = min(group + 1, ngroups - 1)
     by_rows(_select, ny, integration[group - 1], integration[group], integration[following], *masks, block=256)
-    jumps = find_regions(masks[0], rules.min_jump_area)
+    searches = [partial(find_regions, masks[0], rules.min_jump_area)]
+    if rules.sat_required:
+        searches.append(partial(find_regions, masks[2], rules.min_sat_area))
+        if saturated is None:
+            searches.append(partial(find_regions, masks[1], rules.min_sat_area))
+    jumps, *others = at_once(*searches)
     next_saturated = None
     if rules.sat_required:
-        saturated = find_regions(masks[1], rules.min_sat_area) if saturated is None else saturated
-        next_saturated = find_regions(masks[2], rules.min_sat_area)
+        next_saturated, saturated = others if saturated is None else (*others, saturated)
         x = np.concatenate((saturated.x, next_saturated.x))
         y = np.concatenate((saturated.y, next_saturated.y))
         found = np.empty(jumps.x.size, np.bool_)
