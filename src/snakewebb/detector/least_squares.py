@@ -4,6 +4,7 @@ import numpy as np
 
 from snakewebb.compiled import njit
 from snakewebb.detector.fitopt import save_ramp, save_segment
+from snakewebb.detector.median_rate import PLAIN, UNUSED
 from snakewebb.detector.ramp_segments import (
     BAD,
     duration_of,
@@ -22,7 +23,7 @@ _LARGE_VARIANCE = 1e6
 @njit
 def fit_rows(
     first, last, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, coefficients, variances,
-    medians, plain, rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
+    medians, kinds, rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
 ):  # fmt: skip
     """Fit all ramps; the optional arrays are None if they are not wanted."""
     nints, _, _, nx = data.shape
@@ -61,7 +62,10 @@ def fit_rows(
             for i in range(nints):
                 time, nsaturated, found, number = exposure.group_time, 0, 0, 1
                 dq = base_dq
-                if plain[i, y, x]:
+                if kinds[i, y, x] == UNUSED and segments is None:
+                    number = 0
+                    dq |= DO_NOT_USE
+                elif kinds[i, y, x] == PLAIN:
                     for k in range(ngroups):
                         samples[k] = data[i, skipped + k, y, x]
                     start[0], stop[0] = 0, ngroups

@@ -5,12 +5,17 @@ import numpy as np
 from snakewebb.compiled import njit
 from snakewebb.detector.median import middle_of_sorted, sort_columns
 from snakewebb.detector.ramp_segments import BAD, read_column
-from snakewebb.dq import JUMP_DET
+from snakewebb.dq import DO_NOT_USE, JUMP_DET
+
+PLAIN = 1
+"""Kind of a ramp that has no flags and only finite samples."""
+UNUSED = 2
+"""Kind of a ramp all groups of which are DO_NOT_USE, without other flags and without a zero frame in their place."""
 
 
 @njit
-def find_median_rates(first, last, data, groupdq, zeroframe, exposure, network, medians, plain):
-    """Median rate of each pixel, DN/s, 0 if there is none; and whether a ramp has no flags and only finite samples."""
+def find_median_rates(first, last, data, groupdq, zeroframe, exposure, network, medians, kinds):
+    """Median rate of each pixel, DN/s, 0 if there is none; and the kind of each ramp, 0 for those that are neither."""
     nints, _, _, nx = data.shape
     ngroups = exposure.ngroups
     width = max(16, min(256, 16384 // ngroups // 8 * 8))
@@ -18,6 +23,8 @@ def find_median_rates(first, last, data, groupdq, zeroframe, exposure, network, 
     differences = np.empty((ngroups - 1, width))
     count = np.empty(width, np.int64)
     found = np.empty(width, np.uint8)
+    common = np.empty(width, np.uint8)
+    replaced = exposure.zeroframe and not exposure.suppress
     total = np.empty(width)
     number = np.empty(width, np.int64)
     samples = np.empty(ngroups)
@@ -29,12 +36,15 @@ def find_median_rates(first, last, data, groupdq, zeroframe, exposure, network, 
                 total[x] = 0.0
                 number[x] = 0
             for i in range(nints):
-                _load_differences(data, groupdq, i, y, left, columns, exposure, differences, count, found)
+                _load_differences(data, groupdq, i, y, left, columns, exposure, differences, count, found, common)
                 sort_columns(differences, network)
                 for x in range(columns):
                     median = middle_of_sorted(differences, count[x], x) / exposure.group_time
                     unflagged = found[x] == 0 and count[x] == ngroups - 1 and ngroups > 1
-                    plain[i, y, left + x] = unflagged
+                    kinds[i, y, left + x] = PLAIN if unflagged else 0
+                    if found[x] == DO_NOT_USE and common[x] == DO_NOT_USE and ngroups > 1 and not replaced:
+                        kinds[i, y, left + x] = UNUSED
+                        continue
                     # with two differences between groups that are good otherwise, the median is never special
                     if not unflagged and (count[x] < 2 or found[x] & ~(BAD | JUMP_DET) or ngroups == 1):
                         median = _special_median(
@@ -52,15 +62,17 @@ def find_median_rates(first, last, data, groupdq, zeroframe, exposure, network, 
 
 
 @njit
-def _load_differences(data, groupdq, i, y, left, columns, exposure, differences, count, found):
-    """Differences of a block of a row without jumps, ``+inf`` where there is none, and the flags of each pixel."""
+def _load_differences(data, groupdq, i, y, left, columns, exposure, differences, count, found, common):
+    """Differences of a block of a row without jumps, ``+inf`` where there is none, and the flags of any and of all groups."""
     for x in range(count.size):
         count[x] = 0
         found[x] = 0
+        common[x] = 255
     skipped = exposure.skipped
     for g in range(skipped, skipped + exposure.ngroups):
         for x in range(columns):
             found[x] |= groupdq[i, g, y, left + x]
+            common[x] &= groupdq[i, g, y, left + x]
     for g in range(exposure.ngroups - 1):
         inside = g >= exposure.first and g < exposure.last
         for x in range(columns):

@@ -151,9 +151,9 @@ def ramp_fit(
     # a kernel that is given None has no code for the optional results, and compiles faster
     segments, pedestal, crmag = empty_fitopt(ramp, exposure) if save_opt else (None, None, None)
     medians = np.empty((ny, nx))
-    plain = ramp.empty((nints, ny, nx), np.bool_)
+    kinds = ramp.empty((nints, ny, nx), np.uint8)
     network = sorting_network(ngroups - 1)
-    by_rows(find_median_rates, ny, ramp.data, ramp.groupdq, zeroframe, exposure, network, medians, plain)
+    by_rows(find_median_rates, ny, ramp.data, ramp.groupdq, zeroframe, exposure, network, medians, kinds)
     by_rows(
         fit_rows,
         ny,
@@ -168,7 +168,7 @@ def ramp_fit(
         slope_coefficients(ngroups) / exposure.group_time,
         slope_variances(ngroups, exposure.group_time, exposure.frame_time, exposure.nframes),
         medians,
-        plain,
+        kinds,
         (rate.data, rate.err, rate.var_poisson, rate.var_rnoise),
         rate.dq,
         (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise),
