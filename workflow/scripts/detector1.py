@@ -1,9 +1,10 @@
 """Ramps to slopes for one exposure: uncal -> rate, rateints."""
 
+from functools import partial
 from pathlib import Path
 
 from snakewebb.chain import run_chain
-from snakewebb.compiled import set_threads
+from snakewebb.compiled import at_once, set_threads
 from snakewebb.detector.stripes import lines_of
 from snakewebb.errors import MissingReferenceError
 from snakewebb.io.persistence_windows import read_all_windows
@@ -37,10 +38,11 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
                 f"{uncal}: no slopes were made ({'; '.join(reasons) or 'ramp_fit is not in the chain'})"
             )
         write_extra(folder / root, ramp.extra)
-        files = {}
-        for path, image, model in ((rate, ramp.rate, slope_model(ramp.header)), (rateints, ramp.rateints, "CubeModel")):
+        products = ((rate, ramp.rate, slope_model(ramp.header)), (rateints, ramp.rateints, "CubeModel"))
+        for _, image, _ in products:
             stamp(image.header, outcomes, work.get("references"), circumstances["context"])
-            files[Path(path).name] = write_image(path, image, model)
+        sums = at_once(*(partial(write_image, *product) for product in products))
+        files = dict(zip((Path(rate).name, Path(rateints).name), sums, strict=True))
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances)
 
 
