@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-from raw_exposures import raw_name, write_cache, write_raw
 
+from raw_exposures import raw_name, write_cache, write_raw
 from snakewebb.simulate.crds_cache import ParameterFile
 
 PIPELINE = "jwst.pipeline.calwebb_{0}.{1}Pipeline"
