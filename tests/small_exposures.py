@@ -45,6 +45,13 @@ class Exposure:
     light: np.ndarray
     outcomes: dict = field(default_factory=dict)
 
+    def damage(self, change):
+        """Change the samples and flags that see the sky with ``change(ramp)``; those of reference pixels stay."""
+        dark = ~self.light if self.light.shape == self.ramp.data.shape[2:] else np.zeros(self.ramp.data.shape[2:], bool)
+        data, groupdq = self.ramp.data[..., dark], self.ramp.groupdq[..., dark]
+        change(self.ramp)
+        self.ramp.data[..., dark], self.ramp.groupdq[..., dark] = data, groupdq
+
     def calibrate(self, folder, **parameters):
         """Run the chain, check what holds for any input, write the products and return the slopes as read back."""
         chain = [
@@ -154,6 +161,12 @@ def exposure(reference_paths):
         data = np.empty((nints, ngroups, *frame), np.float32)
         for group in range(ngroups):
             data[:, group] = np.round(1000 + RATE * (group + 1) + 3 * rng.standard_normal((nints, *frame), np.float32))
+        light = np.ones((2048, 2048) if frame == INTERLEAVED else frame, bool)
+        if instrument == "NIRSpec IRS2":
+            light[:, :BORDER] = False
+        elif instrument != "MIRI":
+            light[:BORDER] = False
+            data[..., :BORDER, :] = 1000
         ramp = Ramp(
             header=header,
             sci_header=fits.Header(),
@@ -162,11 +175,6 @@ def exposure(reference_paths):
             pixeldq=np.zeros(frame, np.uint32),
         )
         references = References(reference_paths(instrument), ramp.subarray)
-        light = np.ones((2048, 2048) if frame == INTERLEAVED else frame, bool)
-        if instrument == "NIRSpec IRS2":
-            light[:, :BORDER] = False
-        elif instrument != "MIRI":
-            light[:BORDER] = False
         return Exposure(ramp, references, default_chain(instrument), light)
 
     return make

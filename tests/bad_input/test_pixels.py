@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from small_exposures import MODES, RATE
-from snakewebb.dq import AD_FLOOR, DO_NOT_USE, JUMP_DET, SATURATED
+from snakewebb.dq import DO_NOT_USE, JUMP_DET, SATURATED
 from snakewebb.steps import NOT_APPLICABLE
 
 SMALL = [name for name in MODES if name != "NIRSpec IRS2"]
@@ -91,7 +91,7 @@ def denormal(ramp):
 CASES = {
     "21 all NaN": (all_nan, np.nan, DO_NOT_USE),
     "21 one frame NaN": (nan_frame, RATE, 0),
-    "22 all zero": (zero, np.nan, DO_NOT_USE | AD_FLOOR),
+    "22 all zero": (zero, np.nan, DO_NOT_USE),
     "22 one frame zero": (zero_frame, RATE, 0),
     "22 negative": (falling, -RATE, 0),
     "22 counter overflows": (wrapped, RATE, 0),
@@ -102,9 +102,9 @@ CASES = {
     "25 one group left": (one_left, np.nan, DO_NOT_USE),
     "25 JUMP_DET after DO_NOT_USE": (jump_after_not_to_be_used, np.nan, DO_NOT_USE),
     "27 inf": (infinite, np.nan, DO_NOT_USE | SATURATED),
-    "27 -inf": (minus_infinite, np.nan, DO_NOT_USE | AD_FLOOR),
+    "27 -inf": (minus_infinite, np.nan, DO_NOT_USE),
     "27 1e30": (huge, np.nan, DO_NOT_USE | SATURATED),
-    "27 -1e30": (minus_huge, np.nan, DO_NOT_USE | AD_FLOOR),
+    "27 -1e30": (minus_huge, np.nan, DO_NOT_USE),
     "27 denormal": (denormal, 0.0, 0),
 }
 
@@ -126,49 +126,48 @@ def check(case, images, rate, flags, level=RATE):
 def test_whole_exposures(exposure, tmp_path, instrument, name):
     damage, rate, flags = CASES[name]
     case = exposure(instrument, ngroups=7)
-    damage(case.ramp)
+    case.damage(damage)
     check(case, case.calibrate(tmp_path), rate, flags)
 
 
 @pytest.mark.parametrize("instrument", SMALL)
 def test_single_pixels_do_not_touch_the_others(exposure, tmp_path, instrument):
-    """Each of the cases in a pixel of its own: the others are what they are in a good exposure."""
-    good = exposure(instrument, ngroups=7)
+    """Each of the cases in a pixel of its own: the others are what they are in a good exposure.
+
+    Without ipc, which is there to couple neighbours.
+    """
+    good, case = (exposure(instrument, ngroups=7) for _ in range(2))
+    for one in (good, case):
+        one.chain = [entry for entry in one.chain if entry["step"] != "ipc"]
     (expected, _) = good.calibrate(tmp_path)
-    case = exposure(instrument, ngroups=7)
     places = {name: (8 + 5 * (number // 5), 3 + 6 * (number % 5)) for number, name in enumerate(CASES)}
     for name, (y, x) in places.items():
         whole = exposure(instrument, ngroups=7).ramp
         CASES[name][0](whole)
         case.ramp.data[..., y, x], case.ramp.groupdq[..., y, x] = whole.data[..., y, x], whole.groupdq[..., y, x]
     (image, _) = case.calibrate(tmp_path, saturation={"n_pix_grow_sat": 0})
-    alone = np.ones(image.data.shape, bool)
+    others = np.ones(image.data.shape, bool)
     for name, (y, x) in places.items():
         _, rate, flags = CASES[name]
         assert image.data[y, x] == pytest.approx(rate, abs=0.2 * RATE, nan_ok=True), name
         assert image.dq[y, x] & flags == flags, name
-        alone[y, x - 1 : x + 2] = alone[y - 1 : y + 2, x] = False  # coupled to it by step ipc
-    np.testing.assert_allclose(image.data[alone], expected.data[alone], rtol=1e-3)
-    np.testing.assert_array_equal(image.dq[alone], expected.dq[alone])
+        others[y, x - 1 : x + 2] = others[y - 1 : y + 2, x] = False  # where jump flags neighbours
+    np.testing.assert_array_equal(image.data[others], expected.data[others])
+    np.testing.assert_array_equal(image.dq[others], expected.dq[others])
 
 
 @pytest.mark.parametrize("ngroups", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("instrument", SMALL)
 def test_24_few_groups(exposure, tmp_path, instrument, ngroups):
-    """From two groups on a slope, of one group its signal over its time; MIRI needs two besides the first and the last one."""
+    """From two groups on a slope, of one group its signal over its time; jumps from three usable groups on."""
     case = exposure(instrument, ngroups, nints=2)
     images = case.calibrate(tmp_path)
     jump = case.outcomes["jump"]
-    assert (jump.state == NOT_APPLICABLE) == (ngroups < 3)
-    if ngroups < 3:
-        assert str(ngroups) in jump.reason
-    rate = RATE
-    if ngroups == 1 and instrument != "MIRI":
-        rate += 1000 - 900  # above the superbias
-    check(case, images, np.nan if instrument == "MIRI" and ngroups in EMPTY_MIRI else rate, 0)
-
-
-EMPTY_MIRI = ()
+    # MIRI leaves out the last group, and one after the first integration (rscd)
+    assert (jump.state == NOT_APPLICABLE) == (ngroups < (5 if instrument == "MIRI" else 3))
+    assert bool(jump.reason) == (jump.state == NOT_APPLICABLE)
+    bias = 1000 if instrument == "MIRI" and ngroups == 1 else 0  # which nothing subtracts, as rates need none
+    check(case, images, RATE + bias, 0)
 
 
 @pytest.mark.parametrize("instrument", SMALL)
@@ -181,13 +180,10 @@ def test_24_one_group_with_a_saturated_integration(exposure, tmp_path, instrumen
     where = case.light
     assert np.isnan(rateints.data[1][where]).all()
     assert ((rateints.dq[1][where] & (SATURATED | DO_NOT_USE)) == (SATURATED | DO_NOT_USE)).all()
-    if instrument == "MIRI":
-        assert np.isnan(rate.data).all()
-        return
     np.testing.assert_allclose(rate.data[where], (rateints.data[0] + rateints.data[2])[where] / 2, rtol=1e-5)
     assert not (rate.dq[where] & DO_NOT_USE).any()
     # two integrations are left: half of the variance of one, its Poisson noise too
-    np.testing.assert_allclose(rate.var_poisson[where], alone.var_poisson[where] / 2, rtol=0.05)
+    assert np.median(rate.var_poisson[where]) == pytest.approx(np.median(alone.var_poisson[where]) / 2, rel=0.05)
     np.testing.assert_allclose(rate.var_rnoise[where], alone.var_rnoise[where] / 2, rtol=1e-5)
 
 
@@ -206,5 +202,5 @@ def test_interleaved_frames(exposure, tmp_path, name):
     """NIRSpec's IRS2 read-out, of which the smallest frame is a full one."""
     damage, rate, flags = CASES[name]
     case = exposure("NIRSpec IRS2", ngroups=3)
-    damage(case.ramp)
+    case.damage(damage)
     check(case, case.calibrate(tmp_path), rate, flags)
