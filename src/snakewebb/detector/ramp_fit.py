@@ -24,7 +24,7 @@ _LARGE_VARIANCE = 1e6
 _FITOPT_PLANES = ("SLOPE", "SIGSLOPE", "VAR_POISSON", "VAR_RNOISE", "YINT", "SIGYINT", "WEIGHTS")
 
 
-@step(version=2, keyword="S_RAMP", references=("readnoise", "gain"), whole_exposure=True)
+@step(version=3, keyword="S_RAMP", references=("readnoise", "gain"), whole_exposure=True)
 def ramp_fit(
     ramp,
     references,
@@ -97,6 +97,9 @@ def ramp_fit(
     * A sample that is not finite is not used. In ``"jwst"`` it is fitted as 0.
     * A ramp with a read noise that is not positive and finite, or with a result that is not finite, is NaN and
       DO_NOT_USE. In ``"jwst"`` it is NaN and not flagged.
+    * MIRI: a jump in the first group used does not count with ``suppress_one_group``, as it does not for the segments. In
+      ``"jwst"`` a ramp in which no other group is good is not suppressed: its signal since the reset counts as collected in
+      one group time.
     * The median rate is averaged over the integrations that have one. In ``"jwst"`` the others count as 0, and with
       one group per ramp a single saturated integration removes the Poisson noise from the variance of all.
     * No variance is too large. In ``"jwst"``, variances of 1e6 (DN/s)^2 or more are replaced by 0, and with the
@@ -409,9 +412,9 @@ def _column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags):
         sample = np.float64(data[i, skipped + g, y, x])
         if g < exposure.first or g > exposure.last or (exposure.native and not np.isfinite(sample)):
             flag |= DO_NOT_USE
-        nleft += flag & ~PERSISTENCE == 0
-        if g == 0 and skipped > 0:
-            flag &= ~JUMP_DET  # the ramp begins with this group
+        unflagged = flag & ~JUMP_DET if g == 0 and skipped > 0 else flag  # the ramp begins with this group
+        nleft += (unflagged if exposure.native else flag) & ~PERSISTENCE == 0
+        flag = unflagged
         if flag & SATURATED:
             sample = np.nan
             nsaturated += 1
