@@ -112,27 +112,28 @@ FATAL = {
 }
 
 
-@pytest.mark.parametrize("value", BAD)
 @pytest.mark.parametrize(("reftype", "extension"), FATAL)
-def test_34_a_number_that_cannot_be_used(exposure, own, products, reftype, extension, value):
-    """Of one pixel: it gets a flag or a rate, and the other pixels are those of good references."""
+def test_34_numbers_that_cannot_be_used(exposure, own, products, reftype, extension):
+    """Each in a pixel of its own: it gets a flag or a rate, and the other pixels are those of good references."""
     fatal, flag = FATAL[reftype, extension]
+    places = {value: (10 + 6 * (number // 4), 3 + 7 * (number % 4)) for number, value in enumerate(BAD)}
 
     def change(array):
-        array[..., PIXEL[0], PIXEL[1]] = BAD[value]
+        for value, (y, x) in places.items():
+            array[..., y, x] = BAD[value]
         return array
 
     (expected, _) = exposure("NIRISS", ngroups=6).calibrate(products)
     case = exposure("NIRISS", ngroups=6)
     own(case, reftype, extension, change)
-    # no neighbour is flagged with it, nor gets charge from it
     (image, _) = case.calibrate(products, saturation={"n_pix_grow_sat": 0})
-    if value in fatal:
-        flag = 0 if value == "inf" else flag
-        assert np.isnan(image.data[PIXEL])
-        assert image.dq[PIXEL] & (DO_NOT_USE | flag) == DO_NOT_USE | flag
     others = np.ones(image.data.shape, bool)
-    others[PIXEL] = False
+    for value, place in places.items():
+        others[place] = False
+        if value in fatal:
+            bits = DO_NOT_USE | (0 if value == "inf" else flag)
+            assert np.isnan(image.data[place]), value
+            assert image.dq[place] & bits == bits, value
     np.testing.assert_array_equal(image.data[others], expected.data[others])
     np.testing.assert_array_equal(image.dq[others], expected.dq[others])
 
