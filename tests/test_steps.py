@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from snakewebb.chain import run_chain
 from snakewebb.errors import ConfigError
+from snakewebb.io.references import References
 from snakewebb.plan import parameters
 from snakewebb.plan.contracts import package_contracts
 from snakewebb.steps import STEPS, Status, find_step, step
@@ -120,6 +122,7 @@ OURS = dict.fromkeys(
         "refpix.compatibility",
         "jump.compatibility",
         "clean_flicker_noise.compatibility",
+        "persistence.compatibility",
         "ramp_fit.compatibility",
         "refpix.compatibility",
         "resample.good_bits",
@@ -148,3 +151,14 @@ def test_a_step_that_is_off_by_default_is_switched_on_by_any_layer(monkeypatch):
     assert on.entries == [{"step": "toy", "version": 1, "parameters": {"factor": 1.0}}]
     again = [parameters.Layer("CRDS pars", {"toy": {"skip": False}}), parameters.Layer("user", {"toy": {"skip": "on"}})]
     assert parameters.resolve_chain(["toy"], again).entries[0]["skip"] is True
+
+
+def test_the_reason_of_a_step_that_is_off_says_who_switched_it_off():
+    chain = [{"step": name, "version": 1, "skip": True} for name in ("ipc", "persistence", "jump")]
+    origins = {"ipc": {"skip": "CRDS jwst_nircam_pars-ipcstep_0001.asdf"}, "persistence": {}}
+    outcomes = run_chain(None, chain, References({}, (1, 1, 1, 1)), origins=origins)
+    assert [outcome.status.reason for outcome in outcomes] == [
+        "switched off by CRDS jwst_nircam_pars-ipcstep_0001.asdf",
+        "off by default",
+        "switched off",
+    ]

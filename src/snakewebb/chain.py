@@ -27,7 +27,7 @@ class Outcome:
     seconds: float
 
 
-def run_chain(exposure, chain, references, *, save=None):
+def run_chain(exposure, chain, references, *, save=None, origins=None):
     """Run steps one after the other on an exposure, in place.
 
     An exposure on a scratch file is worked on one integration after the other as far as the steps allow it: each run of
@@ -42,6 +42,8 @@ def run_chain(exposure, chain, references, *, save=None):
     references : References
     save : callable, optional
         Called as ``save(name, exposure)`` after each step with ``"save_results": True`` that is not off.
+    origins : dict, optional
+        Where parameters of the steps come from, as the plan has it: says who switched a step off.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def run_chain(exposure, chain, references, *, save=None):
     outcomes = []
     streamed = getattr(exposure, "scratch", None) is not None
     for entries in _runs(chain, exposure) if streamed else [[entry] for entry in chain]:
-        steps = [_Step(entry, references) for entry in entries]
+        steps = [_Step(entry, references, (origins or {}).get(entry["step"], {})) for entry in entries]
         if streamed and not _needs_all(entries[0], exposure):
             _run_by_integration(steps, exposure, references)
         else:
@@ -93,7 +95,7 @@ def _needs_all(entry, exposure):
 class _Step:
     """A step of a chain, its status and its time, over any number of calls."""
 
-    def __init__(self, entry, references):
+    def __init__(self, entry, references, origins):
         self.function = find_step(entry["step"])
         self.contract = self.function.contract
         self._parameters = entry.get("parameters", {})
@@ -103,7 +105,8 @@ class _Step:
         missing = [reftype for reftype in self.contract.references if not references.has(reftype)]
         self._off = None
         if entry.get("skip"):
-            self._off = Status(SKIPPED, "switched off in the configuration")
+            by_default = "off by default" if self.contract.skip else "switched off"
+            self._off = Status(SKIPPED, f"switched off by {origins['skip']}" if "skip" in origins else by_default)
         elif missing:
             self._off = Status(NO_REFERENCE, f"no {', '.join(missing)} reference for this exposure")
 

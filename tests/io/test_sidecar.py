@@ -15,7 +15,7 @@ from snakewebb.wcs.tangent import TangentWCS, wcs_of
 
 OUTCOMES = [
     Outcome("assign_wcs", 1, "S_WCS", Status(COMPLETE), 1.23),
-    Outcome("flat_field", 2, "S_FLAT", Status(SKIPPED, "switched off in the configuration"), 0.0),
+    Outcome("flat_field", 2, "S_FLAT", Status(SKIPPED, "switched off by config.yaml"), 0.0),
 ]
 WORK = {"chain": [{"step": "assign_wcs", "version": 1, "parameters": {"sip_npoints": 12}}], "input": {"size": 3}}
 CIRCUMSTANCES = {
@@ -68,7 +68,7 @@ def test_the_record_says_how_the_product_was_made(product):
         "step": "flat_field",
         "version": 2,
         "status": "SKIPPED",
-        "reason": "switched off in the configuration",
+        "reason": "switched off by config.yaml",
     }
     assert record["files"][product.name]["size"] == product.stat().st_size
     assert set(record["files"][product.name]["datasum"]) == {

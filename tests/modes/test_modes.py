@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from raw_exposures import REPOSITORY, raw_name, write_raw
 
+from raw_exposures import REPOSITORY, raw_name, write_raw
 from snakewebb.errors import ConfigError
 from snakewebb.plan.modes import MODES, STAGE1, read_mode
 from snakewebb.profiles import mode_profiles

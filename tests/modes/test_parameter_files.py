@@ -1,10 +1,13 @@
 """Parameter files of CRDS are honoured in every pipeline of stage 1."""
 
+import json
 import shutil
 
 import pytest
-from raw_exposures import raw_name, write_cache, write_raw
 
+from raw_exposures import raw_name, write_cache, write_raw
+from snakewebb.io.sidecar import write_sidecar
+from snakewebb.plan.summary import summary_lines
 from snakewebb.simulate.crds_cache import ParameterFile
 
 PIPELINE = "jwst.pipeline.calwebb_{0}.{1}Pipeline"
@@ -70,3 +73,26 @@ def test_parameter_files_of_pipelines_and_steps(programme, plan_of):
     assert soss["jump"]["parameters"]["rejection_threshold"] == 9.0
     assert dark["ipc"]["skip"] is True
     assert "jump" not in dark
+
+
+def test_parameters_that_a_step_does_not_have_are_told_by_the_plan_and_the_record(programme, plan_of, tmp_path):
+    (programme.folder / "crds").unlink()
+    jump = {"use_ellipses": True, "rejection_threshold": 5.5}
+    write_cache(
+        tmp_path / "new",
+        parameters=[
+            ParameterFile("pars-jumpstep", "jwst.jump.jump_step.JumpStep", jump, match={"EXP_TYPE": "NIS_AMI"})
+        ],
+    )
+    shutil.move(tmp_path / "new", programme.folder / "crds")
+    write_raw(programme.folder / "uncal" / raw_name("NIS_AMI"), "NIS_AMI")
+    plan = plan_of("niriss_ami")
+    (root,) = plan.exposures
+    assert chain_of(plan)["jump"]["parameters"]["rejection_threshold"] == 5.5
+    (note,) = [line for line in summary_lines(plan) if "use_ellipses" in line]
+    circumstances = plan.circumstances("detector1", root)
+    ((origin, unused),) = circumstances["unused"].items()
+    assert note == f"  {origin}: jump.use_ellipses = True is not a parameter of ours and has no effect"
+    assert unused == {"jump": {"use_ellipses": True}}
+    write_sidecar(tmp_path / "a.json", files={}, work={}, circumstances=circumstances)
+    assert json.loads((tmp_path / "a.json").read_text())["unused_parameters"] == circumstances["unused"]

@@ -4,8 +4,8 @@ import asdf
 import numpy as np
 import pytest
 from astropy.io import fits
-from raw_exposures import SIZE, raw_name, write_raw
 
+from raw_exposures import SIZE, raw_name, write_raw
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.io.persistence_windows import read_windows, write_windows
 

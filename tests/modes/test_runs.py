@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 from astropy.io import fits
-from raw_exposures import REPOSITORY, SIZE, raw_name, write_raw, write_reference
 
+from raw_exposures import REPOSITORY, SIZE, raw_name, write_raw, write_reference
 from snakewebb.plan.modes import MODES
 
 DAY = 86400.0

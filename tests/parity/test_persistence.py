@@ -134,5 +134,31 @@ def test_a_segment_of_an_exposure_has_its_own_times(make_ramp, theirs):
     assert not table.groupdq.any()
 
 
+@pytest.mark.parametrize("rows", [0, 2, 3, 9])
+def test_segments_are_timed_as_the_oracle_does_with_its_compatibility(make_ramp, theirs, rows):
+    """A segment from the third integration on, and INT_TIMES of the first integrations: other rows, or too few."""
+
+    def segment():
+        ramp = make_case(make_ramp, times=False, first=2)
+        columns = [
+            fits.Column("integration_number", "J", array=1 + np.arange(rows)),
+            fits.Column("int_start_MJD_UTC", "D", array=60000.3 + np.arange(rows) * 200 / DAY),
+        ]
+        ramp.int_times = np.asarray(fits.BinTableHDU.from_columns(columns).data) if rows else None
+        return ramp
+
+    parameters = {"persistence_time": 150}
+    expected = theirs(segment(), **parameters).groupdq
+    as_oracle, native = segment(), segment()
+    assert persistence(as_oracle, None, **parameters, compatibility="jwst").keyword_value == "COMPLETE"
+    np.testing.assert_array_equal(as_oracle.groupdq, expected)
+    persistence(native, None, **parameters)
+    # the first integration of the segment begins at integration 3 of the table, or of EFFINTTM
+    start = 60000.3 + 2 * (200 if rows == 9 else 60) / DAY
+    begin = native.persistence_ends[native.persistence_ends > 0].min()
+    assert begin >= (start - 40587) * DAY + 10.1 + 150 - 1e-3
+    assert np.array_equal(native.persistence_ends, as_oracle.persistence_ends) is False
+
+
 def test_no_references_are_needed():
     assert References({}, (1, 1, 2, 2)).paths == {}

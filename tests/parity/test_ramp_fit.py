@@ -243,6 +243,29 @@ def test_the_oracle_gives_zero_without_a_segment(exposure, run_oracle):
     assert np.all(ramp.rate.dq[8] == JUMP_DET | DO_NOT_USE)
 
 
+def test_the_oracle_does_not_suppress_a_single_group_of_miri_with_a_jump(exposure, run_oracle):
+    """Group 0 is left out everywhere; in row 8 group 1 has a jump and all later ones are saturated, or have jumps."""
+    ramp, references = exposure((1, 6, 16, 16), 3, bad_references=False, INSTRUME="MIRI", DETECTOR="MIRIMAGE")
+    ramp.data += 1000
+    ramp.groupdq[:] = 0
+    ramp.groupdq[0, 0] = DO_NOT_USE
+    ramp.groupdq[0, 1, 8] = JUMP_DET
+    ramp.groupdq[0, 2:, 8, :8] = SATURATED
+    ramp.groupdq[0, 2:, 8, 8:] = JUMP_DET
+    rate, _ = run_oracle(RampFitStep, ramp, references)
+    np.testing.assert_allclose(rate.data[8], ramp.data[0, 1, 8] / ramp.header["TGROUP"], rtol=1e-6)
+    assert not (rate.dq[8] & DO_NOT_USE).any()
+
+    ramp_fit(ramp, references, compatibility="jwst")
+    np.testing.assert_allclose(ramp.rate.data[8], rate.data[8], rtol=1e-6)
+    np.testing.assert_array_equal(ramp.rate.dq, rate.dq)
+
+    ramp_fit(ramp, references)
+    assert np.isnan(ramp.rate.data[8]).all()
+    assert (ramp.rate.dq[8] & DO_NOT_USE).all()
+    assert np.isfinite(ramp.rate.data[9]).all()
+
+
 def test_the_oracle_loses_the_poisson_noise_of_one_group_ramps(exposure, run_oracle):
     ramp, references = exposure((4, 1, 16, 16), seed=4, bad_references=False)
     ramp.groupdq[:] = 0

@@ -20,7 +20,7 @@ def correct_dark(uncal, dark, record, *, work, circumstances, threads):
         ramp = read_ramp(uncal, scratch=scratch)
         paths = located(work.get("references", {}), circumstances["crds_path"])
         references = References(paths, ramp.subarray, lines_of(ramp.header))
-        outcomes = run_chain(ramp, work["chain"], references)
+        outcomes = run_chain(ramp, work["chain"], references, origins=circumstances.get("origins"))
         stamp(ramp.header, outcomes, work.get("references"), circumstances["context"])
         files = {Path(dark).name: write_ramp(dark, ramp)}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances)

@@ -31,7 +31,7 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
             if ramp.rate is None:
                 write_ramp(folder / f"{root}_{step.split(':')[-1]}.fits", ramp)
 
-        outcomes = run_chain(ramp, work["chain"], references, save=save)
+        outcomes = run_chain(ramp, work["chain"], references, save=save, origins=circumstances.get("origins"))
         if ramp.rate is None:
             reasons = [f"{outcome.step}: {outcome.status.reason}" for outcome in outcomes if outcome.step == "ramp_fit"]
             raise MissingReferenceError(

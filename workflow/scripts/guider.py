@@ -20,12 +20,12 @@ def calibrate_guider(uncal, cal, record, *, work, circumstances, threads):
     references = References(located(work.get("references", {}), circumstances["crds_path"]), ramp.subarray)
     steps = [entry["step"] for entry in work["chain"]]
     position = steps.index("guider_cds") + 1 if "guider_cds" in steps else len(steps)
-    outcomes = run_chain(ramp, work["chain"][:position], references)
+    outcomes = run_chain(ramp, work["chain"][:position], references, origins=circumstances.get("origins"))
     if ramp.rate is None:
         raise MissingReferenceError(
             f"{uncal}: no count rates: guider_cds {outcomes[-1].status.reason or 'is not in the chain'}"
         )
-    outcomes += run_chain(ramp.rate, work["chain"][position:], references)
+    outcomes += run_chain(ramp.rate, work["chain"][position:], references, origins=circumstances.get("origins"))
     stamp(ramp.rate.header, outcomes, work.get("references"), circumstances["context"])
     files = {Path(cal).name: write_guider(cal, ramp.rate, guider_tables(uncal))}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances)

@@ -19,7 +19,7 @@ def calibrate_image(rate, cal, record, *, work, circumstances, threads):
     image = read_image(rate)
     subarray = [int(image.header[key]) for key in ("SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2")]
     references = References(located(work["references"], circumstances["crds_path"]), subarray)
-    outcomes = run_chain(image, work["chain"], references)
+    outcomes = run_chain(image, work["chain"], references, origins=circumstances.get("origins"))
     stamp(image.header, outcomes, work["references"], circumstances["context"])
     wcs = None
     if image.wcs is not None:

@@ -55,7 +55,7 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
     compared = not entry.get("skip") and len(grouped(exposures)) > 1
     for header in headers.values():
         set_keyword(header, "S_OUTLIR", "COMPLETE" if compared else "SKIPPED")
-    outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)))
+    outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     if entry.get("skip"):
         for exposure in exposures:
             exposure.save(exposure.load())

@@ -20,7 +20,7 @@ def find_windows(uncal, windows, record, *, work, circumstances, threads):
     set_threads(threads)
     ramp = read_ramp(uncal)
     references = References(located(work.get("references", {}), circumstances["crds_path"]), ramp.subarray)
-    outcomes = run_chain(ramp, work["chain"], references)
+    outcomes = run_chain(ramp, work["chain"], references, origins=circumstances.get("origins"))
     ends = ramp.persistence_ends
     if ends is None:
         raise MissingReferenceError(f"{uncal}: persistence did not run: {outcomes[-1].status.reason}")

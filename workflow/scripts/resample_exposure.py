@@ -18,7 +18,7 @@ def resample_one(cal, i2d, record, *, work, circumstances, threads):
     set_threads(threads)
     check_product(cal)
     mosaic = Mosaic([Exposure.of_file(cal, read=read_image, wcs=wcs_of(cal))])
-    outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)))
+    outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(mosaic.header, outcomes, {}, circumstances["context"])
     files = {Path(i2d).name: write_mosaic(i2d, mosaic)}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances)

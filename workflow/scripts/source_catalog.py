@@ -18,7 +18,7 @@ def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, thr
     check_product(i2d)
     mosaic = read_mosaic(i2d)
     paths = located(work.get("references", {}), circumstances["crds_path"])
-    outcomes = run_chain(mosaic, work["chain"], References(paths, (1, 1, 1, 1)))
+    outcomes = run_chain(mosaic, work["chain"], References(paths, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(mosaic.header, outcomes, work.get("references", {}), circumstances["context"])
     write_catalog(catalog, mosaic.catalog)
     files = {Path(segmentation).name: write_segments(segmentation, mosaic, Path(catalog).name)}

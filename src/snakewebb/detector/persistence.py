@@ -1,6 +1,7 @@
 """Flags of samples that a pixel's recent saturation may still affect."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,7 @@ def persistence(
     dn_threshold: float | None = None,
     persistence_array_file: str | None = None,
     persistence_dnu: bool = False,
+    compatibility: Literal["native", "jwst"] = "native",
 ):
     """Flag PERSISTENCE for some time after a pixel's first saturated group.
 
@@ -50,6 +52,9 @@ def persistence(
         or was made with another ``persistence_time``.
     persistence_dnu : bool
         Flag DO_NOT_USE with PERSISTENCE.
+    compatibility : {"native", "jwst"}
+        ``"native"``: rows of INT_TIMES are found by the number of the integration, and without them times are counted from
+        INTSTART. ``"jwst"``: rows are taken in their order, and without them every segment begins with the exposure.
 
     Returns
     -------
@@ -73,7 +78,7 @@ def persistence(
     if persistence_array_file is not None and Path(persistence_array_file).exists():
         earlier = read_windows(persistence_array_file, detector, ramp.subarray, (ny, nx), persistence_time)
         np.maximum(ends, earlier, out=ends)
-    starts = _integration_starts(ramp)
+    starts = _integration_starts(ramp, compatibility == "native")
     flag = np.uint8(PERSISTENCE | DO_NOT_USE if persistence_dnu else PERSISTENCE)
     threshold = np.float32(np.inf if dn_threshold is None else dn_threshold)
     group_time = float(ramp.header["TGROUP"])
@@ -93,24 +98,29 @@ def persistence(
     return Status()
 
 
-def _integration_starts(ramp):
+def _integration_starts(ramp, native):
     """Start of each integration, seconds since 1970 (UTC)."""
     nints = len(ramp.data)
-    numbers = ramp.first_integration + np.arange(nints)
+    numbers = (ramp.first_integration if native else 0) + np.arange(nints)
+    listed = np.empty(0)
     table = ramp.int_times
     if table is not None and len(table) and "int_start_MJD_UTC" in table.dtype.names:
-        listed = np.asarray(table["integration_number"]).astype(np.int64)
-        rows = [np.flatnonzero(listed == number + 1) for number in numbers]
-        if all(len(row) for row in rows):
-            begin = np.asarray(table["int_start_MJD_UTC"], np.float64)[[row[0] for row in rows]]
-            return (begin - _UNIX_EPOCH) * _DAY
+        listed = (np.asarray(table["int_start_MJD_UTC"], np.float64) - _UNIX_EPOCH) * _DAY
+        if native:
+            of = np.asarray(table["integration_number"]).astype(np.int64)
+            rows = [np.flatnonzero(of == number + 1) for number in numbers]
+            listed = listed[[row[0] for row in rows]] if all(len(row) for row in rows) else np.empty(0)
+        if len(listed) >= nints:
+            return listed[:nints]
     missing = [key for key in ("EXPSTART", "EFFINTTM") if not isinstance(ramp.header.get(key), (int, float))]
     if missing:
         raise BadDataError(
             f"{ramp.header.get('FILENAME', 'exposure')}: persistence needs the times of the integrations, but INT_TIMES does not have "
             f"them and the primary header lacks {', '.join(missing)}; download the file again, or set steps.persistence.skip"
         )
-    return (float(ramp.header["EXPSTART"]) - _UNIX_EPOCH) * _DAY + numbers * float(ramp.header["EFFINTTM"])
+    starts = (float(ramp.header["EXPSTART"]) - _UNIX_EPOCH) * _DAY + numbers * float(ramp.header["EFFINTTM"])
+    starts[: len(listed)] = listed  # a table that is too short: none of it in the native mode
+    return starts
 
 
 @njit

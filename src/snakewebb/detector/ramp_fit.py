@@ -21,7 +21,7 @@ from snakewebb.steps import Status, step
 log = logging.getLogger(__name__)
 
 
-@step(version=2, keyword="S_RAMP", references=("readnoise", "gain"), whole_exposure=True)
+@step(version=3, keyword="S_RAMP", references=("readnoise", "gain"), whole_exposure=True)
 def ramp_fit(
     ramp,
     references,
@@ -94,6 +94,9 @@ def ramp_fit(
     * A sample that is not finite is not used. In ``"jwst"`` it is fitted as 0.
     * A ramp with a read noise that is not positive and finite, or with a result that is not finite, is NaN and
       DO_NOT_USE. In ``"jwst"`` it is NaN and not flagged.
+    * MIRI: a jump in the first group used does not count with ``suppress_one_group``, as it does not for the segments. In
+      ``"jwst"`` a ramp in which no other group is good is not suppressed: its signal since the reset counts as collected in
+      one group time.
     * The median rate is averaged over the integrations that have one. In ``"jwst"`` the others count as 0, and with
       one group per ramp a single saturated integration removes the Poisson noise from the variance of all.
     * No variance is too large. In ``"jwst"``, variances of 1e6 (DN/s)^2 or more are replaced by 0, and with the

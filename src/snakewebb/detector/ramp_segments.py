@@ -42,9 +42,9 @@ def read_column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags):
         sample = np.float64(data[i, skipped + g, y, x])
         if g < exposure.first or g > exposure.last or (exposure.native and not np.isfinite(sample)):
             flag |= DO_NOT_USE
-        nleft += flag & ~PERSISTENCE == 0
-        if g == 0 and skipped > 0:
-            flag &= ~JUMP_DET  # the ramp begins with this group
+        unflagged = flag & ~JUMP_DET if g == 0 and skipped > 0 else flag  # the ramp begins with this group
+        nleft += (unflagged if exposure.native else flag) & ~PERSISTENCE == 0
+        flag = unflagged
         if flag & SATURATED:
             sample = np.nan
             nsaturated += 1

@@ -77,6 +77,25 @@ def check_structure(path):
     return units
 
 
+def make_readable(header, keywords=None):
+    """Turn values that are not those of the standard (``NaN`` without quotes), at which reading stops, into text.
+
+    Parameters
+    ----------
+    header : Header
+        Changed in place.
+    keywords : iterable of str, optional
+        Only these.
+    """
+    for keyword in list(header) if keywords is None else keywords:
+        try:
+            header.get(keyword)
+        except fits.VerifyError:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                _ = header.cards[keyword].image  # astropy mends a card when it is asked for its text
+
+
 def _looks_like(start):
     head = start.lstrip().lower()
     if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<")):
@@ -92,7 +111,7 @@ def _data_size(header, where):
         axes = [int(header[f"NAXIS{number}"]) for number in range(1, naxis + 1)]
         bits = int(header["BITPIX"])
         extra, groups = int(header.get("PCOUNT", 0)), int(header.get("GCOUNT", 1))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, fits.VerifyError) as error:
         raise BadDataError(f"{where}: the header lacks a size keyword ({error}); the file is corrupt") from error
     if bits not in (8, 16, 32, 64, -32, -64) or not 0 <= naxis <= 999 or min([extra, groups, *axes]) < 0:
         raise BadDataError(f"{where}: impossible sizes (BITPIX {bits}, axes {axes}); the file is corrupt")

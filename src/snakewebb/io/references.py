@@ -8,8 +8,9 @@ from astropy.io import fits
 
 from snakewebb.compiled import by_rows
 from snakewebb.dq import to_standard_bits
-from snakewebb.errors import MissingReferenceError
+from snakewebb.errors import BadDataError, MissingReferenceError
 from snakewebb.io.cache_layout import reference_path
+from snakewebb.io.fits import check_structure
 from snakewebb.io.models import INTERLEAVED
 
 FULL_SIZE = 2048
@@ -38,6 +39,7 @@ class References:
         self._arrays = {}
         self._scratch = None
         self._dropped = set()
+        self._complete = set()  # files of which it is known
 
     def has(self, reftype):
         """Whether there is a file of this type."""
@@ -97,7 +99,7 @@ class References:
 
     def header(self, reftype):
         """Primary header of the file."""
-        return self._known((reftype, "header"), lambda: fits.getheader(self.path(reftype), 0))
+        return self._known((reftype, "header"), lambda: fits.getheader(self._checked(reftype), 0))
 
     def _known(self, key, make):
         """What ``make()`` says of a file; kept where steps are called again."""
@@ -177,7 +179,7 @@ class References:
 
     def table(self, reftype, extension=1):
         """Rows of a table extension."""
-        with fits.open(self.path(reftype), memmap=False) as units:
+        with fits.open(self._checked(reftype), memmap=False) as units:
             return units[extension].data
 
     def tree(self, reftype):
@@ -191,12 +193,22 @@ class References:
         except (OSError, ValueError) as error:
             raise MissingReferenceError(f"{path}: not a readable ASDF file ({error})") from error
 
+    def _checked(self, reftype):
+        """Path of a FITS file that is complete."""
+        path = self.path(reftype)
+        if path not in self._complete:
+            try:
+                check_structure(path)
+            except BadDataError as error:
+                raise MissingReferenceError(
+                    f"the {reftype!r} reference is damaged: {error} (remove it from the cache first)"
+                ) from error
+            self._complete.add(path)
+        return path
+
     def _open(self, reftype):
-        try:
-            # memmap=True would refuse unsigned integers; left open, those are read and all else is mapped
-            return fits.open(self.path(reftype))
-        except OSError as error:
-            raise MissingReferenceError(f"{self.path(reftype)}: not a readable FITS file ({error})") from error
+        # memmap=True would refuse unsigned integers; left open, those are read and all else is mapped
+        return fits.open(self._checked(reftype))
 
     def _cut(self, reftype, units, shape, interleaved=False):
         """Slices of the last two axes that select the science subarray."""

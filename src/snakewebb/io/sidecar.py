@@ -32,7 +32,7 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
     outcomes : list of Outcome
         What each step did.
     circumstances : dict
-        ``context``, ``mode`` and ``origins`` as the plan has them.
+        ``context``, ``mode``, ``origins`` and ``unused`` (parameters of CRDS that the steps do not have) as the plan has them.
     wcs : dict, optional
         Record of the light WCS.
     extra : dict, optional
@@ -57,6 +57,8 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
         "origins": circumstances.get("origins", {}),
         "software": {"snakewebb": __version__, **_versions()},
     }
+    if circumstances.get("unused"):
+        content["unused_parameters"] = circumstances["unused"]
     if wcs is not None:
         content["wcs"] = wcs
     content |= extra or {}

@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from snakewebb.compiled import by_rows, njit
 from snakewebb.errors import BadDataError
-from snakewebb.io.fits import check_structure, checksum_of_file
+from snakewebb.io.fits import check_structure, checksum_of_file, make_readable
 from snakewebb.io.models import INTERLEAVED, Ramp
 from snakewebb.plan.keywords import GUIDER_KEYWORDS, GUIDER_TYPES, RAMP_KEYWORDS
 from snakewebb.plan.memory import ramp_bytes
@@ -28,6 +28,7 @@ _INTEGERS = {
     "NFRAMES": 1,
     "GROUPGAP": 0,
 }
+_SEGMENT = {"INTSTART": 1, "INTEND": 1}  # of segments of a longer exposure only
 _TIMES = ("TFRAME", "TGROUP")
 _AXES = ("FASTAXIS", "SLOWAXIS")
 
@@ -58,6 +59,7 @@ def read_ramp(path, *, scratch=None):
     """
     units = check_structure(path)
     header = units[0][0]
+    make_readable(header)
     named = {}
     for unit_header, start in units[1:]:
         named.setdefault(str(unit_header.get("EXTNAME", "")).upper(), (unit_header, start))
@@ -83,7 +85,7 @@ def read_ramp(path, *, scratch=None):
         pixeldq=np.zeros(shape[2:], np.uint32),
         int_times=_read_table(path, "INT_TIMES", named),
         group=_read_table(path, "GROUP", named),
-        first_integration=int(header.get("INTSTART", 1)) - 1,
+        first_integration=0 if _is_missing(header, "INTSTART") else int(header["INTSTART"]) - 1,
         scratch=scratch,
     )
     new = partial(np.empty) if scratch is None else partial(scratch.empty, clear=False)
@@ -115,11 +117,16 @@ def _axes(header):
 
 def _check_level(path, header, sci_header, named):
     axes = _axes(sci_header)
-    if len(axes) != 4 or "ERR" in named or "GROUPDQ" in named:
-        kind = header.get("DATAMODL", "of an unknown kind")
+    kind = header.get("DATAMODL", "of an unknown kind")
+    if "ERR" in named or "GROUPDQ" in named or (len(axes) in (2, 3) and sci_header["BITPIX"] < 0):
         raise BadDataError(
             f"{path}: not an uncal file but a later product (DATAMODL {kind}, SCI of shape {axes}); give the uncal "
             "file, or start from the level of this one"
+        )
+    if len(axes) != 4 or 0 in axes:
+        raise BadDataError(
+            f"{path}[SCI]: an array of shape {axes} found, expected (integrations, groups, rows, columns), none of them 0; "
+            "download the file again"
         )
     bits, zero = sci_header["BITPIX"], sci_header.get("BZERO", 0)
     if bits != 16 or zero != 32768 or sci_header.get("BSCALE", 1) != 1:
@@ -131,17 +138,17 @@ def _check_level(path, header, sci_header, named):
 
 def _check_keywords(path, header):
     keywords = GUIDER_KEYWORDS if header.get("EXP_TYPE") in GUIDER_TYPES else RAMP_KEYWORDS
-    missing = [key for key in keywords if isinstance(header.get(key), (type(None), fits.card.Undefined))]
+    missing = [key for key in keywords if _is_missing(header, key)]
     if missing:
         raise BadDataError(
             f"{path}: the primary header lacks {', '.join(missing)}; download the file again, or add these keywords"
         )
     wrong = []
-    for key, smallest in _INTEGERS.items():
-        if key not in keywords:
+    for key, smallest in (_INTEGERS | _SEGMENT).items():
+        if key not in keywords and (key not in _SEGMENT or _is_missing(header, key)):
             continue
         value = header[key]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or value < smallest:
+        if not _is_whole(value) or value < smallest:
             wrong.append(f"{key} = {value!r} (expected a whole number, at least {smallest})")
     for key in _TIMES:
         if key not in keywords:
@@ -158,12 +165,20 @@ def _check_keywords(path, header):
         raise BadDataError(f"{path}: impossible values in the primary header: {'; '.join(wrong)}; correct them")
 
 
+def _is_missing(header, key):
+    return isinstance(header.get(key), (type(None), fits.card.Undefined))
+
+
+def _is_whole(value):
+    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+
+
 def _check_shape(path, header, sci_header):
     """Shape of the ramp, after checking that the header agrees with it."""
     nints, ngroups, ny, nx = shape = _axes(sci_header)
     expected = int(header["NINTS"])
     source = "NINTS"
-    if "INTSTART" in header and "INTEND" in header:  # a segment of a longer exposure
+    if not _is_missing(header, "INTSTART") and not _is_missing(header, "INTEND"):  # a segment of a longer exposure
         expected, source = int(header["INTEND"]) - int(header["INTSTART"]) + 1, "INTEND - INTSTART + 1"
     size_y, size_x = int(header["SUBSIZE2"]), int(header["SUBSIZE1"])
     if "IRS2" in str(header["READPATT"]) and (ny, nx) == INTERLEAVED and (size_y, size_x) == (2048, 2048):
@@ -182,6 +197,14 @@ def _check_shape(path, header, sci_header):
         raise BadDataError(
             f"{path}[SCI]: header and array of shape {shape} disagree: {'; '.join(differing)}; download the file again"
         )
+    limits = (1032, 1024) if header["INSTRUME"] == "MIRI" else (2048, 2048)
+    outside = [
+        f"SUBSTRT{axis} = {first:g} and SUBSIZE{axis} = {size}, but the detector has {limit} {what}"
+        for axis, what, limit in zip((1, 2), ("columns", "rows"), limits, strict=True)
+        if (first := header[f"SUBSTRT{axis}"]) - 1 + (size := int(header[f"SUBSIZE{axis}"])) > limit
+    ]
+    if outside:
+        raise BadDataError(f"{path}: the subarray reaches beyond the detector: {'; '.join(outside)}; correct them")
     return shape
 
 

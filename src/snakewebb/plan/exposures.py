@@ -3,6 +3,7 @@
 Headers are read once; the rows are cached by path, size and modification time, outside the DAG.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,7 +90,7 @@ COLUMNS = [
 # without these an exposure cannot be planned; the steps name what they need beyond
 REQUIRED = ("INSTRUME", "DETECTOR", "EXP_TYPE", "DATE-OBS", "TIME-OBS")
 
-_FORMAT = 4  # of the cached rows
+_FORMAT = 5  # of the cached rows
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,34 @@ def find_exposures(folders, cache_file, *, start="auto", read_headers=True):
     return ExposureTable(exposures, sorted(left_out))
 
 
+def missing_segments(exposures):
+    """What is to be said of exposures of which segments (EXSEGNUM of EXSEGTOT) are not there.
+
+    Parameters
+    ----------
+    exposures : iterable of Exposure
+
+    Returns
+    -------
+    list of str
+    """
+    found = {}
+    for exposure in exposures:
+        number, total = exposure.header.get("EXSEGNUM"), exposure.header.get("EXSEGTOT")
+        if isinstance(number, int) and isinstance(total, int) and total > 1:
+            name = re.sub(r"-seg\d{3}", "", exposure.root)
+            found.setdefault((name, total), set()).add(number)
+    notes = []
+    for (name, total), numbers in sorted(found.items()):
+        missing = [str(number) for number in range(1, total + 1) if number not in numbers]
+        if missing:
+            notes.append(
+                f"{name}: EXSEGTOT is {total}, but segments {', '.join(missing)} are not in the input folders: the time series "
+                "has a gap; download them"
+            )
+    return notes
+
+
 def _candidates(folders, left_out):
     for folder in folders:
         folder = Path(folder)
@@ -221,16 +250,23 @@ def _add(found, path, row, left_out):
 
 
 def _read_row(path):
-    from snakewebb.io.fits import check_structure
+    from snakewebb.io.fits import check_structure, make_readable
 
     try:
         units = check_structure(path)
     except BadDataError as error:
-        return {"problem": str(error).removeprefix(f"{path}")}
+        return {"problem": str(error).removeprefix(f"{path}").removeprefix(": ")}
     primary = units[0][0]
+    make_readable(primary, COLUMNS)
     sci = next((header for header, _ in units if header.get("EXTNAME") == "SCI"), None)
     if sci is None:
         return {"problem": "extension SCI is missing; download the file again"}
+    shape = [int(sci[f"NAXIS{axis}"]) for axis in range(int(sci["NAXIS"]), 0, -1)]
+    if parse_exposure(Path(path).name).suffix == "uncal" and (len(shape) != 4 or 0 in shape):
+        return {
+            "problem": f"[SCI]: an array of shape {tuple(shape)} found, expected (integrations, groups, rows, columns), none of "
+            "them 0; give the raw file, or download it again"
+        }
     header = {}
     for key in COLUMNS:
         value = primary.get(key)
@@ -245,5 +281,4 @@ def _read_row(path):
     identity = {"size": Path(path).stat().st_size, "date": str(primary.get("DATE", ""))}
     if sci.get("DATASUM"):
         identity["datasum"] = str(sci["DATASUM"])
-    shape = [sci[f"NAXIS{axis}"] for axis in range(sci["NAXIS"], 0, -1)]
     return {"header": header, "identity": identity, "shape": shape}

@@ -22,7 +22,7 @@ from snakewebb.plan.associations import (
 )
 from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.contracts import alignment_parameters, contract_of
-from snakewebb.plan.exposures import find_exposures
+from snakewebb.plan.exposures import find_exposures, missing_segments
 from snakewebb.plan.modes import CHAINS, read_mode
 from snakewebb.plan.parameters import FileHashes, Layer, ResolvedChain, edited_chain, layer, resolve_chain, selected
 from snakewebb.plan.persistence import earlier_exposures, find_windows
@@ -87,6 +87,7 @@ class Plan:
         self._hashes = FileHashes(STATE / "files.json")
         self.left_out, self.notes = [], self._without_effect(names)
         self.exposures = self._exposures(read_headers)
+        self.notes += missing_segments(self.exposures.values())
         self.parameter_files = self._parameter_files()
         self.selection = self._references()
         self._leave_out_failed()
@@ -154,6 +155,7 @@ class Plan:
 
     def _parameter_files(self):
         """Layers from the parameter files (``pars-*``) of CRDS, by exposure; the same for most."""
+        self._unused = {}  # origin of a layer -> step -> parameters that have no effect
         headers = {root: exposure.header for root, exposure in self.exposures.items()}
         if not headers:
             return {}
@@ -163,17 +165,18 @@ class Plan:
         for chain, names in self.chains.items():
             found = select_parameters(headers, names, self.context, self.crds_path, pipeline=chain)
             for root, files in found.items():
-                layers[root] += [Layer(f"CRDS {name}", self._known(name, steps)) for name, steps in files]
+                layers[root] += [Layer(f"CRDS {name}", self._known(f"CRDS {name}", steps)) for name, steps in files]
         return {root: tuple(found) for root, found in layers.items()}
 
-    def _known(self, file_name, steps):
-        """What a parameter file says of parameters that our steps have; the rest is noted."""
+    def _known(self, origin, steps):
+        """What a parameter file says of parameters that our steps have; the rest is noted, here and in the records."""
         known = {}
         for name, given in steps.items():
             parameters = contract_of(name).parameters
             known[name] = {key: value for key, value in given.items() if key in parameters or key == "skip"}
             for key in sorted(set(given) - set(known[name])):
-                note = f"{file_name}: {name}.{key} = {given[key]!r} is not a parameter of ours and has no effect"
+                self._unused.setdefault(origin, {}).setdefault(name, {})[key] = given[key]
+                note = f"{origin}: {name}.{key} = {given[key]!r} is not a parameter of ours and has no effect"
                 if note not in self.notes:
                     self.notes.append(note)
         return known
@@ -368,6 +371,7 @@ class Plan:
             elif entry["step"] == "persistence":
                 time = entry["parameters"]["persistence_time"]
                 parameters = {name: p.default for name, p in contract_of("persistence").parameters.items()}
+                parameters["compatibility"] = entry["parameters"]["compatibility"]
                 kept.append({**entry, "parameters": {**parameters, "persistence_time": time}})
         chain = ResolvedChain(kept, {}, self.chain("detector1", root).overrides)
         types = chain.reference_types()
@@ -431,11 +435,19 @@ class Plan:
 
     def circumstances(self, transition, root=None):
         """What a record tells besides the work, and what a job needs but does not change its product."""
+        chain = self.chain(transition, root)
+        names = {entry["step"] for entry in chain.entries}
+        unused = {}
+        for part in self.parameter_files.get(root, ()):
+            found = {name: given for name, given in self._unused.get(part.origin, {}).items() if name in names}
+            if found:
+                unused[part.origin] = found
         return {
             "context": self.context,
             "crds_path": self.crds_path,
             "mode": self.mode.name,
-            "origins": self.chain(transition, root).origins,
+            "origins": chain.origins,
+            "unused": unused,
         }
 
     def token(self, work):

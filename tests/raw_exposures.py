@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 SIZE = 32
 DETECTORS = {"NRC": "NRCALONG", "NIS": "NIS", "NRS": "NRS1", "MIR": "MIRIMAGE", "FGS": "GUIDER1"}
 INSTRUMENTS = {"NRC": "NIRCAM", "NIS": "NIRISS", "NRS": "NIRSPEC", "MIR": "MIRI", "FGS": "FGS"}

@@ -1,0 +1,90 @@
+"""Programmes of tiny exposures of any mode, planned in this process or run by Snakemake as a user would."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from raw_exposures import CONTEXT, REPOSITORY, write_cache
+
+
+@dataclass
+class Programme:
+    """A programme folder."""
+
+    folder: Path
+
+    def configure(self, text=""):
+        (self.folder / "config.yaml").write_text(f"crds_path: crds\ncrds_context: {CONTEXT}\n{text}")
+
+    def snakemake(self, mode, *arguments, check=True):
+        """Run Snakemake there with the profile of a mode; returns the completed process."""
+        profile = REPOSITORY / "config" / "profiles" / mode
+        command = [sys.executable, "-m", "snakemake", "--profile", str(profile), "--cores", "2", *arguments]
+        variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        result = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True)
+        if check and result.returncode:
+            logs = "\n".join(path.read_text() for path in sorted((self.folder / "logs").rglob("*.log")))
+            raise AssertionError(f"{result.stdout}\n{result.stderr}\n{logs}")
+        return result
+
+    def counts(self, mode, *arguments):
+        """Number of jobs of each rule that a dry run would start, without the targets."""
+        text = self.snakemake(mode, "--dry-run", *arguments)
+        found = {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", text.stdout + text.stderr, re.MULTILINE)}
+        return {rule: n for rule, n in found.items() if rule not in ("total", "all", mode)}
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """The CRDS cache, without parameter files."""
+    return write_cache(tmp_path_factory.mktemp("modes") / "crds")
+
+
+@pytest.fixture
+def programme(cache, tmp_path):
+    """An empty programme folder with its configuration."""
+    folder = tmp_path / "programme"
+    folder.mkdir()
+    (folder / "crds").symlink_to(cache)
+    programme = Programme(folder)
+    programme.configure()
+    return programme
+
+
+@pytest.fixture
+def plan_of(programme, monkeypatch):
+    """Plan of a mode, in this process: ``plan_of(mode, **configuration)``."""
+    from snakewebb.plan.plan import Plan
+
+    def make(mode, **configuration):
+        monkeypatch.chdir(programme.folder)
+        config = REPOSITORY / "config"
+        return Plan(
+            config / "modes" / f"{mode}.yaml",
+            config / "chains.yaml",
+            config / "builds.yaml",
+            config_file="config.yaml",
+            command_line={"mode": mode, **configuration},
+        )
+
+    return make
+
+
+@pytest.fixture
+def no_references(monkeypatch):
+    """CRDS answers N/A to everything, at once, and nothing of it is remembered."""
+    from snakewebb.plan import crds_selection
+
+    def names(headers, reftypes, context, crds_path):
+        return {root: dict.fromkeys(reftypes[root]) for root in headers}
+
+    def parameters(headers, step_names, context, crds_path, *, pipeline=None):
+        return {root: [] for root in headers}
+
+    monkeypatch.setattr(crds_selection, "select_names", names)
+    monkeypatch.setattr(crds_selection, "select_parameters", parameters)
