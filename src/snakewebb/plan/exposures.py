@@ -79,6 +79,7 @@ COLUMNS = [
     "FILENAME",
     "FASTAXIS",
     "SLOWAXIS",
+    "SSTR_NST",
     "LAMP",
     "OPMODE",
     "FXD_SLIT",
@@ -89,7 +90,7 @@ COLUMNS = [
 # without these an exposure cannot be planned; the steps name what they need beyond
 REQUIRED = ("INSTRUME", "DETECTOR", "EXP_TYPE", "DATE-OBS", "TIME-OBS")
 
-_FORMAT = 4  # of the cached rows
+_FORMAT = 5  # of the cached rows
 
 
 @dataclass(frozen=True)
