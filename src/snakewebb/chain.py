@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snakewebb.compiled import one_thread
 from snakewebb.detector.superstripes import collate, portions, put_stripe, take_stripe
 from snakewebb.errors import ConfigError
 from snakewebb.io.references import References
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 # steps that accept frames with interleaved reference pixels, for the others refpix must have taken these out; and single superstripes,
 # which are put together behind the last of them
+_SMALL = 1 << 20  # samples of the integrations of a stripe for which more than one thread does not pay
 _BEFORE_REFPIX = ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix")
 
 
@@ -126,8 +128,9 @@ def _run_by_stripe(steps, ramp, references):
             for number in range(ramp.superstripes):
                 part = take_stripe(ramp, integrations, number)
                 part.pixeldq = flags[number].copy()
-                for step in steps:
-                    step.run(part, references.of_stripe(number))
+                with one_thread(part.data.size < _SMALL):
+                    for step in steps:
+                        step.run(part, references.of_stripe(number))
                 put_stripe(ramp, part, integrations)
         while unread is not None and done < len(ramp.data):
             unread(done)

@@ -91,11 +91,23 @@ def put_stripe(ramp, part, integrations):
         ramp.zeroframe[own] = part.zeroframe
 
 
+def collated_subarray(header):
+    """First column and row (1-based, full detector) and size in x and y of the frames that `collate` makes.
+
+    Those of the header if the exposure has no superstripes.
+    """
+    values = [int(header[key]) for key in ("SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2")]
+    if int(header.get("SSTR_NST") or 0) > 0:
+        slow = -slow_axis(header) - 1
+        first, values[2 + slow] = _frame(header)
+        values[slow] = first + 1
+    return tuple(values)
+
+
 def collated_shape(header, shape):
     """Shape of the ramp that `collate` makes of one of this shape."""
     nints, ngroups = shape[0] // int(header["SSTR_NST"]), shape[1] * (int(samples_of_lines(header).max()) + 1)
-    size = _frame(header)[1]
-    return (nints, ngroups, size, shape[3]) if slow_axis(header) == -2 else (nints, ngroups, shape[2], size)
+    return (nints, ngroups, *collated_subarray(header)[:1:-1])
 
 
 def collate(ramp):
@@ -259,17 +271,13 @@ def _times(table, begin, count, number):
 
 def _update_header(ramp, number):
     header = ramp.header
-    start = _frame(header)[0] + 1
-    slow = -slow_axis(header)  # 2 for rows, 1 for columns
-    nints, ngroups, ny, nx = ramp.data.shape
-    values = {
+    names = "SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2"
+    nints, ngroups = ramp.data.shape[:2]
+    values = dict(zip(names, collated_subarray(header), strict=True)) | {
         "NINTS": -(-int(header["NINTS"]) // number),
         "INTSTART": ramp.first_integration + 1,
         "INTEND": ramp.first_integration + nints,
         "NGROUPS": ngroups,
-        "SUBSIZE1": nx,
-        "SUBSIZE2": ny,
-        f"SUBSTRT{slow}": start,
     }
     for keyword in STRIPE_KEYWORDS:
         header.remove(keyword, ignore_missing=True)
