@@ -1,19 +1,24 @@
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from snakewebb.chain import run_chain
 from snakewebb.detector.stripes import STRIPE_KEYWORDS, lines_of
-from snakewebb.detector.superstripes import collate, collated_shape
+from snakewebb.detector.superstripes import collate, collated_shape, collated_subarray
 from snakewebb.dq import DO_NOT_USE, REFERENCE_PIXEL
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.io.fits import write
+from snakewebb.io.persistence_windows import read_all_windows
 from snakewebb.io.products import read_image, write_image, write_ramp
 from snakewebb.io.references import References
 from snakewebb.io.scratch import Scratch
 from snakewebb.io.uncal import read_ramp
 from snakewebb.steps import NOT_APPLICABLE, SKIPPED, Status
 
+REPOSITORY = Path(__file__).parents[2]
 THREE = (2, 10, 0, 0, 0, 0, 8, 3)  # two lines of reference pixels, then eight lines of each of three stripes
 CHAIN = (
     *("dq_init", "saturation", "ipc", "superbias", "refpix", "linearity", "dark_current"),
@@ -196,7 +201,7 @@ def uncal(make_stripes, tmp_path):
         samples[integration] = bias[at] + light + rng.normal(0, 5, light.shape) + rng.normal(0, 30, (5, 1, 1))
     ramp.header.update({"DATAMODL": "Level1bModel", "ZEROFRAM": False})
     kinds = [("integration_number", "i4"), *((f"int_{part}_MJD_UTC", "f8") for part in ("start", "mid", "end"))]
-    times = np.array([(number, number, number + 0.5, number + 1) for number in range(1, 13)], kinds)
+    times = np.array([(n, *(60000 + (100 * n + part) / 86400 for part in (0, 30, 60))) for n in range(1, 13)], kinds)
     units = [
         fits.PrimaryHDU(header=ramp.header),
         fits.ImageHDU(samples, name="SCI"),
@@ -254,7 +259,7 @@ def test_rates_are_the_true_ones(uncal, references, tmp_path):
     assert ramp.rateints.data.shape == (4, 24, 6)
     image = read_image(tmp_path / "CubeModel.fits")
     assert image.int_times_stripe["stripe_number"].tolist() == [1, 2, 3] * 4
-    assert image.int_times["int_end_MJD_UTC"].tolist() == [4, 7, 10, 13]
+    assert np.round((image.int_times["int_end_MJD_UTC"] - 60000) * 86400, 3).tolist() == [360, 660, 960, 1260]
 
 
 @pytest.mark.parametrize("saved", [(), ("saturation", "refpix", "jump")])
@@ -282,6 +287,37 @@ def test_stripes_are_put_together_without_refpix_too(uncal, references, tmp_path
     assert ramp.rateints.data.shape == (4, 24, 6)
     ramp, _ = calibrated(uncal[0], tmp_path, references, steps=("linearity", "dark_current"))
     assert ramp.data.shape == (4, 5, 24, 6)
+
+
+def test_windows_of_persistence_are_those_of_the_whole_frame(uncal, references, tmp_path):
+    """The job that finds them, and a later exposure in stripes that takes them."""
+    path = uncal[0]
+    with fits.open(path, mode="update") as units:
+        del units["SCI"].header["DATASUM"]
+        units["SCI"].data[1, 4, 5, 3] = 65000  # second stripe: line 20 + 5 - 2 of the detector
+    spec = importlib.util.spec_from_file_location(
+        "windows", REPOSITORY / "workflow" / "scripts" / "persistence_windows.py"
+    )
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    work = {
+        "chain": [
+            *(
+                {"step": name, "version": 1, "parameters": {"n_pix_grow_sat": 0} if name == "saturation" else {}}
+                for name in CHAIN[:2]
+            ),
+            {"step": "persistence", "version": 1, "parameters": {"persistence_time": 3600}},
+        ],
+        "references": {name: {"path": str(references.paths[name])} for name in ("mask", "saturation", "superbias")},
+    }
+    circumstances = {"crds_path": "", "context": "jwst_0000.pmap"}
+    script.find_windows(
+        path, tmp_path / "w.asdf", tmp_path / "w.json", work=work, circumstances=circumstances, threads=1
+    )
+    header = read_ramp(path).header
+    assert collated_subarray(header) == (1, 13, 6, 24)
+    ends = read_all_windows([tmp_path / "w.asdf"], header["DETECTOR"], collated_subarray(header))
+    assert np.argwhere(ends).tolist() == [[11, 3]]
 
 
 def test_other_steps_must_follow(uncal, references, tmp_path):
