@@ -15,9 +15,9 @@ from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
 
 log = logging.getLogger(__name__)
 
+_SMALL = 1 << 20  # samples of the integrations of a stripe for which more than one thread does not pay
 # steps that accept frames with interleaved reference pixels, for the others refpix must have taken these out; and single superstripes,
 # which are put together behind the last of them
-_SMALL = 1 << 20  # samples of the integrations of a stripe for which more than one thread does not pay
 _BEFORE_REFPIX = ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix")
 
 
@@ -58,7 +58,7 @@ def run_chain(exposure, chain, references, *, save=None):
     Raises
     ------
     ConfigError
-        If a step is given frames with interleaved reference pixels that it cannot use.
+        If a step is given frames with interleaved reference pixels, or single superstripes, that it cannot use.
     """
     outcomes = []
     if getattr(exposure, "superstripes", 0):

@@ -8,7 +8,7 @@ from astropy.io import fits
 from snakewebb.chain import run_chain
 from snakewebb.detector.stripes import STRIPE_KEYWORDS, lines_of
 from snakewebb.detector.superstripes import collate, collated_shape, collated_subarray
-from snakewebb.dq import DO_NOT_USE, REFERENCE_PIXEL
+from snakewebb.dq import DO_NOT_USE, JUMP_DET, REFERENCE_PIXEL
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.io.fits import write
 from snakewebb.io.persistence_windows import read_all_windows
@@ -130,6 +130,35 @@ def test_each_time_that_a_frame_reads_a_line_is_a_group(make_stripes, values, si
         np.testing.assert_allclose(steps, np.tile([5 * row, 5 * row, 8 * row], 3)[:-1], rtol=1e-9)
     else:
         assert ramp.read_times is None
+
+
+def test_jumps_are_searched_with_the_true_intervals(make_stripes, make_references):
+    """Samples of a steady light that follow each other quickly in a frame, and slowly from one group to the next."""
+    values, ngroups = (1, 10, 4, 0, 1, 0, 4, 2), 5
+    row = (6 + 12) * 1e-5
+    frame = row * (15 + 3)
+    # three samples of five lines in a frame, the first one after a reset of three lines more; three frames are skipped between groups
+    times = np.add.outer(np.arange(ngroups) * (row * (8 + 5 + 5) + 3 * frame), row * np.array([8, 13, 18]))
+    fractions = {}
+    for compatibility in ("native", "jwst"):
+        rng = np.random.default_rng(6)
+        ramp = make_stripes(
+            values, 15, rounds=40, ngroups=ngroups, NOUTPUTS=1, GROUPGAP=3, TFRAME=frame, TGROUP=4 * frame
+        )
+        light = rng.poisson(np.diff(2e5 * times.ravel(), prepend=0)[:, None, None], (80, 15, 4, 6)).cumsum(axis=1)
+        for sample in range(3):
+            ramp.data[:, :, 5 * sample + 1 : 5 * sample + 5] = light[:, sample::3]
+        references = make_references(
+            ramp,
+            gain={"SCI": np.ones((2048, 6), np.float32)},
+            readnoise={"SCI": np.full((2048, 6), 5, np.float32)},
+        )
+        chain = [{"step": "jump", "parameters": {"compatibility": compatibility}}]
+        run_chain(ramp, chain, References(references.paths, ramp.subarray, lines_of(ramp.header)))
+        np.testing.assert_allclose(ramp.read_times, times.ravel(), rtol=1e-9)
+        fractions[compatibility] = np.mean(ramp.groupdq[:, 1:] & JUMP_DET != 0)
+    assert fractions["native"] < 0.02
+    assert fractions["jwst"] > 0.1
 
 
 def test_incomplete_rounds_are_left_out(make_stripes):
