@@ -36,7 +36,21 @@ for folder in sys.argv[3:]:
 """
 
 
-def make_exposure(folder, shape, make_ramp):
+SUPERSTRIPES = {
+    "INSTRUME": "NIRISS",
+    "DETECTOR": "NIS",
+    "SUBARRAY": "SUB680STRIPE_SOSS",
+    "SUBSTRT1": 2048,
+    "SUBSTRT2": 1793,
+    "FASTAXIS": -2,
+    "SLOWAXIS": -1,
+    "MSTR_RD1": 4,
+    "SSTR_STP": 680,
+    "SSTR_NST": 3,
+}
+
+
+def make_exposure(folder, shape, make_ramp, **keywords):
     """Write an exposure of whole numbers with noise and jumps, its references, and the job's work."""
     nints, ngroups, ny, nx = shape
     rng = np.random.default_rng(3)
@@ -45,7 +59,7 @@ def make_exposure(folder, shape, make_ramp):
     rate = rng.integers(1, 30000 // ngroups, (ny, nx))
     header = make_ramp(np.zeros((1, 1, 1, 1))).header
     header.update({"NINTS": nints, "NGROUPS": ngroups, "SUBSIZE1": nx, "SUBSIZE2": ny, "NOUTPUTS": 1})
-    header["DATAMODL"] = "Level1bModel"
+    header.update({"DATAMODL": "Level1bModel"} | keywords)
     folder.mkdir()
     with Scratch(folder) as scratch:
         samples = scratch.empty(shape, np.uint16)
@@ -53,6 +67,7 @@ def make_exposure(folder, shape, make_ramp):
             for group in range(ngroups):
                 samples[integration, group] = 10000 + rate * group + noise[(3 * integration + group) % 7]
         write(folder / "a_uncal.fits", [fits.PrimaryHDU(header=header), fits.ImageHDU(samples, name="SCI")])
+    ny, nx = (256, 2048) if keywords else (ny, nx)
     plane = np.ones((ny, nx), np.float32)
     flags = np.zeros((ny, nx), np.uint32)
     mask = flags.copy()
@@ -72,7 +87,7 @@ def make_exposure(folder, shape, make_ramp):
     selection = {}
     for reftype, arrays in references.items():
         primary = fits.PrimaryHDU()
-        primary.header.update({"NFRAMES": 1, "GROUPGAP": 0})
+        primary.header.update({"NFRAMES": 1, "GROUPGAP": 0, "SUBSTRT1": 1, "SUBSTRT2": header["SUBSTRT2"]})
         selection[reftype] = {"path": str(folder / f"{reftype}.fits")}
         write(folder / f"{reftype}.fits", [primary, *(fits.ImageHDU(a, name=name) for name, a in arrays.items())])
     work = {"chain": [{"step": name, "version": 1, "parameters": {}} for name in CHAIN], "references": selection}
@@ -98,15 +113,22 @@ def test_memory_does_not_grow_with_the_exposure(make_ramp, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "shape", [(100, 10, 256, 2048), (10, 100, 1024, 1032), (1, 10, 2048, 2048)], ids=["SOSS", "MIRI", "NIRCam"]
+    ("shape", "keywords"),
+    [
+        ((100, 10, 256, 2048), {}),
+        ((10, 100, 1024, 1032), {}),
+        ((1, 10, 2048, 2048), {}),
+        ((300, 5, 256, 684), SUPERSTRIPES),
+    ],
+    ids=["SOSS", "MIRI", "NIRCam", "SOSS in stripes"],
 )
-def test_peak_memory_of_whole_exposures(make_ramp, tmp_path, shape, capsys):
-    make_exposure(tmp_path / "a", shape, make_ramp)
+def test_peak_memory_of_whole_exposures(make_ramp, tmp_path, shape, keywords, capsys):
+    make_exposure(tmp_path / "a", shape, make_ramp, **keywords)
     ((peak, seconds),) = peaks([tmp_path / "a"])
     with capsys.disabled():
         print(f"\n{shape}: {np.prod(shape) / 1e6:.0f} Msamples, peak {peak / 1e9:.3f} GB, {seconds:.1f} s")
     assert peak < 0.7e9
-    assert peak / 1e6 < stage1_megabytes(shape)
+    assert peak / 1e6 < stage1_megabytes(shape, keywords)
 
 
 def test_the_need_that_is_told_to_snakemake_is_bounded():
@@ -114,3 +136,12 @@ def test_the_need_that_is_told_to_snakemake_is_bounded():
     assert stage1_megabytes((1000, 10, 256, 2048)) == stage1_megabytes((100, 10, 256, 2048))
     assert stage1_megabytes((1, 2, 64, 64)) < stage1_megabytes((1, 10, 2048, 2048))
     assert ramp_bytes((1, 10, 2048, 2048)) < RAMP_BUDGET < ramp_bytes((2, 10, 2048, 2048))
+
+
+def test_frames_of_stripes_are_those_of_the_whole_subarray():
+    stripes = {"SSTR_NST": 120, "SLOWAXIS": -1}
+    assert stage1_megabytes((1200, 2, 256, 21), stripes) > stage1_megabytes((10, 2, 256, 2048))
+    assert stage1_megabytes((1200, 2, 256, 21), stripes) == stage1_megabytes((120, 2, 256, 21), stripes) < 700
+    assert stage1_megabytes((10, 2, 256, 2048), {"SSTR_NST": None, "SLOWAXIS": -1}) == stage1_megabytes(
+        (10, 2, 256, 2048)
+    )

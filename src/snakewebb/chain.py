@@ -7,12 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snakewebb.compiled import one_thread
+from snakewebb.detector.superstripes import collate, portions, put_stripe, take_stripe
 from snakewebb.errors import ConfigError
+from snakewebb.io.references import References
 from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
 
 log = logging.getLogger(__name__)
 
-# steps that accept frames with interleaved reference pixels; for the others refpix must have taken these out
+_SMALL = 1 << 20  # samples of the integrations of a stripe for which more than one thread does not pay
+# steps that accept frames with interleaved reference pixels, for the others refpix must have taken these out; and single superstripes,
+# which are put together behind the last of them
 _BEFORE_REFPIX = ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix")
 
 
@@ -33,6 +38,9 @@ def run_chain(exposure, chain, references, *, save=None, origins=None):
     An exposure on a scratch file is worked on one integration after the other as far as the steps allow it: each run of
     steps that do not need the whole exposure is gone through for an integration before the next one is read.
 
+    The integrations of superstripes, each of another part of the detector, go through the steps up to refpix a stripe at a time, with the
+    flags and references of that stripe. They are put together to integrations of the whole subarray then, whether refpix is on or off.
+
     Parameters
     ----------
     exposure : Ramp or Image
@@ -52,9 +60,13 @@ def run_chain(exposure, chain, references, *, save=None, origins=None):
     Raises
     ------
     ConfigError
-        If a step is given frames with interleaved reference pixels that it cannot use.
+        If a step is given frames with interleaved reference pixels, or single superstripes, that it cannot use.
     """
     outcomes = []
+    if getattr(exposure, "superstripes", 0):
+        number = 1 + max((i for i, entry in enumerate(chain) if entry["step"] in _BEFORE_REFPIX), default=-1)
+        outcomes = _run_on_superstripes(exposure, chain[:number], references, save, origins or {})
+        chain, references = chain[number:], References(references.paths, exposure.subarray)
     streamed = getattr(exposure, "scratch", None) is not None
     for entries in _runs(chain, exposure) if streamed else [[entry] for entry in chain]:
         steps = [_Step(entry, references, (origins or {}).get(entry["step"], {})) for entry in entries]
@@ -66,10 +78,65 @@ def run_chain(exposure, chain, references, *, save=None, origins=None):
             for step in steps:
                 step.run(exposure, references)
         outcomes.extend(step.outcome() for step in steps)
-        last = entries[-1]
-        if save is not None and last.get("save_results") and not last.get("skip"):
-            save(last["step"], exposure)
+        if _is_saved(entries[-1], save):
+            save(entries[-1]["step"], exposure)
     return outcomes
+
+
+def _run_on_superstripes(ramp, chain, references, save, origins):
+    """Run the steps that come before superstripes are put together, and put these together."""
+    outcomes = []
+    # a step whose result is saved ends a run
+    ends = [number for number, entry in enumerate(chain, 1) if _is_saved(entry, save) or number == len(chain)]
+    for begin, end in zip([0, *ends], ends, strict=False):
+        for entry in chain[begin:end]:
+            if entry["step"] not in _BEFORE_REFPIX and not entry.get("skip"):
+                raise ConfigError(
+                    f"step {entry['step']!r} cannot use the integrations of {ramp.header.get('FILENAME', 'this exposure')}, which hold "
+                    "different parts of the detector (superstripes) as far as refpix: let it run after refpix"
+                )
+        steps = [_Step(entry, references, origins.get(entry["step"], {})) for entry in chain[begin:end]]
+        _run_by_stripe(steps, ramp, references)
+        outcomes.extend(step.outcome() for step in steps)
+        if end < len(chain):
+            save(chain[end - 1]["step"], ramp)
+    _read_all(ramp)
+    said = collate(ramp)
+    if said:
+        log.warning("%s", said)
+    if said and outcomes:
+        status = outcomes[-1].status
+        reason = f"{status.reason}; {said}" if status.reason else said
+        outcomes[-1] = dataclasses.replace(outcomes[-1], status=Status(status.state, reason))
+    if chain and _is_saved(chain[-1], save):
+        save(chain[-1]["step"], ramp)
+    return outcomes
+
+
+def _is_saved(entry, save):
+    return save is not None and bool(entry.get("save_results")) and not entry.get("skip")
+
+
+def _run_by_stripe(steps, ramp, references):
+    """Run steps on the integrations of one superstripe after the other, some rounds at a time."""
+    unread, ramp.unread = ramp.unread, None
+    done = 0
+    flags = ramp.pixeldq.copy()
+    with references.keeping(ramp.scratch):
+        for integrations in portions(ramp):
+            while unread is not None and done < integrations.stop:
+                unread(done)
+                done += 1
+            for number in range(ramp.superstripes):
+                part = take_stripe(ramp, integrations, number)
+                part.pixeldq = flags[number].copy()
+                with one_thread(part.data.size < _SMALL):
+                    for step in steps:
+                        step.run(part, references.of_stripe(number))
+                put_stripe(ramp, part, integrations)
+        while unread is not None and done < len(ramp.data):
+            unread(done)
+            done += 1
 
 
 def _runs(chain, exposure):

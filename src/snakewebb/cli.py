@@ -44,7 +44,9 @@ def _parser():
         "miri_mrs, niriss_imaging, niriss_soss, nirspec_fs, nirspec_irs2, fgs_imaging, guider",
     )
     simulate.add_argument("--out", required=True, help="folder to make")
-    simulate.add_argument("--preset", default="small", help="tiny, small or full (default: small)")
+    simulate.add_argument(
+        "--preset", default="small", help="tiny, small or full, for niriss_soss also stripes (default: small)"
+    )
     simulate.add_argument("--seed", type=int, default=1)
     simulate.add_argument(
         "--events",

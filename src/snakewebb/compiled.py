@@ -5,6 +5,7 @@ not be writable. So the cache folder is chosen here, before numba is imported: i
 the package that hold kernels and by the numba version.
 """
 
+import contextlib
 import importlib
 import mmap
 import os
@@ -52,6 +53,19 @@ _threads = available_threads()
 def granted_threads():
     """Number of threads that `set_threads` granted; all that are available if it was not called."""
     return _threads
+
+
+@contextlib.contextmanager
+def one_thread(wanted=True):
+    """Within the block `by_rows` uses no further threads, if that is wanted: for many small arrays it costs more than it saves."""
+    global _threads
+    before = _threads
+    if wanted:
+        _threads = 1
+    try:
+        yield
+    finally:
+        _threads = before
 
 
 def by_rows(kernel, nrows, *arguments, block=32):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from snakewebb.compiled import set_threads
-from snakewebb.detector.ipc import ipc, science_rows
+from snakewebb.detector.ipc import ipc
 from snakewebb.errors import MissingReferenceError
 
 
@@ -33,18 +33,6 @@ def test_reference_pixels_neither_change_nor_contribute(make_ramp, make_referenc
         ipc(each, make_references(each, ipc={"SCI": kernel}))
     np.testing.assert_array_equal(changed.data[0, 0, 4:, 4:], ramp.data[0, 0, 4:, 4:])
     np.testing.assert_array_equal(changed.data[0, 0, :4], before[0, 0, :4])
-
-
-def test_interleaved_rows(make_ramp):
-    ramp = make_ramp(np.zeros((1, 1, 3200, 4)))
-    ramp.header["NRS_NORM"], ramp.header["NRS_REF"] = 16, 4
-    ramp.header["DETECTOR"] = "NRS1"
-    rows = science_rows(ramp)
-    assert len(rows) == 2048
-    assert list(rows[:10]) == [*range(640, 648), 652, 653]  # 8 pixels, 4 reference pixels, 16 pixels ...
-    ramp.header["DETECTOR"] = "NRS2"
-    np.testing.assert_array_equal(science_rows(ramp), 3199 - rows[::-1])
-    np.testing.assert_array_equal(science_rows(make_ramp(np.zeros((1, 1, 6, 4)))), np.arange(6))
 
 
 def test_threads_and_integrations_do_not_matter(make_ramp, make_references, kernel):

@@ -35,6 +35,16 @@ def test_the_window_is_counted_from_the_first_saturated_group(make_ramp, time, f
     assert not others.any()
 
 
+def test_uneven_groups_have_their_own_times(make_ramp):
+    ramp = make_case(make_ramp)
+    ramp.read_times = np.array([2.0, 3.0, 30.0, 31.0])
+    ramp.groupdq[0, :, 2, 3] = 2  # from 2 s after the start on
+    persistence(ramp, None, persistence_time=59)
+    assert (ramp.groupdq[:, :, 2, 3] & 32).ravel().tolist() == [32] * 4 + [0] * 4
+    persistence(ramp, None, persistence_time=61)
+    assert (ramp.groupdq[:, :, 2, 3] & 32).ravel().tolist() == [32] * 6 + [0] * 2
+
+
 def test_windows_of_earlier_exposures_and_what_is_left_for_later_ones(make_ramp):
     ramp = make_case(make_ramp)
     ramp.persistence_ends = np.zeros((5, 6))

@@ -5,19 +5,16 @@ import pytest
 from astropy.io import fits
 
 from snakewebb.detector.refpix import refpix
-from snakewebb.detector.stripes import detector_lines, lines_of
+from snakewebb.detector.stripes import STRIPE_KEYWORDS, detector_lines, lines_of, samples_of_lines
 from snakewebb.dq import REFERENCE_PIXEL
 from snakewebb.errors import BadDataError, MissingReferenceError
 from snakewebb.io.references import References
-from snakewebb.steps import NOT_APPLICABLE
-
-KEYWORDS = ("MSTR_RD1", "MSTR_SK1", "MSTR_RD2", "MSTR_SK2", "MSTR_RPT", "MSTR_ILV", "SSTR_STP", "SSTR_NST")
 
 
 def header_of(*values, size, **keywords):
     header = fits.Header({"SUBARRAY": "SUB", "SUBSTRT1": 1, "SUBSTRT2": 1, "SUBSIZE1": 2048, "SUBSIZE2": size})
     header.update({"FASTAXIS": 1, "SLOWAXIS": 2} | keywords)
-    header.update(dict(zip(KEYWORDS, values, strict=False)))
+    header.update(dict(zip(STRIPE_KEYWORDS, values, strict=False)))
     return header
 
 
@@ -29,6 +26,12 @@ def test_lines_of_stripes():
     np.testing.assert_array_equal(again, [[0, 1, 12, 13, 14] * 2])
     next_ones = detector_lines(header_of(2, 10, 3, 5, 1, 1, size=10))
     np.testing.assert_array_equal(next_ones, [[0, 1, 12, 13, 14, 0, 1, 20, 21, 22]])
+    np.testing.assert_array_equal(
+        samples_of_lines(header_of(2, 10, 3, 5, 1, size=10)), [[-1, -1, 0, 0, 0, -1, -1, 1, 1, 1]]
+    )
+    np.testing.assert_array_equal(
+        samples_of_lines(header_of(2, 10, 3, 5, 1, 1, size=10)), [[-1, -1, 0, 0, 0, -1, -1, 0, 0, 0]]
+    )
     super_ones = detector_lines(header_of(1, 4, 0, 0, 0, 0, 3, 2, size=4))
     np.testing.assert_array_equal(super_ones, [[0, 5, 6, 7], [0, 8, 9, 10]])
 
@@ -55,15 +58,6 @@ def test_lines_in_a_full_frame_of_the_products():
 def test_impossible_stripes(values, size, message):
     with pytest.raises(BadDataError, match=message):
         detector_lines(header_of(*values, size=size))
-
-
-def test_superstripes_are_refused(make_ramp):
-    header = header_of(1, 4, 0, 0, 0, 0, 3, 2, size=4)
-    with pytest.raises(BadDataError, match=r"SSTR_NST is 2, but .* \(superstripes\) cannot be calibrated; start from"):
-        lines_of(header)
-    ramp = make_ramp(np.ones((2, 2, 4, 32)))
-    ramp.header.update(header)
-    assert refpix(ramp, None).state == NOT_APPLICABLE
 
 
 @pytest.mark.parametrize(("axes", "rows"), [((1, 2), True), ((2, 1), False)])

@@ -61,16 +61,19 @@ _META = {
 @pytest.fixture
 def ramp_model():
     """The oracle's RampModel with copies of the arrays of a ramp: ``ramp_model(ramp)``."""
-    from stdatamodels.jwst.datamodels import RampModel
+    from stdatamodels.jwst.datamodels import RampModel, SuperstripeRampModel
 
     def make(ramp):
-        model = RampModel(data=ramp.data.copy(), groupdq=ramp.groupdq.copy(), pixeldq=ramp.pixeldq.copy())
+        kind = SuperstripeRampModel if ramp.superstripes else RampModel
+        model = kind(data=ramp.data.copy(), groupdq=ramp.groupdq.copy(), pixeldq=ramp.pixeldq.copy())
         if ramp.zeroframe is not None:
             model.zeroframe = ramp.zeroframe.copy()
         if ramp.average_dark_current is not None:
             model.average_dark_current = ramp.average_dark_current.copy()
         if ramp.read_times is not None:
             model.meta.exposure.read_times = [times.tolist() for times in group_reads(ramp)]
+        if ramp.int_times is not None:
+            model.int_times = ramp.int_times.copy()
         for keyword, path in _META.items():
             if keyword in ramp.header:
                 model[path] = ramp.header[keyword]

@@ -11,6 +11,7 @@ from snakewebb.simulate.instrument_truth import make_instrument_detector
 from snakewebb.simulate.instruments import CHIPS, SUBARRAYS, corners, make_readout
 from snakewebb.simulate.raw_modes import RAW_PRESETS, raw_design, raw_programme
 from snakewebb.simulate.raw_simulation import DEFAULT_EFFECTS, expose_raw
+from snakewebb.simulate.stripes import STRIPES
 from snakewebb.simulate.truth import simulate
 from snakewebb.simulate.wiring import Orientation
 
@@ -60,7 +61,7 @@ def test_subarrays_lie_on_their_detectors():
     for detector, subarrays in SUBARRAYS.items():
         ny, nx = CHIPS[detector].shape
         for name in subarrays:
-            column, row, width, height = corners(detector, name)
+            column, row, width, height = STRIPES[name].whole if name in STRIPES else corners(detector, name)
             assert column + width - 1 <= nx, (detector, name)
             assert row + height - 1 <= ny, (detector, name)
 

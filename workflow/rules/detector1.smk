@@ -52,7 +52,9 @@ rule detector1:
         "../../envs/conda.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards: stage1_megabytes(exposure(wildcards).shape),
+        mem_mb=lambda wildcards: stage1_megabytes(
+            exposure(wildcards).shape, exposure(wildcards).header
+        ),
         runtime=10,
     params:
         work=work_of("detector1"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from snakewebb.chain import run_chain
 from snakewebb.compiled import at_once, set_threads
 from snakewebb.detector.stripes import lines_of
+from snakewebb.detector.superstripes import collated_subarray
 from snakewebb.errors import MissingReferenceError
 from snakewebb.io.persistence_windows import read_all_windows
 from snakewebb.io.products import slope_model, stamp, write_extra, write_image, write_ramp
@@ -22,7 +23,7 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
     folder = Path(rate).parent
     with Scratch(folder) as scratch:
         ramp = read_ramp(uncal, scratch=scratch)
-        ramp.persistence_ends = read_all_windows(windows, str(ramp.header["DETECTOR"]), ramp.subarray)
+        ramp.persistence_ends = read_all_windows(windows, str(ramp.header["DETECTOR"]), collated_subarray(ramp.header))
         paths = located(work.get("references", {}), circumstances["crds_path"])
         references = References(paths, ramp.subarray, lines_of(ramp.header))
         root = Path(rate).name.removesuffix("_rate.fits")

@@ -6,7 +6,8 @@ import numpy as np
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
-from snakewebb.detector.ipc import science_rows
+from snakewebb.detector.interleaved import science_rows
+from snakewebb.detector.stripes import lines_of
 from snakewebb.errors import MissingReferenceError
 from snakewebb.io.persistence_windows import write_windows
 from snakewebb.io.references import References, located
@@ -19,13 +20,14 @@ def find_windows(uncal, windows, record, *, work, circumstances, threads):
     """Flag the saturation of an exposure and write until when it counts, the record last."""
     set_threads(threads)
     ramp = read_ramp(uncal)
-    references = References(located(work.get("references", {}), circumstances["crds_path"]), ramp.subarray)
+    paths = located(work.get("references", {}), circumstances["crds_path"])
+    references = References(paths, ramp.subarray, lines_of(ramp.header))
     outcomes = run_chain(ramp, work["chain"], references, origins=circumstances.get("origins"))
     ends = ramp.persistence_ends
     if ends is None:
         raise MissingReferenceError(f"{uncal}: persistence did not run: {outcomes[-1].status.reason}")
     if len(ends) > ramp.subarray[3]:  # frames of IRS2 have more rows than the products
-        ends = ends[science_rows(ramp)]
+        ends = ends[science_rows(ramp.header)]
     (time,) = (e["parameters"]["persistence_time"] for e in work["chain"] if e["step"] == "persistence")
     write_windows(
         windows,

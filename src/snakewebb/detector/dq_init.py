@@ -22,7 +22,8 @@ def dq_init(ramp, references, *, user_supplied_dq: str | None = None):
     references : References
         Uses MASK.
     user_supplied_dq : str or None
-        FITS file whose first image, of the size of the science data and with the standard bits, is added to the mask.
+        FITS file whose first image, of the size of the science data and with the standard bits, is added to the mask; for superstripes
+        a cube with an image of each.
 
     Returns
     -------
@@ -39,7 +40,9 @@ def dq_init(ramp, references, *, user_supplied_dq: str | None = None):
     """
     mask = references.dq("mask", interleaved=ramp.interleaved)
     if user_supplied_dq is not None:
-        mask = mask | _user_mask(user_supplied_dq, mask.shape)
+        shape = (ramp.superstripes, *mask.shape) if ramp.superstripes else mask.shape
+        user = _user_mask(user_supplied_dq, shape)
+        mask = mask | (user if ramp.stripe is None else user[ramp.stripe.number])
     ramp.pixeldq |= mask
     if ramp.header.get("EXP_TYPE") not in GUIDER_TYPES:
         ramp.groupdq |= (mask & DO_NOT_USE).astype(np.uint8)
@@ -54,7 +57,5 @@ def _user_mask(path, shape):
         raise ConfigError(f"dq_init.user_supplied_dq: {path} cannot be read as a FITS image ({error})") from error
     if user is None or user.shape != shape or user.dtype.kind not in "iu":
         found = "no image" if user is None else f"an array of shape {user.shape} and type {user.dtype}"
-        raise ConfigError(
-            f"dq_init.user_supplied_dq: {path} holds {found}; expected whole numbers of shape {shape} (rows, columns)"
-        )
+        raise ConfigError(f"dq_init.user_supplied_dq: {path} holds {found}; expected whole numbers of shape {shape}")
     return user.astype(np.uint32)

@@ -3,8 +3,9 @@
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
+from snakewebb.detector.interleaved import science_rows
 from snakewebb.errors import MissingReferenceError
-from snakewebb.steps import Status, step
+from snakewebb.steps import NOT_APPLICABLE, Status, step
 
 _FULL = 2048  # rows of a near-infrared frame without interleaved reference pixels
 _REFERENCE_BORDER = 4  # pixels
@@ -28,6 +29,7 @@ def ipc(ramp, references):
     Returns
     -------
     Status
+        NOT_APPLICABLE for superstripes, whose pixels have neighbours that other integrations hold.
 
     Raises
     ------
@@ -38,7 +40,9 @@ def ipc(ramp, references):
     ----------
     Step ipc of jwst 3.0.0.
     """
-    rows = science_rows(ramp)
+    if ramp.superstripes:
+        return Status(NOT_APPLICABLE, "the neighbours of superstripes are in other integrations")
+    rows = science_rows(ramp.header) if ramp.interleaved else np.arange(ramp.data.shape[2])
     kernel = _kernel(references, (len(rows), ramp.data.shape[3]))
     below, above, left, right = _reference_border(ramp.header)
     inside = below, len(rows) - above, left, ramp.data.shape[3] - right
@@ -78,28 +82,6 @@ def _reference_border(header):
         return 0, 0, left, max(0, first_x + size_x - 1028)
     end = _FULL - border
     return max(0, border - first_y), max(0, first_y + size_y - end), left, max(0, first_x + size_x - end)
-
-
-def science_rows(ramp):
-    """Indices of the rows of a frame that see light or belong to the border: all but those that IRS2 adds.
-
-    An IRS2 frame has the reference output first, then four outputs, every other one read backwards; in each, ``r``
-    reference pixels follow the first ``n/2`` normal ones and every ``n`` more. NRS2 has all of it upside down.
-    """
-    length = ramp.data.shape[2]
-    if length <= _FULL:
-        return np.arange(length)
-    normal, reference = int(ramp.header.get("NRS_NORM", 16)), int(ramp.header.get("NRS_REF", 4))
-    first = 512 + 512 // normal * reference
-    size = (length - first) // 4
-    output = (np.arange(size) - normal // 2) % (normal + reference) >= reference
-    output[: normal // 2] = True
-    science = np.zeros(length, bool)
-    for number in range(4):
-        science[first + number * size : first + (number + 1) * size] = output if number % 2 == 0 else output[::-1]
-    if ramp.header["DETECTOR"] == "NRS2":
-        science = science[::-1]
-    return np.flatnonzero(science)
 
 
 @njit

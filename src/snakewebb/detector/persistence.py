@@ -30,9 +30,9 @@ def persistence(
     """Flag PERSISTENCE for some time after a pixel's first saturated group.
 
     The time of a group is the start of its integration (INT_TIMES, else EXPSTART and EFFINTTM) and one TGROUP for it and each
-    earlier group. A window opens, or is renewed, in the first saturated group of an integration, which is flagged too, and
-    ends ``persistence_time`` later, in the same integration or another one. Windows of earlier exposures
-    (``ramp.persistence_ends``) count as well.
+    earlier group, or the group's read time where they are not evenly spaced. A window opens, or is renewed, in the first
+    saturated group of an integration, which is flagged too, and ends ``persistence_time`` later, in the same integration or
+    another one. Windows of earlier exposures (``ramp.persistence_ends``) count as well.
 
     Parameters
     ----------
@@ -81,10 +81,12 @@ def persistence(
     starts = _integration_starts(ramp, compatibility == "native")
     flag = np.uint8(PERSISTENCE | DO_NOT_USE if persistence_dnu else PERSISTENCE)
     threshold = np.float32(np.inf if dn_threshold is None else dn_threshold)
-    group_time = float(ramp.header["TGROUP"])
+    intervals = np.full(ngroups, float(ramp.header["TGROUP"]))
+    if ramp.read_times is not None and compatibility == "native":
+        intervals = np.diff(ramp.read_times, prepend=0.0)
     for integration in range(nints):
         # added up one by one, as rounding decides whether a window has just ended
-        times = np.cumsum(np.concatenate(([starts[integration]], np.full(ngroups, group_time))))[1:]
+        times = np.cumsum(np.concatenate(([starts[integration]], intervals)))[1:]
         by_rows(
             _flag_rows, ny, ramp.data[integration], ramp.groupdq[integration], times, float(persistence_time), threshold, flag,
             ends,

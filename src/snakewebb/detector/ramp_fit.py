@@ -226,5 +226,5 @@ def _empty_products(ramp, references):
                 var_rnoise=var_rnoise,
             )
         )
-    products[1].int_times = ramp.int_times
+    products[1].int_times, products[1].int_times_stripe = ramp.int_times, ramp.int_times_stripe
     return products

@@ -6,7 +6,7 @@ import numpy as np
 
 from snakewebb.compiled import by_rows, njit
 from snakewebb.detector.reference_means import ReferenceMeans, subtract_signals
-from snakewebb.detector.stripes import is_striped, number_of_superstripes
+from snakewebb.detector.stripes import is_striped
 from snakewebb.dq import DO_NOT_USE, REFERENCE_PIXEL
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
 
@@ -93,7 +93,8 @@ def refpix(
         Limit of the clipping, in standard deviations from the mean, repeated until nothing is left out any more.
     compatibility : {"native", "jwst"}
         ``"jwst"``: in interleaved frames, a flag BAD_REF_PIXEL at the border of a column that sees the sky makes the column count as one
-        of bad reference pixels too: it is replaced and flagged.
+        of bad reference pixels too: it is replaced and flagged. In superstripes, the flags of the first stripe say for all of them which
+        pixels are reference pixels, and usable.
 
     Returns
     -------
@@ -118,8 +119,6 @@ def refpix(
             as_oracle=compatibility == "jwst",
         )
     striped = is_striped(ramp.header)
-    if striped and number_of_superstripes(ramp.header) > 0:
-        return Status(NOT_APPLICABLE, "superstripes (keyword SSTR_NST) are not supported: nothing was subtracted")
     if ramp.header["INSTRUME"] == "MIRI":
         from snakewebb.detector.refpix_miri import correct_outputs
 
@@ -130,7 +129,10 @@ def refpix(
     kernels, reason = None, ""
     if refpix_algorithm == "sirs" and use_side_ref_pixels and not striped:
         kernels, reason = _sirs_kernels(ramp, references, geometry, gaussmooth, halfwidth)
-    dq = geometry.to_detector(_with_substitutes(ramp))
+    dq = _with_substitutes(ramp)
+    if compatibility == "jwst" and ramp.stripe is not None and ramp.stripe.first_flags is not None:
+        dq = ramp.stripe.first_flags
+    dq = geometry.to_detector(dq)
     if geometry.pooled or striped:
         good = (dq & np.uint32(REFERENCE_PIXEL | DO_NOT_USE)) == REFERENCE_PIXEL
         sides = []

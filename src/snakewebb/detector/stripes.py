@@ -5,12 +5,13 @@ import numpy as np
 from snakewebb.errors import BadDataError
 
 _SIZE = 2048  # lines of the detector
-_KEYWORDS = ("MSTR_RD1", "MSTR_SK1", "MSTR_RD2", "MSTR_SK2", "MSTR_RPT", "MSTR_ILV", "SSTR_STP", "SSTR_NST")
+STRIPE_KEYWORDS = ("MSTR_RD1", "MSTR_SK1", "MSTR_RD2", "MSTR_SK2", "MSTR_RPT", "MSTR_ILV", "SSTR_STP", "SSTR_NST")
+"""Keywords of a striped read-out."""
 
 
 def is_striped(header):
     """Whether an exposure has a striped read-out."""
-    return header.get("MSTR_RD1") is not None
+    return header.get("MSTR_RD1") is not None or number_of_superstripes(header) > 0
 
 
 def number_of_superstripes(header):
@@ -40,21 +41,46 @@ def detector_lines(header):
     BadDataError
         If the keywords do not give the number of lines of the array, or lines beyond the detector.
     """
-    values = [int(header.get(keyword) or 0) for keyword in _KEYWORDS]
+    return _read_order(header)[0]
+
+
+def samples_of_lines(header):
+    """Which of the lines of the array see the sky, and the how manieth time a frame reads them.
+
+    Returns
+    -------
+    ndarray of int64 (max(superstripes, 1), nlines)
+        -1 for the lines of reference pixels that every stripe begins with; 0 for a line that is read for the first time in the frame,
+        1 for the second time. In the order of `detector_lines`.
+    """
+    lines, leading = _read_order(header)
+    samples = np.full(lines.shape, -1)
+    for stripe, frame in enumerate(lines):
+        times = np.zeros(_SIZE, np.int64)
+        for number in np.flatnonzero(~leading[stripe]):
+            samples[stripe, number] = times[frame[number]]
+            times[frame[number]] += 1
+    return samples
+
+
+def _read_order(header):
+    """The lines of the array, and which of them are the reference pixels that a stripe begins with."""
+    values = [int(header.get(keyword) or 0) for keyword in STRIPE_KEYWORDS]
     reads1, skips1, reads2, skips2, repeats, interleaves, advance, superstripes = values
     axis = abs(int(header["SLOWAXIS"]))
     size = int(header[f"SUBSIZE{axis}"])
     if superstripes > 0 and reads2 <= 0:
         reads2 = advance
     begin = _first_line(header, axis)
-    found = []
+    found, leading = [], []
     for stripe in range(max(superstripes, 1)):
         offset = skips1 + advance * stripe if superstripes > 0 else skips1
-        frame, line, repeated = [], begin, 0
+        frame, reference, line, repeated = [], [], begin, 0
         while len(frame) < size and reads2 > 0:
             if line == begin or repeats > 0:
                 line = begin
                 frame += range(line, line + reads1)
+                reference += [True] * reads1
                 line += reads1
                 again = interleaves and repeated > 0
                 line += skips1 + repeated * (skips2 + reads2) if again else offset
@@ -62,17 +88,19 @@ def detector_lines(header):
             else:
                 line += skips2
             frame += range(line, line + reads2)
+            reference += [False] * reads2
             line += reads2
         found.append(frame)
+        leading.append(reference)
     lengths = {len(frame) for frame in found}
     last = max((max(frame, default=0) for frame in found), default=0)
     if lengths != {size} or last >= _SIZE:
-        given = ", ".join(f"{keyword} {value}" for keyword, value in zip(_KEYWORDS, values, strict=True))
+        given = ", ".join(f"{keyword} {value}" for keyword, value in zip(STRIPE_KEYWORDS, values, strict=True))
         raise BadDataError(
             f"{header.get('FILENAME', 'uncal')}: {given} give {', '.join(map(str, sorted(lengths)))} lines up to line {last + 1} "
             f"of the detector, but SUBSIZE{axis} is {size} and the detector has {_SIZE} lines; fetch the file again"
         )
-    return np.array(found, np.int64)
+    return np.array(found, np.int64), np.array(leading, bool)
 
 
 def _first_line(header, axis):
@@ -93,23 +121,21 @@ def lines_of(header):
     -------
     axis : int
         -2 if lines are rows, -1 if they are columns.
-    lines : ndarray of int64
+    lines : ndarray of int64 (nlines,), or (superstripes, nlines)
         Row or column of a full frame, from 0, of each line of the array. ``None`` instead of the pair if the read-out is not
         striped.
-
-    Raises
-    ------
-    BadDataError
-        For superstripes, of which each integration holds another part.
     """
     if not is_striped(header):
         return None
-    if number_of_superstripes(header) > 0:
-        raise BadDataError(
-            f"{header.get('FILENAME', 'uncal')}: SSTR_NST is {header['SSTR_NST']}, but read-outs whose integrations hold different "
-            "parts of the detector (superstripes) cannot be calibrated; start from the archive's rate file"
-        )
-    lines = detector_lines(header)[0]
-    if int(header["SLOWAXIS"]) < 0:
-        lines = (_SIZE - 1 - lines)[::-1]
-    return (-2 if abs(int(header["SLOWAXIS"])) == 2 else -1), np.ascontiguousarray(lines)
+    lines = in_products(detector_lines(header), header)
+    return slow_axis(header), np.ascontiguousarray(lines if number_of_superstripes(header) > 0 else lines[0])
+
+
+def slow_axis(header):
+    """Axis of the products along which lines follow each other: -2 if they are rows, -1 if they are columns."""
+    return -2 if abs(int(header["SLOWAXIS"])) == 2 else -1
+
+
+def in_products(lines, header):
+    """Lines of the detector, in the direction of the read-out, as rows or columns of a full frame of the products, ascending with these."""
+    return lines if int(header["SLOWAXIS"]) > 0 else _SIZE - 1 - lines[..., ::-1]

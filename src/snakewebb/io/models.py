@@ -30,7 +30,8 @@ class Image:
         Pixel area relative to the nominal one.
     wcs : gwcs.WCS
         0-based detector pixel of this array to sky.
-    int_times : FITS record array
+    int_times, int_times_stripe : FITS record arrays or None
+        Times of the integrations, and of the single stripes that each was put together from.
     tree : dict
         Further content of the ASDF extension.
     extra : dict
@@ -48,8 +49,25 @@ class Image:
     area: np.ndarray | None = None
     wcs: Any = None
     int_times: np.ndarray | None = None
+    int_times_stripe: np.ndarray | None = None
     tree: dict = field(default_factory=dict)
     extra: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stripe:
+    """Which stripe of an exposure of superstripes a ramp holds.
+
+    Attributes
+    ----------
+    number : int
+        From 0.
+    first_flags : ndarray of uint32 (ny, nx) or None
+        PIXELDQ of the first stripe; ``None`` for that one.
+    """
+
+    number: int
+    first_flags: np.ndarray | None = None
 
 
 @dataclass
@@ -64,9 +82,12 @@ class Ramp:
         DN.
     groupdq : ndarray of uint8, same shape
     pixeldq : ndarray of uint32 (ny, nx)
+        (superstripes, ny, nx) as long as each integration holds another stripe of the detector.
     zeroframe : ndarray of float32 (nints, ny, nx) or None
         0 marks an unusable pixel from the saturation step on.
     int_times, group : FITS record arrays or None
+    int_times_stripe : record array or None
+        Times of the single stripes, of an exposure that was put together from stripes.
     first_integration : int
         Number of the first integration of ``data`` in the exposure, from 0: an exposure may come in segments, and steps may get its
         integrations one after the other.
@@ -78,6 +99,8 @@ class Ramp:
         Ends of the persistence windows that earlier exposures left open, seconds since 1970 (UTC), 0 for none; carried on by persistence.
     rate, rateints : Image or None
         Set by ramp_fit.
+    stripe : Stripe or None
+        For the integrations of one stripe of an exposure of superstripes.
     extra : dict
         Further products of steps by suffix: lists of HDUs (``fitopt``), or trees of ASDF files (``emi_ref_waves``).
     scratch : Scratch or None
@@ -94,12 +117,14 @@ class Ramp:
     zeroframe: np.ndarray | None = None
     int_times: np.ndarray | None = None
     group: np.ndarray | None = None
+    int_times_stripe: np.ndarray | None = None
     first_integration: int = 0
     read_times: np.ndarray | None = None
     average_dark_current: np.ndarray | None = None
     persistence_ends: np.ndarray | None = None
     rate: Image | None = None
     rateints: Image | None = None
+    stripe: Stripe | None = None
     extra: dict = field(default_factory=dict)
     scratch: Any = None
     unread: Callable | None = None
@@ -130,6 +155,11 @@ class Ramp:
     def subarray(self):
         """First column and row (1-based, full detector) and size in x and y, from the header."""
         return tuple(int(self.header[key]) for key in ("SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2"))
+
+    @property
+    def superstripes(self):
+        """Number of integrations that together cover the subarray, as long as they are apart; 0 if each holds all of it."""
+        return int(self.header.get("SSTR_NST") or 0)
 
     @property
     def interleaved(self):

@@ -95,8 +95,8 @@ def write_image(path, image, model):
     """
     units = [primary_unit(path, image.header, model)]
     for attribute, name in _ARRAYS:
-        if name == "VAR_POISSON" and image.int_times is not None and model == "CubeModel":
-            units.append(_unit(table_unit(image.int_times, "INT_TIMES"), "INT_TIMES"))
+        if name == "VAR_POISSON" and model == "CubeModel":
+            units += _time_units(image)
         array = getattr(image, attribute)
         if array is not None:
             header = fits.Header()
@@ -108,6 +108,12 @@ def write_image(path, image, model):
     # readers of the archive's files look for it even where it is empty
     units.append(asdf_unit(image.wcs, image.tree))
     return write(path, units)
+
+
+def _time_units(exposure):
+    """Tables of the times of an exposure's integrations, and of the stripes that these were put together from."""
+    tables = ("INT_TIMES", exposure.int_times), ("INT_TIMES_STRIPE", exposure.int_times_stripe)
+    return [_unit(table_unit(table, name), name) for name, table in tables if table is not None]
 
 
 def slope_model(header):
@@ -220,9 +226,10 @@ def read_image(path, *, wcs=False):
         for attribute, name in _ARRAYS:
             if name in named:
                 setattr(image, attribute, _read_array(stream, f"{path}[{name}]", *named[name], flags=name == "DQ"))
-    if "INT_TIMES" in named:
-        with fits.open(path, memmap=False) as file:
-            image.int_times = file["INT_TIMES"].data
+    for attribute in ("int_times", "int_times_stripe"):
+        if attribute.upper() in named:
+            with fits.open(path, memmap=False) as file:
+                setattr(image, attribute, file[attribute.upper()].data)
     if wcs:
         tree = _read_tree(path, named)
         image.wcs = _wcs_of_tree(tree, path, named)
@@ -385,16 +392,16 @@ def write_ramp(path, ramp):
         DATASUM by extension.
     """
     units = [
-        primary_unit(path, ramp.header, "RampModel"),
+        primary_unit(path, ramp.header, "SuperstripeRampModel" if ramp.superstripes else "RampModel"),
         _unit(fits.ImageHDU(ramp.data, _content(ramp.sci_header)), "SCI"),
         _unit(fits.ImageHDU(ramp.pixeldq), "PIXELDQ"),
         _unit(fits.ImageHDU(ramp.groupdq), "GROUPDQ"),
     ]
     if ramp.zeroframe is not None:
         units.append(_unit(fits.ImageHDU(ramp.zeroframe), "ZEROFRAME"))
-    for name, table in (("GROUP", ramp.group), ("INT_TIMES", ramp.int_times)):
-        if table is not None:
-            units.append(_unit(table_unit(table, name), name))
+    if ramp.group is not None:
+        units.append(_unit(table_unit(ramp.group, "GROUP"), "GROUP"))
+    units += _time_units(ramp)
     return write(path, [*units, asdf_unit(None)])
 
 

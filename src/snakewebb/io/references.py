@@ -29,7 +29,8 @@ class References:
         that cover more are cut to it.
     lines : (int, ndarray of int) or None
         For striped read-outs: the axis (-2 or -1) along which the array is made of stripes, and the row or column of the full
-        detector of each of its lines (`snakewebb.detector.stripes.lines_of`).
+        detector of each of its lines (`snakewebb.detector.stripes.lines_of`). With the lines of several superstripes (superstripes,
+        nlines), arrays have these as their first axis, and `of_stripe` gives those of one.
     """
 
     def __init__(self, paths, subarray, lines=None):
@@ -38,8 +39,13 @@ class References:
         self._lines = lines
         self._arrays = {}
         self._scratch = None
+        self._keeps = False
         self._dropped = set()
         self._complete = set()  # files of which it is known
+
+    def of_stripe(self, number):
+        """The references of one superstripe, by its number from 0; what is read is shared between all of them."""
+        return _StripeReferences(self, number)
 
     def has(self, reftype):
         """Whether there is a file of this type."""
@@ -62,12 +68,12 @@ class References:
 
     @contextlib.contextmanager
     def keeping(self, scratch):
-        """Within the block nothing that was read or made is dropped, as steps are called again; arrays lie on scratch files."""
-        self._scratch = scratch
+        """Within the block nothing that was read or made is dropped, as steps are called again; arrays lie on scratch files, if any."""
+        self._scratch, self._keeps = scratch, True
         try:
             yield
         finally:
-            self._scratch = None
+            self._scratch, self._keeps = None, False
             for reftype in self._dropped:
                 self.drop(reftype)
             self._dropped.clear()
@@ -86,7 +92,7 @@ class References:
         if key in self._arrays:
             return self._arrays[key]
         array = make()
-        return array if self._scratch is None else self._keep(key, array)
+        return self._keep(key, array) if self._keeps else array
 
     def _keep(self, key, array):
         if self._scratch is not None:
@@ -106,7 +112,7 @@ class References:
         if key in self._arrays:
             return self._arrays[key]
         content = make()
-        if self._scratch is not None:
+        if self._keeps:
             self._arrays[key] = content
         return content
 
@@ -123,7 +129,7 @@ class References:
                     raise MissingReferenceError(f"{self.path(reftype)}: extension {extension} is missing")
                 cut = self._cut(reftype, units, units[extension].shape[-2:], interleaved)
                 array = _native(units[extension].data[..., cut[0], cut[1]], dtype)
-            self._keep(key, array)
+            self._keep(key, self._by_stripe(array))
         return self._arrays[key]
 
     def whole(self, reftype, extension="SCI", dtype=np.float32):
@@ -135,7 +141,7 @@ class References:
 
     def drop(self, reftype):
         """Forget the arrays of a type that were kept."""
-        if self._scratch is not None:
+        if self._keeps:
             self._dropped.add(reftype)
             return
         for key in [key for key in self._arrays if key[0] == reftype]:
@@ -161,7 +167,7 @@ class References:
         index = index if isinstance(index, tuple) else (index,)
         with self._open(reftype) as units:
             cut = self._cut(reftype, units, units[extension].shape[-2:])
-            return _native(units[extension].data[index][cut], dtype)
+            return self._by_stripe(_native(units[extension].data[index][cut], dtype))
 
     def dq(self, reftype, extension="DQ", *, interleaved=False):
         """DQ array in the standard bits (uint32), cut to the subarray; kept like `array`."""
@@ -174,7 +180,7 @@ class References:
                 if "DQ_DEF" in units and units["DQ_DEF"].data is not None and len(units["DQ_DEF"].data):
                     table = units["DQ_DEF"].data
                     definitions = [(int(row["VALUE"]), str(row["NAME"])) for row in table]
-            self._keep(key, to_standard_bits(dq, definitions))
+            self._keep(key, self._by_stripe(to_standard_bits(dq, definitions)))
         return self._arrays[key]
 
     def table(self, reftype, extension=1):
@@ -221,7 +227,7 @@ class References:
             )
         if interleaved:
             return slice(None), slice(None)
-        if tuple(shape) == (size_y, size_x):
+        if tuple(shape) == (size_y, size_x) and not self._superstripes:
             return slice(None), slice(None)
         header = units[0].header
         x = first_x - int(header.get("SUBSTRT1", 1))
@@ -245,7 +251,42 @@ class References:
                 f"exposure, lines {lines.min() + 1} to {lines.max() + 1} of the full detector"
             )
         along = slice(start, start + size)
-        return (lines, along) if axis == -2 else (along, lines)
+        return (lines.ravel(), along) if axis == -2 else (along, lines.ravel())
+
+    @property
+    def _superstripes(self):
+        return len(self._lines[1]) if self._lines is not None and self._lines[1].ndim == 2 else 0
+
+    def _by_stripe(self, array):
+        """An array that was cut to the lines of all superstripes, with these along its first axis."""
+        if not self._superstripes:
+            return array
+        axis, lines = self._lines
+        axis += array.ndim
+        apart = array.reshape(*array.shape[:axis], *lines.shape, *array.shape[axis + 1 :])
+        return np.ascontiguousarray(np.moveaxis(apart, axis, 0))
+
+
+class _StripeReferences:
+    """The references of one superstripe: parts of those of all."""
+
+    def __init__(self, exposure, number):
+        self._exposure, self._number = exposure, number
+
+    def __getattr__(self, name):
+        return getattr(self._exposure, name)
+
+    def array(self, *arguments, **options):
+        return self._exposure.array(*arguments, **options)[self._number]
+
+    def dq(self, *arguments, **options):
+        return self._exposure.dq(*arguments, **options)[self._number]
+
+    def plane(self, *arguments, **options):
+        return self._exposure.plane(*arguments, **options)[self._number]
+
+    def made(self, reftype, key, make):
+        return self._exposure.made(reftype, (*key, self._number), make)
 
 
 def _native(array, dtype):

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.compiled import by_rows, njit
+from snakewebb.detector.superstripes import collated_shape
 from snakewebb.errors import BadDataError
 from snakewebb.io.fits import check_structure, checksum_of_file, make_readable
 from snakewebb.io.models import INTERLEAVED, Ramp
@@ -49,7 +50,8 @@ def read_ramp(path, *, scratch=None):
     Returns
     -------
     Ramp
-        Data in DN, float32; data-quality arrays all zero; ``zeroframe`` only if ZEROFRAM is true.
+        Data in DN, float32; data-quality arrays all zero, PIXELDQ with a plane for each superstripe; ``zeroframe`` only if ZEROFRAM
+        is true.
 
     Raises
     ------
@@ -75,14 +77,18 @@ def read_ramp(path, *, scratch=None):
         samples.append(_zeroframe_samples(path, named, shape))
     if "REFOUT" in named:
         _check_refout(path, *named["REFOUT"])
-    if scratch is not None and ramp_bytes(shape) <= scratch.budget:
+    superstripes = int(header.get("SSTR_NST") or 0)
+    size = ramp_bytes(shape)
+    if superstripes:  # held together with what is made of it
+        size += ramp_bytes(collated_shape(header, shape))
+    if scratch is not None and size <= scratch.budget:
         scratch = None
     ramp = Ramp(
         header=header,
         sci_header=sci_header,
         data=None,
         groupdq=None,
-        pixeldq=np.zeros(shape[2:], np.uint32),
+        pixeldq=np.zeros((superstripes, *shape[2:]) if superstripes else shape[2:], np.uint32),
         int_times=_read_table(path, "INT_TIMES", named),
         group=_read_table(path, "GROUP", named),
         first_integration=0 if _is_missing(header, "INTSTART") else int(header["INTSTART"]) - 1,

@@ -80,6 +80,7 @@ COLUMNS = [
     "FILENAME",
     "FASTAXIS",
     "SLOWAXIS",
+    "SSTR_NST",
     "LAMP",
     "OPMODE",
     "FXD_SLIT",

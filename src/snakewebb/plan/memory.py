@@ -9,6 +9,7 @@ RESIDENT = 128_000_000
 """Bytes of a scratch file that may be in memory before they are given back."""
 
 _PROCESS = 160  # MB: interpreter, libraries and compiled kernels
+_LINES = 2048  # of the detectors that have superstripes
 _PLANE = 90  # bytes of a pixel of the detector: slopes, flags, and what a step reads of its references
 
 
@@ -23,7 +24,18 @@ def ramp_bytes(shape):
     return math.prod(shape) * 5 + shape[0] * shape[2] * shape[3] * 24
 
 
-def stage1_megabytes(shape):
-    """Largest memory of the job of stage 1 for an exposure of this shape."""
-    ramp = min(ramp_bytes(shape), RAMP_BUDGET)
-    return _PROCESS + math.ceil((max(ramp, 2 * RESIDENT) + _PLANE * shape[2] * shape[3]) / 1_000_000)
+def stage1_megabytes(shape, header=None):
+    """Largest memory of the job of stage 1 for an exposure of this shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Integrations, groups, rows, columns of the file.
+    header : mapping, optional
+        Keywords, for superstripes (SSTR_NST), whose frames become larger when they are put together.
+    """
+    ramp, pixels = min(ramp_bytes(shape), RAMP_BUDGET), shape[2] * shape[3]
+    if header is not None and (header.get("SSTR_NST") or 0) > 0:
+        across = shape[3] if abs(int(header["SLOWAXIS"])) == 2 else shape[2]
+        ramp, pixels = RAMP_BUDGET, _LINES * across
+    return _PROCESS + math.ceil((max(ramp, 2 * RESIDENT) + _PLANE * pixels) / 1_000_000)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from snakewebb.errors import ConfigError
 from snakewebb.simulate.readout import FgsReadout, Irs2Readout, MiriReadout, NirissReadout, NirspecReadout
+from snakewebb.simulate.stripes import STRIPES
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ SUBARRAYS = {
     },
 }
 """SUBSTRT1, SUBSTRT2, SUBSIZE1, SUBSIZE2 of each detector's subarrays."""
+SUBARRAYS["NIS"] |= {name: stripes.corner for name, stripes in STRIPES.items()}
 SUBARRAYS["NRS2"] = SUBARRAYS["NRS1"]
 SUBARRAYS["GUIDER2"] = SUBARRAYS["GUIDER1"]
 SUBARRAYS["MIRIFUSHORT"] = SUBARRAYS["MIRIFULONG"] = {"FULL": SUBARRAYS["MIRIMAGE"]["FULL"]}

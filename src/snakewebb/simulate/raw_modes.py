@@ -9,6 +9,7 @@ from snakewebb.simulate.geometry import LIGHT_SPEED, Attitude, observatory_veloc
 from snakewebb.simulate.instruments import chip, make_readout
 from snakewebb.simulate.pointing import AperturePointing
 from snakewebb.simulate.programme import Programme, Target
+from snakewebb.simulate.stripes import STRIPES
 
 _FIELD = Target("SIMULATED-FIELD", 53.16, -27.8)
 _SLEW = 60.0  # seconds between exposures
@@ -161,6 +162,7 @@ RAW_PRESETS = {
     "niriss_soss": {
         "tiny": _soss(subarray="SUBSTRIP96", pattern="NISRAPID", ngroups=4, nints=3, **_SMALL),
         "small": _soss(subarray="SUBSTRIP256", pattern="NISRAPID", ngroups=5, nints=10, **_SMALL),
+        "stripes": _soss(subarray="SUB680STRIPE_SOSS", pattern="NISRAPID", ngroups=5, nints=12, **_SMALL),
         "full": _soss(subarray="SUBSTRIP256", pattern="NISRAPID", ngroups=10, nints=100),
     },
     "niriss_imaging": {
@@ -281,6 +283,11 @@ class RawExposure:
         if self.preset.exp_type == "MIR_MRS":
             keywords.append(("CHANNEL", "12" if self.detector == "MIRIFUSHORT" else "34", "Instrument channel"))
         return keywords
+
+    @property
+    def subarray_keywords(self):
+        """Keywords of the read-out in stripes, as (name, value, comment)."""
+        return STRIPES[self.subarray].keywords if self.subarray in STRIPES else []
 
     @property
     def readout_keywords(self):

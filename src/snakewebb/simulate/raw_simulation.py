@@ -1,5 +1,6 @@
 """The simulation of modes that are made up to the raw data: raw files, true rates beside them, and reference files."""
 
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -15,6 +16,7 @@ from snakewebb.simulate.instrument_truth import IRS2_EFFECTS, MIRI_EFFECTS, make
 from snakewebb.simulate.instruments import is_irs2
 from snakewebb.simulate.ramps import EVENT_EFFECTS, RAMP_EFFECTS, expose
 from snakewebb.simulate.raw_modes import RAW_PRESETS, raw_design, raw_programme
+from snakewebb.simulate.stripes import STRIPES, expose_stripes
 from snakewebb.simulate.uncal import file_name, reference_keywords, uncal_units
 
 DEFAULT_EFFECTS = (
@@ -81,7 +83,8 @@ def expose_raw(exposure, effects=DEFAULT_EFFECTS, traps=None):
     """
     preset, geometry = exposure.preset, exposure.geometry
     whole = true_detector(exposure.detector, preset.pattern, exposure.programme.seed, effects)
-    truth = whole.cut(*geometry.start, *geometry.shape[::-1])
+    stripes = STRIPES.get(preset.subarray)
+    truth = whole.cut(*(stripes.whole if stripes else (*geometry.start, *geometry.shape[::-1])))
     rate = np.zeros(truth.shape, np.float32)
     if "scene" in effects:
         random = np.random.default_rng([exposure.programme.seed, crc32(f"scene {exposure.detector}".encode())])
@@ -92,7 +95,7 @@ def expose_raw(exposure, effects=DEFAULT_EFFECTS, traps=None):
         wiring = miri_readout.wiring
     elif is_irs2(preset.pattern):
         wiring = irs2.wiring
-    raw = expose(
+    raw = (expose if stripes is None else partial(expose_stripes, stripes=stripes))(
         rate,
         truth,
         exposure.readout,
@@ -207,13 +210,22 @@ def raw_references(root, programme, effects=DEFAULT_EFFECTS, errors=None, **opti
     return build_cache(
         root,
         truths=truths,
-        exposures=[reference_keywords(exposure) for exposure in programme.exposures],
+        exposures=[_reference_keywords(exposure) for exposure in programme.exposures],
         errors=errors,
         seed=programme.seed,
         extent="archive" if preset.whole_references else "subarray",
         parameters=raw_parameters(programme.exposures, effects),
         **options,
     )
+
+
+def _reference_keywords(exposure):
+    """Those of the exposure; the references of stripes are of the part of the detector that all of them are of."""
+    keywords = reference_keywords(exposure)
+    if exposure.subarray in STRIPES:
+        names = "SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2"
+        keywords |= dict(zip(names, STRIPES[exposure.subarray].whole, strict=True))
+    return keywords
 
 
 RAW_MODES = tuple(RAW_PRESETS)

@@ -162,6 +162,7 @@ def primary_keywords(exposure):
             ("SUBSIZE2", ny, "Number of pixels in axis 2 direction"),
             ("FASTAXIS", geometry.fast_axis, "Fast readout axis direction"),
             ("SLOWAXIS", geometry.slow_axis, "Slow readout axis direction"),
+            *getattr(exposure, "subarray_keywords", ()),
         ],
         "Dither information": [
             ("PATTTYPE", exposure.pattern_type, "Primary dither pattern type"),
