@@ -24,7 +24,7 @@ _LARGE_VARIANCE = 1e6
 _FITOPT_PLANES = ("SLOPE", "SIGSLOPE", "VAR_POISSON", "VAR_RNOISE", "YINT", "SIGYINT", "WEIGHTS")
 
 
-@step(version=2, keyword="S_RAMP", references=("readnoise", "gain"), whole_exposure=True)
+@step(version=3, keyword="S_RAMP", references=("readnoise", "gain"), whole_exposure=True)
 def ramp_fit(
     ramp,
     references,
@@ -42,9 +42,9 @@ def ramp_fit(
     The usable groups of a ramp form segments between jumps. A straight line is fitted to each by least squares, with
     weights that grow with the distance from its middle the more, the higher its signal-to-noise ratio. Segments, and
     in the end integrations, are averaged with the inverse of their variances as weights. The Poisson
-    variance comes from the median rate of the whole exposure and the dark current that was subtracted. In the
-    products, a pixel with no usable ramp is NaN with zero ERR and variances, and DO_NOT_USE. Of MIRI's ramps the groups at
-    the beginning and the last one are left out where they are DO_NOT_USE in all pixels.
+    variance comes from the median rate of the whole exposure (or the fitted one, see ``variance``) and the dark current
+    that was subtracted. In the products, a pixel with no usable ramp is NaN with zero ERR and variances, and DO_NOT_USE.
+    Of MIRI's ramps the groups at the beginning and the last one are left out where they are DO_NOT_USE in all pixels.
 
     Parameters
     ----------
@@ -70,8 +70,9 @@ def ramp_fit(
     lastgroup : int, optional
         Number of the last group to use, counted from 0. Where ``firstgroup`` is not smaller, both are ignored.
     variance : {"approximate", "exact"}
-        Variances (DN/s)^2 of the slopes of OLS_C: those of an unweighted fit of groups of one frame; or those of the
-        weighted slope itself, with the Poisson noise that the averaged frames of a group share. Rates do not depend on it.
+        Variances (DN/s)^2 of the slopes of OLS_C: those of an unweighted fit of groups of one frame, with the Poisson
+        noise of the median rate; or those of the weighted slope itself, with the Poisson noise that the averaged frames
+        of a group share and that of the fitted rate. Rates do not depend on it.
     compatibility : {"native", "jwst"}
         ``"jwst"`` repeats what `jwst` 3.0.0 does where ``"native"`` differs on purpose, see Notes.
 
@@ -647,6 +648,7 @@ def _fit_rows(
             n_saturated = 0
             partly_saturated = False
             charge_lost = False
+            # Poisson variances in these sums are for a rate over gain of 1 DN^2/s
             total_weight, total_slope, total_poisson, total_read = 0.0, 0.0, 0.0, 0.0
             total_span = 0.0
             total_duration = 0.0
@@ -693,7 +695,7 @@ def _fit_rows(
                         weight = 1.0 / (poisson_rate / duration + read_variance / span)
                     sum_weight += weight
                     sum_slope += slope * weight
-                    sum_poisson += weight * weight * poisson_rate * per_rate
+                    sum_poisson += weight * weight * per_rate
                     sum_read += weight * weight * read_variance * per_variance
                     sum_span += span
                     sum_duration += duration
@@ -701,12 +703,12 @@ def _fit_rows(
                         inverse_variance += 1.0 / (poisson_rate / duration + read_variance / span)
                     if segments is not None:
                         _save_segment(
-                            segments, i, s, y, x, samples, start[s], stop[s], slope, poisson_rate * per_rate,
-                            read_variance * per_variance, weight if native else 1.0 / (read_variance * per_variance),
-                            read_variance, g, exposure,
+                            segments, i, s, y, x, samples, start[s], stop[s], slope,
+                            per_rate if exposure.exact else poisson_rate * per_rate, read_variance * per_variance,
+                            weight if native else 1.0 / (read_variance * per_variance), read_variance, g, exposure,
                         )  # fmt: skip
 
-                slope, err, poisson, read = 0.0, 0.0, 0.0, 0.0
+                slope, err, poisson, read, unit = 0.0, 0.0, 0.0, 0.0, 0.0
                 if number > 0 and literal:
                     slope, poisson, read = _combined(
                         sum_slope, sum_span, sum_duration, poisson_rate, read_variance, threshold
@@ -716,13 +718,17 @@ def _fit_rows(
                         variance = 1.0 / inverse_variance
                     err = 0.0 if variance > threshold else np.sqrt(variance)
                 elif number > 0:
-                    slope, poisson, read = _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read)
+                    slope, unit, read = _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read)
+                    poisson = poisson_rate * unit
                     err = np.sqrt(poisson + read)
                 if number > 0 and native and not _representable(slope, poisson, read):
                     dq |= DO_NOT_USE
                 if dq & _BAD:
                     slope, err, poisson, read = np.nan, 0.0, 0.0, 0.0
                     dq |= DO_NOT_USE if native else 0
+                elif exposure.exact and number > 0:
+                    # completed when the rate of the exposure is known
+                    err, poisson = read, unit
                 if number > 0 and (not native or dq & DO_NOT_USE == 0):
                     total_weight += sum_weight
                     total_slope += sum_slope
@@ -763,8 +769,13 @@ def _fit_rows(
                         total_slope, total_span, total_duration, poisson_rate, read_variance, threshold
                     )
                 else:
-                    slope, poisson, read = _mean_of_segments(total_weight, total_slope, total_poisson, total_read)
+                    slope, unit, read = _mean_of_segments(total_weight, total_slope, total_poisson, total_read)
+                    if exposure.exact:
+                        poisson_rate = ((slope if slope > 0.0 else 0.0) + current) / g
+                    poisson = poisson_rate * unit
                 err = np.sqrt(poisson + read)
+            if exposure.exact:
+                _complete_variances(rateints, segments, y, x, poisson_rate)
             if native and not _representable(slope, poisson, read):
                 total_dq |= DO_NOT_USE
             if total_dq & _BAD:
@@ -797,6 +808,21 @@ def _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read):
     """Weighted mean slope of segments, and its variances, from the sums over them."""
     squared = sum_weight * sum_weight
     return sum_slope / sum_weight, sum_poisson / squared, sum_read / squared
+
+
+@njit
+def _complete_variances(rateints, segments, y, x, poisson_rate):
+    """Poisson variances and ERR of the integrations and segments of a pixel for a rate over gain, DN^2/s.
+
+    Before, ERR holds the read-noise variance, and the Poisson variances are those of a rate over gain of 1 DN^2/s.
+    """
+    for i in range(rateints[1].shape[0]):
+        poisson = np.float64(rateints[2][i, y, x]) * poisson_rate
+        rateints[1][i, y, x] = np.sqrt(poisson + np.float64(rateints[1][i, y, x]))
+        rateints[2][i, y, x] = poisson
+        if segments is not None:
+            for s in range(segments.shape[2]):
+                segments[2, i, s, y, x] *= poisson_rate
 
 
 @njit
