@@ -105,17 +105,20 @@ def pull_statistics(rate, err, truth, *, limit=np.inf):
 
     Returns
     -------
-    width, bias, outliers, per_cent : ndarray (ny,)
+    width, bias, outliers, per_cent, scatter : ndarray (ny,)
         Of each row. The bias is that of the rate, over the median ERR: the mean of the pulls themselves would also
         hold how the error depends on the rate. Outliers are in per cent; ``per_cent`` is the bias in per cent of the
-        true rate.
+        true rate; ``scatter`` is the standard deviation of the rates over the root mean square of ERR, which differs
+        from the width where ERR follows the noise of the rate.
     """
     pulls = (rate - truth) / err
     kept = np.abs(pulls) <= limit
     outliers = 100 * (1 - kept.sum(axis=1) / np.isfinite(pulls).sum(axis=1))
     pulls, differences = np.where(kept, pulls, np.nan), np.where(kept, rate - truth, np.nan)
     mean = np.nanmean(differences, axis=1)
-    return np.nanstd(pulls, axis=1), mean / np.nanmedian(err, axis=1), outliers, 100 * mean / truth.mean(axis=1)
+    scatter = np.nanstd(differences, axis=1) / np.sqrt(np.nanmean(np.square(err, dtype=float), axis=1))
+    per_cent = 100 * mean / truth.mean(axis=1)
+    return np.nanstd(pulls, axis=1), mean / np.nanmedian(err, axis=1), outliers, per_cent, scatter
 
 
 def measure(name, ngroups, *, pixels, fluxes, fits_by, dark=0.0, rays=0.0, seed=1):

@@ -69,21 +69,23 @@ def test_rates_of_all_instruments_are_unbiased_and_their_errors_true(pattern):
     for ngroups in (2, 5):
         fits_by = ["native", "exact"] + ["likely"] * (ngroups >= 4)
         fluxes = PATTERNS[pattern].detector.fluxes[1:5:3]
-        found = measure(pattern, ngroups, pixels=PIXELS, fluxes=fluxes, fits_by=fits_by, seed=3)
+        found = measure(pattern, ngroups, pixels=4 * PIXELS, fluxes=fluxes, fits_by=fits_by, seed=3)
         for fit in fits_by:
             width, bias, *_ = found[fit]
-            assert np.abs(bias).max() < 4 / np.sqrt(PIXELS)
+            assert np.abs(bias).max() < 4 / np.sqrt(4 * PIXELS)
             if fit != "native":
-                assert np.abs(width - 1).max() < TRUE + 2 * WIDTH_ERROR
+                assert np.abs(width - 1).max() < TRUE
 
 
 @pytest.mark.parametrize(
-    ("pattern", "ngroups"), [("RAPID", 2), ("MEDIUM8", 2), ("SHALLOW4", 4), ("RAPID", 20), ("SHALLOW4", 20)]
+    ("pattern", "ngroups", "faintest"),
+    # with a signal-to-noise ratio of 2 to 5, as of the ramps of 50 groups at 0.05, errors follow the noise of the rate: 1.035
+    [("RAPID", 2, 0.05), ("MEDIUM8", 2, 0.05), ("SHALLOW4", 4, 0.05), ("SHALLOW4", 20, 0.05), ("RAPID", 50, 0.6)],
 )
-def test_widths_are_1_with_exact_variances_and_with_likely(pattern, ngroups):
+def test_widths_are_1_with_exact_variances_and_with_likely(pattern, ngroups, faintest):
     fits_by = ["exact"] + ["likely"] * (ngroups >= 4)
-    # in groups of averaged frames the median of faint differences is far off, and no measure of the noise
-    found = measure(pattern, ngroups, pixels=4 * PIXELS, fluxes=[0.05, 0.6, 6.0], fits_by=fits_by, seed=ngroups)
+    fluxes = [faintest, 2.0, 20.0]
+    found = measure(pattern, ngroups, pixels=4 * PIXELS, fluxes=fluxes, fits_by=fits_by, seed=ngroups)
 
     for width, *_ in found.values():
         assert np.abs(width - 1).max() < TRUE
