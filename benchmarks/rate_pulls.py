@@ -141,15 +141,15 @@ def beyond(cells, fit, tolerance=0.03):
     return f"`{fit}`: {len(wide)} of {len(measured)} cells beyond 1 ± {tolerance:g} (scatter over rms ERR). {named}"
 
 
-def _short(value):
-    text = f"{value:.3f}"
-    return "0.000" if text == "-0.000" else text
+def _short(value, digits=3):
+    # without a sign for what is rounded to 0
+    return f"{value:z.{digits}f}"
 
 
 def _range(values, digits=3):
     if np.isnan(values).all():
         return "–"
-    return f"{np.nanmin(values):.{digits}f} to {np.nanmax(values):.{digits}f}"
+    return f"{_short(np.nanmin(values), digits)} to {_short(np.nanmax(values), digits)}"
 
 
 def main():
