@@ -7,6 +7,8 @@ import numpy as np
 from astropy.io import fits
 from benchmarks.ramp_exposures import observable, simulate, write_references
 
+KNOWN_RATE = "exact, known rate"
+"""A fit whose ERR is corrected to hold the Poisson noise of the true rate, as no real ERR can."""
 OUTLIER = 4.0
 """Pulls beyond this are counted, and left out otherwise, where there are cosmic rays."""
 OWN = {
@@ -14,15 +16,15 @@ OWN = {
     "jwst": {"compatibility": "jwst"},
     "exact": {"variance": "exact"},
     "likely": {"algorithm": "LIKELY"},
-    "likely jwst": {"algorithm": "LIKELY", "compatibility": "jwst"},
+    KNOWN_RATE: {"variance": "exact", "known_rate": True},
 }
-"""Parameters of our step ``ramp_fit``."""
+"""Parameters of our step ``ramp_fit``, and of `own_rates`."""
 ORACLE = {"oracle": {}, "oracle likely": {"algorithm": "LIKELY"}}
 """Parameters of the oracle's."""
 
 
-def own_rates(simulation, references, *, jumps=False, **parameters):
-    """Rate and ERR (DN/s) of the ramps, NaN where there is none."""
+def own_rates(simulation, references, *, jumps=False, known_rate=False, **parameters):
+    """Rate and ERR (DN/s) of the ramps, NaN where there is none; ERR for the true rate if ``known_rate``."""
     from snakewebb.detector.jump import jump
     from snakewebb.detector.ramp_fit import ramp_fit
     from snakewebb.io.models import Ramp
@@ -39,13 +41,20 @@ def own_rates(simulation, references, *, jumps=False, **parameters):
         data=simulation.data.copy(),
         groupdq=simulation.groupdq.copy(),
         pixeldq=np.zeros(shape, np.uint32),
-        average_dark_current=simulation.dark,
+        # a little more of it keeps the Poisson variance from being 0 where the rate is
+        average_dark_current=simulation.dark + np.float32(1e-6) if known_rate else simulation.dark,
     )
     references = References(references, ramp.subarray)
     if jumps:
         jump(ramp, references)
     ramp_fit(ramp, references, **parameters)
-    return _usable(ramp.rate.data, ramp.rate.err, ramp.rate.dq)
+    rate, err = ramp.rate.data, ramp.rate.err
+    if known_rate:
+        dark = ramp.average_dark_current / pattern.detector.gain
+        err = np.sqrt(
+            ramp.rate.var_rnoise + ramp.rate.var_poisson * (simulation.truth + dark) / (np.maximum(rate, 0) + dark)
+        )
+    return _usable(rate, err, ramp.rate.dq)
 
 
 def oracle_rates(simulation, references, *, jumps=False, **parameters):
