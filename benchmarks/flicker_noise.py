@@ -9,13 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import benchmarks.offline  # noqa: F401
 import numpy as np
 from astropy.io import fits
-
-os.environ.setdefault("CRDS_SERVER_URL", "https://jwst-serverless-mode.stsci.edu")
-os.environ.setdefault("CRDS_PATH", "/nonexistent")
-os.environ.setdefault("CRDS_CONTEXT", "jwst_9999.pmap")
-os.environ.setdefault("STPIPE_DISABLE_CRDS_STEPPARS", "true")
 
 SIZE = 2048
 GAIN, READ_NOISE = 2.0, 8.0  # electrons per DN; DN of the difference of two reads

@@ -8,15 +8,18 @@ import argparse
 import logging
 import tempfile
 
+import benchmarks.offline  # noqa: F401
 import numpy as np
 from astropy.io import fits
-from benchmarks.rate_pulls import FRAME_TIME, GAIN, READ_NOISE, write_references
+from benchmarks.ramp_exposures import PATTERNS, write_references
 
+PATTERN = PATTERNS["RAPID"]
+"""Of the near infrared."""
 RATE = 5.0
 """Electrons per second of the sky."""
 FULL_WELL = 60000.0
 """Electrons that arrive in one group, above which a pixel is saturated from then on."""
-NOISE = float(np.sqrt(RATE * FRAME_TIME + 2 * READ_NOISE**2))
+NOISE = float(np.sqrt(RATE * PATTERN.frame_time + 2 * PATTERN.read_noise**2))
 """Of a difference of two groups, electrons."""
 SIZES = (2, 3, 4, 5, 6, 8, 12, 20, 100)
 """Of cosmic rays, in units of the noise of a difference."""
@@ -29,12 +32,13 @@ SOFTWARE = ("native", "compatibility: jwst", "jwst 3.0.0")
 def field(shape, seed):
     """Electrons that arrive before each group and read noise, for a constant rate: (ngroups, ny, nx) each."""
     random = np.random.default_rng(seed)
-    return random.poisson(RATE * FRAME_TIME, shape).astype(float), random.normal(0, READ_NOISE, shape)
+    electrons = random.poisson(RATE * PATTERN.frame_time, shape).astype(float)
+    return electrons, random.normal(0, PATTERN.read_noise, shape)
 
 
-def sampled(arriving, noise):
+def sampled(arriving, noise, gain=PATTERN.detector.gain):
     """Ramps in DN."""
-    return np.rint((np.cumsum(arriving, axis=0) + noise) / GAIN)[None].astype(np.float32)
+    return np.rint((np.cumsum(arriving, axis=0) + noise) / gain)[None].astype(np.float32)
 
 
 def cosmic_rays(ngroups, side, seed=1):
@@ -86,21 +90,21 @@ def snowballs(core, side, *, ngroups=10, elongation=1.0, seed=1):
     return data, np.where(saturated, np.uint8(2), np.uint8(0))[None], charge, len(places)
 
 
-def own_flags(data, groupdq, references, **parameters):
+def own_flags(data, groupdq, references, *, pattern=PATTERN, **parameters):
     """GROUPDQ and number of extended events by this package."""
     from snakewebb.detector.jump import jump
     from snakewebb.io.models import Ramp
     from snakewebb.io.references import References
 
     ny, nx = data.shape[2:]
-    header = fits.Header({"NFRAMES": 1, "TGROUP": FRAME_TIME, "SUBSTRT1": 1, "SUBSTRT2": 1})
+    header = fits.Header({"NFRAMES": 1, "TGROUP": pattern.group_time, "SUBSTRT1": 1, "SUBSTRT2": 1})
     header.update({"SUBSIZE1": nx, "SUBSIZE2": ny})
     ramp = Ramp(header, fits.Header(), data.copy(), groupdq.copy(), np.zeros((ny, nx), np.uint32))
     jump(ramp, References(references, ramp.subarray), **parameters)
-    return ramp.groupdq, _events(ramp.header["EXTNCRS"], data.shape)
+    return ramp.groupdq, _events(ramp.header["EXTNCRS"], data.shape, pattern)
 
 
-def oracle_flags(data, groupdq, references, **parameters):
+def oracle_flags(data, groupdq, references, *, pattern=PATTERN, **parameters):
     """GROUPDQ and number of extended events by jwst."""
     from jwst.jump import JumpStep
     from stdatamodels.jwst.datamodels import RampModel
@@ -108,9 +112,9 @@ def oracle_flags(data, groupdq, references, **parameters):
     ny, nx = data.shape[2:]
     model = RampModel(data=data.copy(), groupdq=groupdq.copy(), pixeldq=np.zeros((ny, nx), np.uint32))
     for key, value in {
-        "instrument.name": "NIRCAM",
+        "instrument.name": pattern.detector.instrument,
         "exposure.nframes": 1,
-        "exposure.group_time": FRAME_TIME,
+        "exposure.group_time": pattern.group_time,
         "subarray.xstart": 1,
         "subarray.ystart": 1,
         "subarray.xsize": nx,
@@ -121,11 +125,11 @@ def oracle_flags(data, groupdq, references, **parameters):
     step.override_gain, step.override_readnoise = (str(references[key]) for key in ("gain", "readnoise"))
     with np.errstate(all="ignore"):
         model = step.process(model)
-    return model.groupdq, _events(model.meta.exposure.extended_emission_events, data.shape)
+    return model.groupdq, _events(model.meta.exposure.extended_emission_events, data.shape, pattern)
 
 
-def _events(rate, shape):
-    return round(rate * FRAME_TIME * (shape[1] - 1) * shape[2] * shape[3] / 1e6)
+def _events(rate, shape, pattern):
+    return round(rate * pattern.group_time * (shape[1] - 1) * shape[2] * shape[3] / 1e6)
 
 
 def flags_of_all(data, groupdq, references, **parameters):

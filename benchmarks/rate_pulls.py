@@ -1,317 +1,195 @@
 """Rates and their errors against the truth: ``python -m benchmarks.rate_pulls`` prints the tables of docs/accuracy.md.
 
-Ramps are simulated here with numpy alone: electrons arrive frame by frame, every frame is read with noise, frames are
-averaged on board and rounded. This package and the observatory's pipeline fit the same ramps.
+This package and the observatory's pipeline fit the same ramps, which `benchmarks.ramp_exposures` makes.
 """
 
 import argparse
 import logging
-import os
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+import sys
 
 import numpy as np
-from astropy.io import fits
+from benchmarks.ramp_exposures import PATTERNS, RAYS
+from benchmarks.rate_fits import KNOWN_RATE, OUTLIER, measure
 
-# read when the pipeline is imported; it never looks for references, which it is given
-os.environ.setdefault("CRDS_SERVER_URL", "https://jwst-serverless-mode.stsci.edu")
-os.environ.setdefault("CRDS_PATH", "/nonexistent")
-os.environ.setdefault("CRDS_CONTEXT", "jwst_9999.pmap")
-os.environ.setdefault("STPIPE_DISABLE_CRDS_STEPPARS", "true")
-
-PATTERNS = {"RAPID": (1, 0), "SHALLOW4": (4, 1), "MEDIUM8": (8, 2), "DEEP8": (8, 12)}
-"""Frames averaged to a group, and frames dropped before the next one."""
-GROUPS = (2, 4, 5, 10, 20)
-FLUXES = (0.05, 0.2, 0.6, 2.0, 6.0, 20.0, 60.0)
-"""Electrons per second."""
+GROUPS = (2, 3, 4, 5, 10, 20, 50)
+LIKELY_GROUPS = tuple(ngroups for ngroups in GROUPS if ngroups >= 4)
+FULL = "MEDIUM8"
+"""Pattern of which every cell is shown."""
+HIT = ("RAPID", "SHALLOW4", "MEDIUM8", "DEEP8")
+HIT_GROUPS = (2, 5, 10, 20)
+"""Patterns and groups with cosmic rays."""
 DARKS = (0.0, 0.03, 1.0, 5.0)
 """Electrons per second."""
-GAIN = 2.0
-"""Electrons per DN."""
-READ_NOISE = 12.0
-"""Electrons of a single read."""
-FRAME_TIME = 10.73677
-"""Seconds."""
-FULL_WELL = 80000.0
-"""Electrons: ramps that would rise above it are not of interest here."""
-RAYS = 1.5e-4
-"""Cosmic rays per pixel and second."""
-OUTLIER = 4.0
-"""Pulls beyond this are counted, and left out otherwise, where there are cosmic rays."""
+DARK_GROUPS = (2, 5, 10, 20)
+KNOWN = 0.1
+"""Per cent to which the mean rate of a cell must be known for its bias in per cent to be shown."""
+WORST = 20
+"""Cells to name of those where errors are not right."""
+WIDTH, BIAS, OUTLIERS, PER_CENT, SCATTER = range(5)
 
 
-@dataclass
-class Simulation:
-    """Ramps of known rates.
-
-    Attributes
-    ----------
-    data : ndarray of float32 (1, ngroups, ny, nx)
-        DN, without bias and dark current.
-    truth : ndarray (ny, nx)
-        DN/s.
-    dark : ndarray of float32 (ny, nx)
-        Electrons per second, subtracted already.
-    pattern : str
-    """
-
-    data: np.ndarray
-    truth: np.ndarray
-    dark: np.ndarray
-    pattern: str
-
-    @property
-    def timing(self):
-        """NFRAMES, GROUPGAP and TGROUP."""
-        nframes, gap = PATTERNS[self.pattern]
-        return nframes, gap, (nframes + gap) * FRAME_TIME
+def measure_all(pixels, names):
+    """Every pattern with every number of groups, without cosmic rays: results by (pattern, groups)."""
+    cells = {}
+    for number, name in enumerate(PATTERNS):
+        for ngroups in GROUPS if name in names else ():
+            print(name, ngroups, file=sys.stderr, flush=True)
+            fits_by = ["native", "jwst", "oracle", "exact", KNOWN_RATE] + ["likely", "oracle likely"] * (ngroups >= 4)
+            fluxes = PATTERNS[name].detector.fluxes
+            seed = 1000 * number + ngroups
+            cells[name, ngroups] = measure(name, ngroups, pixels=pixels, fluxes=fluxes, fits_by=fits_by, seed=seed)
+    return cells
 
 
-def simulate(pattern, ngroups, flux, *, dark=0.0, rays=0.0, seed=1):
-    """Expose pixels.
-
-    Parameters
-    ----------
-    pattern : str
-    ngroups : int
-    flux, dark : array_like
-        Electrons per second, (ny, nx) or broadcast to it.
-    rays : float
-        Cosmic rays per pixel and second.
-    seed : int
-
-    Returns
-    -------
-    Simulation
-    """
-    random = np.random.default_rng(seed)
-    flux, dark = (np.ascontiguousarray(array) for array in np.broadcast_arrays(np.asarray(flux, float), dark))
-    nframes, gap = PATTERNS[pattern]
-    charge = np.zeros(flux.shape)
-    data = np.empty((1, ngroups, *flux.shape), np.float32)
-    for group in range(ngroups):
-        total = np.zeros(flux.shape)
-        for frame in range(nframes + gap):
-            charge += random.poisson((flux + dark) * FRAME_TIME)
-            if rays:
-                hit = np.flatnonzero(random.random(flux.shape) < rays * FRAME_TIME)
-                charge.flat[hit] += np.rint(random.lognormal(np.log(1000), 1.0, hit.size))
-            if frame < nframes:
-                total += charge + random.normal(0, READ_NOISE, flux.shape)
-        # in the middle of the frames that were averaged
-        dark_signal = dark * FRAME_TIME * (group * (nframes + gap) + (nframes + 1) / 2)
-        data[0, group] = np.rint(total / nframes / GAIN) - dark_signal / GAIN
-    return Simulation(data, flux / GAIN, dark.astype(np.float32), pattern)
+def print_widths(cells, fit, groups):
+    """Smallest and largest width of all fluxes, by pattern and groups."""
+    print("| pattern |" + "".join(f" {ngroups} |" for ngroups in groups))
+    print("|---|" + "---|" * len(groups))
+    for name in dict.fromkeys(name for name, _ in cells):
+        print(f"| {name} | " + " | ".join(_range(cells[name, ngroups][fit][WIDTH]) for ngroups in groups) + " |")
 
 
-def write_references(folder, shape):
-    """Write gain and read noise for a shape, and return their paths."""
-    paths = {}
-    for reftype, value in (("gain", GAIN), ("readnoise", READ_NOISE * np.sqrt(2) / GAIN)):
-        primary = fits.PrimaryHDU()
-        primary.header.update({"SUBSTRT1": 1, "SUBSTRT2": 1, "SUBSIZE1": shape[1], "SUBSIZE2": shape[0]})
-        paths[reftype] = Path(folder) / f"{reftype}.fits"
-        image = fits.ImageHDU(np.full(shape, value, np.float32), name="SCI")
-        fits.HDUList([primary, image]).writeto(paths[reftype], overwrite=True)
-    return paths
+def print_biases(cells, pixels):
+    """Biases of each pattern over all groups and fluxes."""
+    print("| pattern | mean, least squares | largest | mean, LIKELY | largest | per cent, least squares | LIKELY |")
+    print("|---|---|---|---|---|---|---|")
+    for name in dict.fromkeys(name for name, _ in cells):
+        entries, per_cent = [], []
+        for fit in ("native", "likely"):
+            own = [found[fit] for (pattern, _), found in cells.items() if pattern == name and fit in found]
+            bias = np.concatenate([found[BIAS] for found in own])
+            relative = np.concatenate([found[PER_CENT] for found in own])
+            # bias over error is known to 1 / sqrt(pixels)
+            known = np.abs(relative) < KNOWN * np.sqrt(pixels) * np.abs(bias)
+            entries += [f"{_short(np.nanmean(bias))} | {_short(bias[np.nanargmax(np.abs(bias))])}"]
+            per_cent.append(_range(np.where(known, relative, np.nan), 2))
+        print(f"| {name} | " + " | ".join(entries + per_cent) + " |")
 
 
-def own_rates(simulation, references, *, jumps=False, compatibility="native"):
-    """Rate and ERR (DN/s) of the ramps, NaN where there is none."""
-    from snakewebb.detector.jump import jump
-    from snakewebb.detector.ramp_fit import ramp_fit
-    from snakewebb.io.models import Ramp
-    from snakewebb.io.references import References
+def print_cells(cells, name, fits, columns, groups):
+    """Widths of every flux or dark current of a pattern, several fits beside each other."""
+    print("| groups |" + "".join(f" {column:g} |" for column in columns))
+    print("|---|" + "---|" * len(columns))
+    for ngroups in groups:
+        found = cells[name, ngroups]
+        rows = zip(*(found[fit][WIDTH] if fit in found else np.full(len(columns), np.nan) for fit in fits), strict=True)
+        entries = [" / ".join("–" if np.isnan(value) else _short(value) for value in row) for row in rows]
+        entries = ["–" if np.isnan(found[fits[0]][WIDTH][index]) else entry for index, entry in enumerate(entries)]
+        print(f"| {ngroups} | " + " | ".join(entries) + " |")
 
-    nframes, gap, group_time = simulation.timing
-    shape = simulation.truth.shape
-    header = fits.Header({"NFRAMES": nframes, "GROUPGAP": gap, "TGROUP": group_time, "TFRAME": FRAME_TIME})
-    header.update({"SUBSTRT1": 1, "SUBSTRT2": 1, "SUBSIZE1": shape[1], "SUBSIZE2": shape[0]})
-    ramp = Ramp(
-        header=header,
-        sci_header=fits.Header(),
-        data=simulation.data.copy(),
-        groupdq=np.zeros(simulation.data.shape, np.uint8),
-        pixeldq=np.zeros(shape, np.uint32),
-        average_dark_current=simulation.dark,
+
+def print_hit(pixels):
+    """Widths, biases and outliers of ramps with cosmic rays."""
+    fits = ("native", "exact", "likely", "oracle", "oracle likely")
+    names = ("least squares", "exact variance", "LIKELY", "jwst, least squares", "jwst, LIKELY")
+    print("| pattern | groups |" + "".join(f" {name} |" for name in names))
+    print("|---|---|" + "---|" * len(names))
+    for number, name in enumerate(HIT):
+        for ngroups in HIT_GROUPS:
+            print(name, ngroups, "with rays", file=sys.stderr, flush=True)
+            seed = 50000 + 1000 * number + ngroups
+            chosen = fits if ngroups >= 4 else [fit for fit in fits if "likely" not in fit]
+            fluxes = PATTERNS[name].detector.fluxes
+            found = measure(name, ngroups, pixels=pixels, fluxes=fluxes, fits_by=chosen, rays=RAYS, seed=seed)
+            entries = [_hit_entry(found[fit]) if fit in found else "–" for fit in fits]
+            print(f"| {name} | {ngroups} | " + " | ".join(entries) + " |")
+
+
+def _hit_entry(found):
+    return f"{_range(found[WIDTH])}; {_range(found[BIAS])}; {np.nanmax(found[OUTLIERS]):.2f}"
+
+
+def print_dark(pixels):
+    """Widths with a dark current that was subtracted."""
+    cells = {}
+    for ngroups in DARK_GROUPS:
+        cells[FULL, ngroups] = measure(
+            FULL,
+            ngroups,
+            pixels=pixels,
+            fluxes=(0.2,) * len(DARKS),
+            dark=np.array(DARKS)[:, None],
+            fits_by=("native", "exact", "oracle", "jwst"),
+            seed=ngroups,
+        )
+    print_cells(cells, FULL, ("native", "exact", "oracle"), DARKS, DARK_GROUPS)
+    print(f"\n{largest_difference(cells, 'jwst', 'oracle')}")
+
+
+def largest_difference(cells, own, other):
+    """Sentence on the largest difference of two fits."""
+    widths = {key: np.abs(found[own][WIDTH] - found[other][WIDTH]) for key, found in cells.items() if other in found}
+    biases = [np.abs(cells[key][own][BIAS] - cells[key][other][BIAS]) for key in widths]
+    key = max(widths, key=lambda key: np.nanmax(widths[key]))
+    return (
+        f"Largest difference of `{own}` from `{other}`: {np.nanmax(widths[key]):.1e} in width "
+        f"({key[0]}, {key[1]} groups), {max(np.nanmax(bias) for bias in biases):.1e} in bias."
     )
-    references = References(references, ramp.subarray)
-    if jumps:
-        jump(ramp, references)
-    ramp_fit(ramp, references, compatibility=compatibility)
-    return _usable(ramp.rate.data, ramp.rate.err, ramp.rate.dq)
 
 
-def oracle_rates(simulation, references, *, jumps=False):
-    """Rate and ERR (DN/s) of the ramps by jwst, NaN where there is none."""
-    from jwst.jump import JumpStep
-    from jwst.ramp_fitting import RampFitStep
-    from stdatamodels.jwst.datamodels import RampModel
-
-    nframes, gap, group_time = simulation.timing
-    ny, nx = simulation.truth.shape
-    model = RampModel(
-        data=simulation.data.copy(),
-        groupdq=np.zeros(simulation.data.shape, np.uint8),
-        pixeldq=np.zeros((ny, nx), np.uint32),
+def beyond(cells, fit, tolerance=0.03):
+    """Sentence on the cells whose width is further from 1 than the tolerance, with the worst ones."""
+    measured = [
+        (abs(width - 1), f"{name} {ngroups} groups at {flux:g}: {width:.3f} ({scatter:.3f}, {known:.3f})")
+        for (name, ngroups), found in cells.items()
+        if fit in found
+        for flux, width, scatter, known in zip(
+            PATTERNS[name].detector.fluxes, *found[fit][[WIDTH, SCATTER]], found[KNOWN_RATE][WIDTH], strict=True
+        )
+        if np.isfinite(width)
+    ]
+    wide = sorted((cell for cell in measured if cell[0] > tolerance), reverse=True)
+    named = "; ".join(text for _, text in wide[:WORST])
+    return (
+        f"`{fit}`: {len(wide)} of {len(measured)} cells beyond 1 ± {tolerance:g} (scatter over rms ERR; width with the "
+        f"exact ERR for the true rate). {named}"
     )
-    model.average_dark_current = simulation.dark.copy()
-    for key, value in {
-        "instrument.name": "NIRCAM",
-        "instrument.detector": "NRCALONG",
-        "exposure.type": "NRC_IMAGE",
-        "exposure.nints": 1,
-        "exposure.ngroups": simulation.data.shape[1],
-        "exposure.nframes": nframes,
-        "exposure.groupgap": gap,
-        "exposure.frame_time": FRAME_TIME,
-        "exposure.group_time": group_time,
-        "subarray.xstart": 1,
-        "subarray.ystart": 1,
-        "subarray.xsize": nx,
-        "subarray.ysize": ny,
-        "observation.date": "2024-06-01",
-        "observation.time": "12:00:00",
-    }.items():
-        model[f"meta.{key}"] = value
-    for step in [JumpStep(), RampFitStep()] if jumps else [RampFitStep()]:
-        step.override_gain, step.override_readnoise = (str(references[key]) for key in ("gain", "readnoise"))
-        with np.errstate(all="ignore"):
-            model = step.process(model)
-    rate = model[0]
-    return _usable(rate.data, rate.err, rate.dq)
 
 
-def _usable(data, err, dq):
-    good = (dq & 1 == 0) & (err > 0)
-    return np.where(good, data, np.nan), np.where(good, err, np.nan)
+def _short(value, digits=3):
+    # without a sign for what is rounded to 0
+    return f"{value:z.{digits}f}"
 
 
-def pull_statistics(rate, err, truth, *, limit=np.inf):
-    """Width of the pulls, bias of the rate in units of ERR, and outliers.
-
-    Parameters
-    ----------
-    rate, err, truth : ndarray (ny, nx)
-    limit : float
-        Pulls beyond this are outliers, left out of width and bias.
-
-    Returns
-    -------
-    width, bias, outliers : ndarray (ny,)
-        Of each row. The bias is that of the rate, over the median ERR: the mean of the pulls themselves would also
-        hold how the error depends on the rate. Outliers are in per cent.
-    """
-    pulls = (rate - truth) / err
-    kept = np.abs(pulls) <= limit
-    outliers = 100 * (1 - kept.sum(axis=1) / np.isfinite(pulls).sum(axis=1))
-    pulls, differences = np.where(kept, pulls, np.nan), np.where(kept, rate - truth, np.nan)
-    return np.nanstd(pulls, axis=1), np.nanmean(differences, axis=1) / np.nanmedian(err, axis=1), outliers
-
-
-def observable(pattern, ngroups, fluxes):
-    """Which of the fluxes (electrons per second) stay below the full well."""
-    nframes, gap = PATTERNS[pattern]
-    return np.asarray(fluxes) * ngroups * (nframes + gap) * FRAME_TIME < FULL_WELL
-
-
-def measure(
-    pattern, ngroups, *, pixels, fluxes=FLUXES, dark=0.0, rays=0.0, seed=1, fits_by=("native", "jwst", "oracle")
-):
-    """Pull widths and biases of one pattern and number of groups, for each flux.
-
-    Parameters
-    ----------
-    pattern : str
-    ngroups : int
-    pixels : int
-        Ramps of each flux.
-    fluxes, dark : array_like
-        Electrons per second.
-    rays : float
-        Cosmic rays per pixel and second; where there are any, jumps are searched.
-    seed : int
-    fits_by : sequence of str
-        ``native`` and ``jwst`` (compatibility of our fit), ``oracle``.
-
-    Returns
-    -------
-    dict
-        (width, bias, outliers) for each fit; NaN where the ramp would saturate.
-    """
-    fluxes = np.asarray(fluxes, float)
-    keep = observable(pattern, ngroups, fluxes)
-    flux = np.repeat(np.where(keep, fluxes, 0.0)[:, None], pixels, axis=1)
-    simulation = simulate(pattern, ngroups, flux, dark=dark, rays=rays, seed=seed)
-    jumps = rays > 0
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        references = write_references(folder, flux.shape)
-        for fit in fits_by:
-            if fit == "oracle":
-                rate, err = oracle_rates(simulation, references, jumps=jumps)
-            else:
-                rate, err = own_rates(simulation, references, jumps=jumps, compatibility=fit)
-            statistics = pull_statistics(rate, err, simulation.truth, limit=OUTLIER if jumps else np.inf)
-            found[fit] = tuple(np.where(keep, values, np.nan) for values in statistics)
-    return found
+def _range(values, digits=3):
+    if np.isnan(values).all():
+        return "–"
+    return f"{_short(np.nanmin(values), digits)} to {_short(np.nanmax(values), digits)}"
 
 
 def main():
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pixels", type=int, default=16384, help="ramps of each cell")
-    pixels = parser.parse_args().pixels
+    parser.add_argument("--patterns", nargs="*", default=list(PATTERNS), choices=PATTERNS)
+    arguments = parser.parse_args()
+    pixels = arguments.pixels
     logging.disable(logging.WARNING)
     print(f"{pixels} ramps in each cell: widths are known to {1 / np.sqrt(2 * pixels):.3f}, ", end="")
-    print(f"biases to {1 / np.sqrt(pixels):.3f}. Each cell: this package / `jwst`.")
-    for title, rays in (("without cosmic rays", 0.0), (f"with {RAYS:g} cosmic rays per pixel and second", RAYS)):
-        cells = {}
-        for number, pattern in enumerate(PATTERNS):
-            for ngroups in GROUPS:
-                cells[pattern, ngroups] = measure(
-                    pattern, ngroups, pixels=pixels, rays=rays, seed=1000 * number + ngroups
-                )
-        quantities = ["Pull width", "Bias in units of ERR"] + ["Pulls beyond 4, per cent"] * (rays > 0)
-        for index, quantity in enumerate(quantities):
-            print(f"\n**{quantity}, {title}**, by flux in electrons per second\n")
-            _print_table(cells, index)
-        for mode in ("native", "jwst"):
-            print(f"\n{_largest_difference(cells, mode)}")
-    cells = {}
-    for ngroups in GROUPS:
-        cells["MEDIUM8", ngroups] = measure(
-            "MEDIUM8", ngroups, pixels=pixels, fluxes=(0.2,) * len(DARKS), dark=np.array(DARKS)[:, None], seed=ngroups
-        )
-    print("\n**Pull width at 0.2 electrons per second**, by dark current in electrons per second\n")
-    _print_table(cells, 0, columns=DARKS)
-    for mode in ("native", "jwst"):
-        print(f"\n{_largest_difference(cells, mode)}")
-
-
-def _print_table(cells, index, columns=FLUXES):
-    print("| pattern | groups |" + "".join(f" {column:g} |" for column in columns))
-    print("|---|---|" + "---|" * len(columns))
-    for (pattern, ngroups), found in cells.items():
-        pairs = zip(found["native"][index], found["oracle"][index], strict=True)
-        entries = ["–" if np.isnan(own) else f"{_short(own)} / {_short(oracle)}" for own, oracle in pairs]
-        print(f"| {pattern} | {ngroups} | " + " | ".join(entries) + " |")
-
-
-def _short(value):
-    text = f"{value:.3f}"
-    return "0.000" if text == "-0.000" else text
-
-
-def _largest_difference(cells, mode):
-    widths = {key: np.abs(found[mode][0] - found["oracle"][0]) for key, found in cells.items()}
-    biases = [np.nanmax(np.abs(found[mode][1] - found["oracle"][1])) for found in cells.values()]
-    key = max(widths, key=lambda key: np.nanmax(widths[key]))
-    return (
-        f"Largest difference from `jwst` with `compatibility: {mode}`: {np.nanmax(widths[key]):.1e} in width "
-        f"({key[0]}, {key[1]} groups), {max(biases):.1e} in bias."
-    )
+    print(f"biases to {1 / np.sqrt(pixels):.3f} ERR.")
+    cells = measure_all(pixels, arguments.patterns)
+    for title, fit, groups in (
+        ("least squares", "native", GROUPS),
+        ("least squares with `variance: exact`", "exact", GROUPS),
+        ("`algorithm: LIKELY`", "likely", LIKELY_GROUPS),
+    ):
+        print(f"\n**Pull width, {title}**, by groups: range of all fluxes\n")
+        print_widths(cells, fit, groups)
+    print()
+    for own, other in (("native", "oracle"), ("jwst", "oracle"), ("likely", "oracle likely")):
+        print(largest_difference(cells, own, other))
+    for fit in ("native", "exact", KNOWN_RATE, "likely", "oracle likely"):
+        print(beyond(cells, fit))
+    print("\n**Bias in units of ERR over all groups and fluxes, and in per cent of the rate**\n")
+    print_biases(cells, pixels)
+    if FULL in arguments.patterns:
+        print(f"\n**Pull width, {FULL}: least squares / exact variance / LIKELY**, by flux in electrons per second\n")
+        print_cells(cells, FULL, ("native", "exact", "likely"), PATTERNS[FULL].detector.fluxes, GROUPS)
+        title = f"with {RAYS:g} cosmic rays per pixel and second"
+        print(f"\n**{title}**: width; bias in units of ERR; pulls beyond {OUTLIER:g} in per cent at most\n")
+        print_hit(pixels)
+        print(f"\n**{FULL}, 0.2 electrons per second**: least squares / exact variance / `jwst`, by dark current\n")
+        print_dark(pixels)
 
 
 if __name__ == "__main__":

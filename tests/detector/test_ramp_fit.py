@@ -470,3 +470,26 @@ def test_exact_variances_are_those_of_the_weighted_slope(flat_ramp, ngroups, nfr
     np.testing.assert_allclose(ramp.rate.var_poisson, RATE / GAIN * slope @ shared @ slope, rtol=1e-5)
     np.testing.assert_allclose(ramp.rate.var_rnoise, READNOISE**2 / 2 / nframes * slope @ slope, rtol=1e-5)
     np.testing.assert_allclose(ramp.rate.data, RATE, rtol=1e-6)
+
+
+def test_exact_variances_hold_the_poisson_noise_of_the_fitted_rate(flat_ramp):
+    products = []
+    for excess in (0.0, 4.0):
+        ramp, references = flat_ramp((2, 6, 3, 4))
+        # one bright difference changes the rate of all integrations, and no median
+        ramp.data[1, 5] += excess * RATE * TIME
+        ramp.average_dark_current = np.full((3, 4), 0.5, np.float32)
+        ramp_fit(ramp, references, variance="exact", save_opt=True)
+        products.append((ramp.rateints, ramp.rate))
+
+    (plain_ints, _), (bright_ints, bright) = products
+    assert np.all(bright.data > 1.1 * RATE)
+    dark = 0.5 / GAIN
+    ratio = (bright.data + dark) / (RATE + dark)
+    np.testing.assert_allclose(bright_ints.var_poisson[0], ratio * plain_ints.var_poisson[0], rtol=1e-5)
+    np.testing.assert_array_equal(bright_ints.var_rnoise[0], plain_ints.var_rnoise[0])
+    for image in (bright, bright_ints):
+        np.testing.assert_allclose(image.err**2, image.var_poisson + image.var_rnoise, rtol=1e-5)
+    # ramps of one segment
+    variances = {unit.name: unit.data for unit in ramp.extra["fitopt"]}["VAR_POISSON"]
+    np.testing.assert_allclose(variances[:, 0], bright_ints.var_poisson, rtol=1e-6)

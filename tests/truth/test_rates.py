@@ -1,4 +1,4 @@
-"""Rates of ramps whose truth is known: without bias, and with errors as wide as the pulls of the oracle."""
+"""Rates of ramps whose truth is known: without bias, and with errors as wide as the pulls of the oracle, or as wide as they should be."""
 
 import sys
 from pathlib import Path
@@ -8,18 +8,20 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2]))  # the repository, for its benchmarks
 
-from benchmarks.rate_pulls import RAYS, measure, simulate
+from benchmarks.ramp_exposures import NIRCAM, PATTERNS, RAYS, simulate
+from benchmarks.rate_fits import measure
 
 PIXELS = 64 * 64
 WIDTH_ERROR = 1 / np.sqrt(2 * PIXELS)
 CELLS = [("RAPID", 5), ("SHALLOW4", 2), ("MEDIUM8", 10), ("DEEP8", 4)]
 EQUAL = 0.01
 """Largest difference of two pull widths, or biases in units of ERR, that count as equal."""
+TRUE = 0.03
+"""Largest deviation of a pull width from 1 where errors are to be right."""
 
 
 def largest_difference(found, first, second):
-    pairs = zip(found[first][:2], found[second][:2], strict=True)
-    return max(np.nanmax(np.abs(ours - theirs)) for ours, theirs in pairs)
+    return np.nanmax(np.abs(found[first][:2] - found[second][:2]))
 
 
 def test_ramps_are_those_of_the_flux_and_the_noise():
@@ -36,7 +38,7 @@ def test_ramps_are_those_of_the_flux_and_the_noise():
 
 @pytest.mark.parametrize(("pattern", "ngroups"), CELLS)
 def test_rates_are_unbiased_and_errors_of_the_right_size(pattern, ngroups):
-    width, bias, _ = measure(pattern, ngroups, pixels=PIXELS, fits_by=["native"])["native"]
+    width, bias, *_ = measure(pattern, ngroups, pixels=PIXELS, fluxes=NIRCAM.fluxes, fits_by=["native"])["native"]
 
     assert np.abs(bias).max() < 4 / np.sqrt(PIXELS)
     # errors are too large for two groups of averaged frames, whose common Poisson noise the fit does not know
@@ -48,7 +50,8 @@ def test_rates_are_unbiased_and_errors_of_the_right_size(pattern, ngroups):
 @pytest.mark.parametrize(("pattern", "ngroups", "rays"), [*((*cell, 0.0) for cell in CELLS), ("MEDIUM8", 10, RAYS)])
 def test_pulls_are_those_of_the_oracle(pattern, ngroups, rays):
     pytest.importorskip("jwst")
-    found = measure(pattern, ngroups, pixels=PIXELS, rays=rays)
+    fits_by = ["native", "jwst", "oracle"]
+    found = measure(pattern, ngroups, pixels=PIXELS, fluxes=NIRCAM.fluxes, rays=rays, fits_by=fits_by)
 
     assert largest_difference(found, "jwst", "oracle") < EQUAL
     if rays == 0:
@@ -61,14 +64,42 @@ def test_pulls_are_those_of_the_oracle(pattern, ngroups, rays):
         assert native < 0.025
 
 
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_rates_of_all_instruments_are_unbiased_and_their_errors_true(pattern):
+    for ngroups in (2, 5):
+        fits_by = ["native", "exact"] + ["likely"] * (ngroups >= 4)
+        fluxes = PATTERNS[pattern].detector.fluxes[1:5:3]
+        found = measure(pattern, ngroups, pixels=4 * PIXELS, fluxes=fluxes, fits_by=fits_by, seed=3)
+        for fit in fits_by:
+            width, bias, *_ = found[fit]
+            assert np.abs(bias).max() < 4 / np.sqrt(4 * PIXELS)
+            if fit != "native":
+                assert np.abs(width - 1).max() < TRUE
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ngroups", "faintest"),
+    # with a signal-to-noise ratio of 2 to 5, as of the ramps of 50 groups at 0.05, errors follow the noise of the rate: 1.035
+    [("RAPID", 2, 0.05), ("MEDIUM8", 2, 0.05), ("SHALLOW4", 4, 0.05), ("SHALLOW4", 20, 0.05), ("RAPID", 50, 0.6)],
+)
+def test_widths_are_1_with_exact_variances_and_with_likely(pattern, ngroups, faintest):
+    fits_by = ["exact"] + ["likely"] * (ngroups >= 4)
+    fluxes = [faintest, 2.0, 20.0]
+    found = measure(pattern, ngroups, pixels=4 * PIXELS, fluxes=fluxes, fits_by=fits_by, seed=ngroups)
+
+    for width, *_ in found.values():
+        assert np.abs(width - 1).max() < TRUE
+
+
 def test_dark_current_counts_in_electrons():
     pytest.importorskip("jwst")
     darks = np.array([0.03, 1.0, 5.0])
-    found = measure("MEDIUM8", 10, pixels=PIXELS, fluxes=[0.2] * 3, dark=darks[:, None])
+    fits_by = ["native", "jwst", "exact", "oracle"]
+    found = measure("MEDIUM8", 10, pixels=PIXELS, fluxes=[0.2] * 3, dark=darks[:, None], fits_by=fits_by)
 
     assert largest_difference(found, "jwst", "oracle") < EQUAL
-    width, _, _ = found["native"]
+    width = found["native"][0]
     assert np.abs(width - 1).max() < 0.08
+    assert np.abs(found["exact"][0] - 1).max() < TRUE + 2 * WIDTH_ERROR
     # the oracle takes electrons for DN: with a gain of 2 its Poisson variance of the dark is twice what it should be
-    oracle_width, _, _ = found["oracle"]
-    assert oracle_width[1:] / width[1:] == pytest.approx(np.sqrt(1 / 2), abs=0.05)
+    assert found["oracle"][0][1:] / width[1:] == pytest.approx(np.sqrt(1 / 2), abs=0.05)

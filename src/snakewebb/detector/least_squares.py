@@ -55,6 +55,7 @@ def fit_rows(
             n_saturated = 0
             partly_saturated = False
             charge_lost = False
+            # Poisson variances in these sums are for a rate over gain of 1 DN^2/s
             total_weight, total_slope, total_poisson, total_read = 0.0, 0.0, 0.0, 0.0
             total_span = 0.0
             total_duration = 0.0
@@ -104,7 +105,7 @@ def fit_rows(
                         weight = 1.0 / (poisson_rate / duration + read_variance / span)
                     sum_weight += weight
                     sum_slope += slope * weight
-                    sum_poisson += weight * weight * poisson_rate * per_rate
+                    sum_poisson += weight * weight * per_rate
                     sum_read += weight * weight * read_variance * per_variance
                     sum_span += span
                     sum_duration += duration
@@ -112,12 +113,12 @@ def fit_rows(
                         inverse_variance += 1.0 / (poisson_rate / duration + read_variance / span)
                     if segments is not None:
                         save_segment(
-                            segments, i, s, y, x, samples, start[s], stop[s], slope, poisson_rate * per_rate,
-                            read_variance * per_variance, weight if native else 1.0 / (read_variance * per_variance),
-                            read_variance, g, exposure,
+                            segments, i, s, y, x, samples, start[s], stop[s], slope,
+                            per_rate if exposure.exact else poisson_rate * per_rate, read_variance * per_variance,
+                            weight if native else 1.0 / (read_variance * per_variance), read_variance, g, exposure,
                         )  # fmt: skip
 
-                slope, err, poisson, read = 0.0, 0.0, 0.0, 0.0
+                slope, err, poisson, read, unit = 0.0, 0.0, 0.0, 0.0, 0.0
                 if number > 0 and literal:
                     slope, poisson, read = _combined(
                         sum_slope, sum_span, sum_duration, poisson_rate, read_variance, threshold
@@ -127,13 +128,17 @@ def fit_rows(
                         variance = 1.0 / inverse_variance
                     err = 0.0 if variance > threshold else np.sqrt(variance)
                 elif number > 0:
-                    slope, poisson, read = _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read)
+                    slope, unit, read = _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read)
+                    poisson = poisson_rate * unit
                     err = np.sqrt(poisson + read)
                 if number > 0 and native and not _representable(slope, poisson, read):
                     dq |= DO_NOT_USE
                 if dq & BAD:
                     slope, err, poisson, read = np.nan, 0.0, 0.0, 0.0
                     dq |= DO_NOT_USE if native else 0
+                elif exposure.exact and number > 0:
+                    # completed when the rate of the exposure is known
+                    err, poisson = read, unit
                 if number > 0 and (not native or dq & DO_NOT_USE == 0):
                     total_weight += sum_weight
                     total_slope += sum_slope
@@ -174,8 +179,13 @@ def fit_rows(
                         total_slope, total_span, total_duration, poisson_rate, read_variance, threshold
                     )
                 else:
-                    slope, poisson, read = _mean_of_segments(total_weight, total_slope, total_poisson, total_read)
+                    slope, unit, read = _mean_of_segments(total_weight, total_slope, total_poisson, total_read)
+                    if exposure.exact:
+                        poisson_rate = ((slope if slope > 0.0 else 0.0) + current) / g
+                    poisson = poisson_rate * unit
                 err = np.sqrt(poisson + read)
+            if exposure.exact:
+                _complete_variances(rateints, segments, y, x, poisson_rate)
             if native and not _representable(slope, poisson, read):
                 total_dq |= DO_NOT_USE
             if total_dq & BAD:
@@ -208,6 +218,21 @@ def _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read):
     """Weighted mean slope of segments, and its variances, from the sums over them."""
     squared = sum_weight * sum_weight
     return sum_slope / sum_weight, sum_poisson / squared, sum_read / squared
+
+
+@njit
+def _complete_variances(rateints, segments, y, x, poisson_rate):
+    """Poisson variances and ERR of the integrations and segments of a pixel for a rate over gain, DN^2/s.
+
+    Before, ERR holds the read-noise variance, and the Poisson variances are those of a rate over gain of 1 DN^2/s.
+    """
+    for i in range(rateints[1].shape[0]):
+        poisson = np.float64(rateints[2][i, y, x]) * poisson_rate
+        rateints[1][i, y, x] = np.sqrt(poisson + np.float64(rateints[1][i, y, x]))
+        rateints[2][i, y, x] = poisson
+        if segments is not None:
+            for s in range(segments.shape[2]):
+                segments[2, i, s, y, x] *= poisson_rate
 
 
 @njit

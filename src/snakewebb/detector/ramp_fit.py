@@ -39,9 +39,9 @@ def ramp_fit(
     The usable groups of a ramp form segments between jumps. A straight line is fitted to each by least squares, with
     weights that grow with the distance from its middle the more, the higher its signal-to-noise ratio. Segments, and
     in the end integrations, are averaged with the inverse of their variances as weights. The Poisson
-    variance comes from the median rate of the whole exposure and the dark current that was subtracted. In the
-    products, a pixel with no usable ramp is NaN with zero ERR and variances, and DO_NOT_USE. Of MIRI's ramps the groups at
-    the beginning and the last one are left out where they are DO_NOT_USE in all pixels.
+    variance comes from the median rate of the whole exposure (or the fitted one, see ``variance``) and the dark current
+    that was subtracted. In the products, a pixel with no usable ramp is NaN with zero ERR and variances, and DO_NOT_USE.
+    Of MIRI's ramps the groups at the beginning and the last one are left out where they are DO_NOT_USE in all pixels.
 
     Parameters
     ----------
@@ -67,8 +67,9 @@ def ramp_fit(
     lastgroup : int, optional
         Number of the last group to use, counted from 0. Where ``firstgroup`` is not smaller, both are ignored.
     variance : {"approximate", "exact"}
-        Variances (DN/s)^2 of the slopes of OLS_C: those of an unweighted fit of groups of one frame; or those of the
-        weighted slope itself, with the Poisson noise that the averaged frames of a group share. Rates do not depend on it.
+        Variances (DN/s)^2 of the slopes of OLS_C: those of an unweighted fit of groups of one frame, with the Poisson
+        noise of the median rate; or those of the weighted slope itself, with the Poisson noise that the averaged frames
+        of a group share and that of the fitted rate. Rates do not depend on it.
     compatibility : {"native", "jwst"}
         ``"jwst"`` repeats what `jwst` 3.0.0 does where ``"native"`` differs on purpose, see Notes.
 
