@@ -3,8 +3,8 @@ import pytest
 
 from snakewebb.compiled import set_threads
 from snakewebb.detector.linearity import linearity
-from snakewebb.dq import NO_LIN_CORR, SATURATED
-from snakewebb.errors import MissingReferenceError
+from snakewebb.dq import DO_NOT_USE, NO_LIN_CORR, SATURATED
+from snakewebb.errors import BadDataError, MissingReferenceError
 
 # true = raw + A raw^2, and its inverse to second order
 A = 2e-6
@@ -102,3 +102,66 @@ def test_skipped_frames_are_counted(make_ramp, make_references):
         residuals[mode] = np.abs(ramp.data[0, :, 3, 3] - linear.mean(axis=1)).max()
     assert residuals["native"] < 0.1
     assert residuals["jwst"] > 5
+
+
+def averaged_ramp(make_ramp, make_references, *, ngroups=6, rate=1000.0, ray=None, **keywords):
+    """Groups of 8 frames of a steep ramp, frame by frame; a ``ray`` of 8000 DN ahead of that group; and the truth."""
+    linear = rate * np.arange(1, 8 * ngroups + 1, dtype=np.float64)
+    if ray is not None:
+        linear[8 * ray :] += 8000
+    groups, truth = (
+        array.reshape(ngroups, 8).mean(axis=1) for array in ((np.sqrt(1 + 4 * A * linear) - 1) / (2 * A), linear)
+    )
+    every = np.linspace(0, 75000, 200)
+    fit = np.polynomial.Polynomial.fit(every, (np.sqrt(1 + 4 * A * every) - 1) / (2 * A), 8)
+    content = {
+        "COEFFS": coefficients((6, 7), 0.0, 1.0, A),
+        "DQ": np.zeros((6, 7), np.uint32),
+        "INV_COEFFS": coefficients((6, 7), *fit.convert().coef),
+    }
+    ramp = make_ramp(np.broadcast_to(groups[None, :, None, None], (1, ngroups, 6, 7)), NFRAMES=8, **keywords)
+    return ramp, make_references(ramp, linearity=content), truth
+
+
+@pytest.mark.parametrize(
+    ("case", "least"), [("ray", 5), ("ray of three", 30), ("reset", 4), ("saturated", 0), ("one", 90)]
+)
+def test_slope_of_usable_groups_only(make_ramp, make_references, case, least):
+    """Cosmic rays, an unusable first group and saturation do not bend the slope of the reads; in jwst all but late saturation do."""
+    residuals = {}
+    for mode in ("native", "jwst"):
+        few = case == "ray of three"
+        ramp, references, truth = averaged_ramp(
+            make_ramp, make_references, ngroups=3 if few else 6, ray={"ray": 2, "ray of three": 1}.get(case)
+        )
+        good = np.ones(len(truth), bool)
+        if case == "reset":
+            ramp.groupdq[:, 0] = DO_NOT_USE
+            ramp.data[:, 0] -= 6000
+            good[0] = False
+        elif case in ("saturated", "one"):
+            first = 3 if case == "saturated" else 1
+            ramp.groupdq[:, first:] = SATURATED
+            ramp.data[:, first:] = 30000
+            good[first:] = False
+        linearity(ramp, references, compatibility=mode)
+        residuals[mode] = np.abs(ramp.data[0, :, 3, 3] - truth)[good].max()
+    assert residuals["native"] < 0.1
+    assert residuals["jwst"] > least
+
+
+def test_uneven_groups_use_their_read_times(make_ramp, make_references):
+    residuals = {}
+    for mode in ("native", "jwst"):
+        ramp, references, truth = averaged_ramp(make_ramp, make_references, TFRAME=2.0)
+        ramp.data = np.ascontiguousarray(ramp.data[:, [0, 1, 4, 5]])
+        ramp.groupdq = np.zeros(ramp.data.shape, np.uint8)
+        ramp.read_times = 2.0 * (4.5 + 8 * np.array([0, 1, 4, 5]))
+        status = linearity(ramp, references, compatibility=mode)
+        residuals[mode] = np.abs(ramp.data[0, :, 3, 3] - truth[[0, 1, 4, 5]]).max()
+    assert status.reason == "group by group"
+    assert residuals["native"] < 0.1
+    assert residuals["jwst"] > 5
+    ramp.read_times = np.arange(3.0)
+    with pytest.raises(BadDataError, match="3 read times found, expected 4"):
+        linearity(ramp, averaged_ramp(make_ramp, make_references)[1])
