@@ -64,7 +64,7 @@ def ramp_model():
     from stdatamodels.jwst.datamodels import RampModel, SuperstripeRampModel
 
     def make(ramp):
-        kind = SuperstripeRampModel if ramp.superstripes else RampModel
+        kind = SuperstripeRampModel if ramp.pixeldq.ndim == 3 else RampModel
         model = kind(data=ramp.data.copy(), groupdq=ramp.groupdq.copy(), pixeldq=ramp.pixeldq.copy())
         if ramp.zeroframe is not None:
             model.zeroframe = ramp.zeroframe.copy()
