@@ -72,7 +72,7 @@ def ramp_model():
             model.average_dark_current = ramp.average_dark_current.copy()
         if ramp.read_times is not None:
             model.meta.exposure.read_times = [times.tolist() for times in group_reads(ramp)]
-        if ramp.int_times is not None:
+        if ramp.int_times is not None and "int_mid_bjd_tdb" in [name.lower() for name in ramp.int_times.dtype.names]:
             model.int_times = ramp.int_times.copy()
         for keyword, path in _META.items():
             if keyword in ramp.header:
