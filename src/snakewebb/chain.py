@@ -63,13 +63,14 @@ def run_chain(exposure, chain, references, *, save=None, origins=None):
         If a step is given frames with interleaved reference pixels, or single superstripes, that it cannot use.
     """
     outcomes = []
+    origins = origins or {}
     if getattr(exposure, "superstripes", 0):
         number = 1 + max((i for i, entry in enumerate(chain) if entry["step"] in _BEFORE_REFPIX), default=-1)
-        outcomes = _run_on_superstripes(exposure, chain[:number], references, save, origins or {})
+        outcomes = _run_on_superstripes(exposure, chain[:number], references, save, origins)
         chain, references = chain[number:], References(references.paths, exposure.subarray)
     streamed = getattr(exposure, "scratch", None) is not None
     for entries in _runs(chain, exposure) if streamed else [[entry] for entry in chain]:
-        steps = [_Step(entry, references, (origins or {}).get(entry["step"], {})) for entry in entries]
+        steps = [_Step(entry, references, origins.get(entry["step"], {})) for entry in entries]
         if streamed and not _needs_all(entries[0], exposure):
             _run_by_integration(steps, exposure, references)
         else:

@@ -163,13 +163,21 @@ def _linear_sample(data, groupdq, row, x):
 
 
 @njit
+def _mean_reads(reads):
+    """Mean time of the reads of each group."""
+    ngroups, nframes = reads.shape
+    mean_read = np.empty(ngroups, np.float64)
+    for group in range(ngroups):
+        mean_read[group] = reads[group].sum() / nframes
+    return mean_read
+
+
+@njit
 def _correct_reads(begin, end, data, groupdq, pixeldq, coefficients, inverse, reference_dq, reads, network):
     """Linearise the reads that a group averages, predicted around the group along the median slope of the ramp."""
     nints, ngroups, _, nx = data.shape
     nframes = reads.shape[1]
-    mean_read = np.empty(ngroups, np.float64)
-    for group in range(ngroups):
-        mean_read[group] = reads[group].sum() / nframes
+    mean_read = _mean_reads(reads)
     linear = np.empty((ngroups, nx), np.float64)
     slopes = np.empty((ngroups, nx), np.float64)
     rate = np.empty(nx, np.float64)
@@ -254,10 +262,7 @@ def _average_reads(data, groupdq, row, raw, offset, corrected, total):
 @njit
 def _correct_reads_as_jwst(begin, end, data, groupdq, pixeldq, coefficients, inverse, reference_dq, reads):
     """Linearise the reads that a group averages, predicted along the slope between two groups of the pixel."""
-    ngroups, nframes = reads.shape
-    mean_read = np.empty(ngroups, np.float64)
-    for group in range(ngroups):
-        mean_read[group] = reads[group].sum() / nframes
+    mean_read = _mean_reads(reads)
     for y in range(begin, end):
         row = _row_of_coefficients(coefficients, reference_dq, pixeldq, y)
         inverse_row = _row_of_coefficients(inverse, reference_dq, pixeldq, y)
