@@ -11,6 +11,7 @@ from snakewebb.compiled import one_thread
 from snakewebb.detector.superstripes import collate, portions, put_stripe, take_stripe
 from snakewebb.errors import ConfigError
 from snakewebb.io.references import References
+from snakewebb.plan.memory import INTEGRATION_BUDGET, integration_bytes
 from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ def run_chain(exposure, chain, references, *, save=None, origins=None):
         outcomes.extend(step.outcome() for step in steps)
         if _is_saved(entries[-1], save):
             save(entries[-1]["step"], exposure)
+    if streamed:
+        _read_all(exposure)
     return outcomes
 
 
@@ -178,9 +181,14 @@ class _Step:
         elif missing:
             self._off = Status(NO_REFERENCE, f"no {', '.join(missing)} reference for this exposure")
 
+    @property
+    def is_off(self):
+        """Whether the step does nothing."""
+        return self._off is not None
+
     def run(self, exposure, references):
         """Run the step, unless it is off."""
-        if self._off is not None:
+        if self.is_off:
             return
         if getattr(exposure, "interleaved", False) and self.contract.name not in _BEFORE_REFPIX and not self._users:
             raise ConfigError(
@@ -216,25 +224,36 @@ _OWN = (*_PARTS, "pixeldq", "first_integration", "extra", "unread")
 
 
 def _run_by_integration(steps, ramp, references):
-    """Run steps on one integration of a ramp after the other.
+    """Run steps on one integration of a ramp after the other, in memory if it is not too large.
 
     Each integration begins with the pixel flags that the exposure has before these steps, as it is if the steps get the
     whole exposure.
     """
+    if all(step.is_off for step in steps):
+        return
     unread, ramp.unread = ramp.unread, None
     start = dataclasses.replace(ramp)
+    views = {name: array for name in _PARTS if (array := getattr(start, name)) is not None}
+    held = None
+    if integration_bytes(ramp.data.shape) <= INTEGRATION_BUDGET:
+        held = {name: np.empty((1, *array.shape[1:]), array.dtype) for name, array in views.items()}
     ramp.pixeldq = None
     extras = []
     with references.keeping(ramp.scratch):
         for number in range(len(start.data)):
-            if unread is not None:
-                unread(number)
             one = start.integration(number)
-            views = {name: getattr(one, name) for name in _PARTS}
+            if held is not None:
+                one = dataclasses.replace(one, **held)
+            given = {name: getattr(one, name) for name in views}
+            if unread is not None:
+                unread(number, None if held is None else one)
+            elif held is not None:
+                for name, array in held.items():
+                    ramp.scratch.load(views[name][number], array[0])
             for step in steps:
                 step.run(one, references)
-            for name, view in views.items():
-                if getattr(one, name) is not view:
+            for name, array in given.items():
+                if held is not None or getattr(one, name) is not array:
                     _store(ramp, name, number, getattr(one, name))
             ramp.pixeldq = one.pixeldq if ramp.pixeldq is None else ramp.pixeldq | one.pixeldq
             extras.append(one.extra)
@@ -250,7 +269,7 @@ def _store(ramp, name, number, made):
     if whole.shape[1:] != made.shape[1:]:
         whole = ramp.empty((len(whole), *made.shape[1:]), made.dtype)
         setattr(ramp, name, whole)
-    whole[number] = made[0]
+    ramp.scratch.store(whole[number], np.ascontiguousarray(made[0]))
 
 
 def _joined(extras):

@@ -68,7 +68,7 @@ def one_thread(wanted=True):
         _threads = before
 
 
-def by_rows(kernel, nrows, *arguments, block=32):
+def by_rows(kernel, nrows, *arguments, block=32, blocks_only=False):
     """Call ``kernel(first, last, *arguments)`` for blocks of rows, on the threads that `set_threads` granted.
 
     For kernels whose rows do not depend on each other. Such a kernel, compiled without ``parallel=True``, takes a
@@ -83,10 +83,12 @@ def by_rows(kernel, nrows, *arguments, block=32):
         Passed on to the kernel.
     block : int
         Number of rows of a call.
+    blocks_only : bool
+        Never give a call more rows, also where there is one thread.
     """
     if any(_on_scratch(argument) for argument in arguments):
         block = 8
-    elif _threads == 1 or nrows <= block:
+    elif nrows <= block or (_threads == 1 and not blocks_only):
         kernel(0, nrows, *arguments)
         return
     with ThreadPoolExecutor(_threads) as pool:

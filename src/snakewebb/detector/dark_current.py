@@ -82,8 +82,9 @@ def dark_current(
     darks = [_Frames(references, shape[-3], (number,) if len(shape) == 4 else ()) for number in range(known)]
     for number, first_of, end_of in integrations_of(ramp.first_integration, len(ramp.data), known):
         for group, first in enumerate(first_frames):
-            key = (number, int(first), per_group)
-            plane = references.made("dark", key, partial(darks[number].mean, int(first), per_group))
+            mean = partial(darks[number].mean, int(first), per_group)
+            # reading a frame again takes no longer than keeping it
+            plane = mean() if per_group == 1 else references.made("dark", (number, int(first), per_group), mean)
             plane.flags.writeable = False  # as the planes of other references: one compiled kernel serves all
             subtract_plane(ramp.data[first_of:end_of], group, group + 1, plane, False)
     if dark_output is not None:

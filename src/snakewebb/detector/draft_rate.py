@@ -6,7 +6,7 @@ Poisson noise, and a mask no more.
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit
+from snakewebb.compiled import njit
 from snakewebb.detector.fit_exposure import fit_exposure
 from snakewebb.detector.ramp_segments import (
     BAD,
@@ -17,6 +17,7 @@ from snakewebb.detector.ramp_segments import (
     slope_of,
     span_of,
 )
+from snakewebb.detector.row_blocks import over_rows
 from snakewebb.dq import SATURATED
 
 
@@ -41,11 +42,9 @@ def draft_rates(ramp, references, *, per_integration=False, compatibility="nativ
     nints, ngroups, ny, nx = ramp.data.shape
     exposure = fit_exposure(ramp, compatibility=compatibility)
     rates = np.empty((nints if per_integration else 1, ny, nx), np.float32)
-    by_rows(
+    over_rows(
+        ramp,
         _fit_rows,
-        ny,
-        ramp.data,
-        ramp.groupdq,
         ramp.pixeldq,
         np.empty((0, ny, nx), np.float32) if ramp.zeroframe is None else ramp.zeroframe,
         references.array("gain"),
@@ -60,7 +59,7 @@ def draft_rates(ramp, references, *, per_integration=False, compatibility="nativ
 
 @njit
 def _fit_rows(
-    first, last, data, groupdq, pixeldq, zeroframe, gain, readnoise, exposure, coefficients, per_integration, rates
+    first, last, top, data, groupdq, pixeldq, zeroframe, gain, readnoise, exposure, coefficients, per_integration, rates
 ):
     nints, ngroups, _, nx = data.shape
     samples = np.empty(ngroups)
@@ -80,7 +79,7 @@ def _fit_rows(
                 sum_span = 0.0
                 if usable:
                     time, number = _ramp_segments(
-                        data, groupdq, zeroframe, i, y, x, exposure, samples, flags, start, stop
+                        data, groupdq, zeroframe, i, y, top, x, exposure, samples, flags, start, stop
                     )
                     for s in range(number):
                         length = stop[s] - start[s]
@@ -99,17 +98,17 @@ def _fit_rows(
 
 
 @njit
-def _ramp_segments(data, groupdq, zeroframe, i, y, x, exposure, samples, flags, start, stop):
+def _ramp_segments(data, groupdq, zeroframe, i, y, top, x, exposure, samples, flags, start, stop):
     """Exposure time of a segment of one group, and number of the usable segments of a ramp."""
     ngroups = samples.size
     clean = ngroups > 1
     for k in range(ngroups):
-        samples[k] = data[i, k, y, x]
-        clean &= groupdq[i, k, y, x] == 0 and abs(samples[k]) < np.inf
+        samples[k] = data[i, k, y - top, x]
+        clean &= groupdq[i, k, y - top, x] == 0 and abs(samples[k]) < np.inf
     if clean:
         start[0], stop[0] = 0, ngroups
         return exposure.group_time, 1
-    time, _, _, nunusable, _ = read_column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags)
+    time, _, _, nunusable, _ = read_column(data, groupdq, zeroframe, i, y, top, x, exposure, samples, flags)
     if flags[0] & SATURATED or nunusable == ngroups:
         return time, 0
     return time, find_segments(flags, start, stop)

@@ -4,6 +4,7 @@ import numpy as np
 
 from snakewebb.compiled import by_rows, njit
 from snakewebb.detector.emicorr_clock import fraction
+from snakewebb.detector.row_blocks import over_rows
 
 _TRIALS = 500  # phases that are tried
 
@@ -50,7 +51,7 @@ def _correct(ramp, clock, wave, separately, as_jwst):
     spline = _periodic_spline(wave.shape)
 
     deviation = np.empty((nints, ny, nx), np.float32)
-    by_rows(_deviations, ny, data, deviation)
+    over_rows(ramp, _deviations, deviation)
     # twice the median: what is below is quiet
     limit = np.float32(2) * np.float32(_median(deviation.reshape(-1).view(np.int32), not as_jwst))
     nbins = wave.shape.size
@@ -74,7 +75,7 @@ def _correct(ramp, clock, wave, separately, as_jwst):
         amplitudes = np.full(nints, amplitude)
         phases = (best + np.arange(nints) * shift) % 1
     if np.any(amplitudes != 0):
-        by_rows(_subtract, ny, data, phase, advance, phases, amplitudes, spline)
+        over_rows(ramp, _subtract, phase, advance, phases, amplitudes, spline, changes=("data",))
     return amplitudes, phases
 
 
@@ -136,7 +137,7 @@ def _vertex(grid, chi_squared, as_jwst):
 
 
 @njit
-def _deviations(begin, end, data, deviation):
+def _deviations(begin, end, top, data, groupdq, deviation):
     """Standard deviation of each ramp, in float32 throughout."""
     nints, ngroups, _, nx = data.shape
     number = np.float32(ngroups)
@@ -145,16 +146,16 @@ def _deviations(begin, end, data, deviation):
     for integration in range(nints):
         for y in range(begin, end):
             for x in range(nx):
-                mean[x] = data[integration, 0, y, x]
+                mean[x] = data[integration, 0, y - top, x]
             for group in range(1, ngroups):
                 for x in range(nx):
-                    mean[x] += data[integration, group, y, x]
+                    mean[x] += data[integration, group, y - top, x]
             for x in range(nx):
                 mean[x] /= number
                 total[x] = np.float32(0)
             for group in range(ngroups):
                 for x in range(nx):
-                    offset = data[integration, group, y, x] - mean[x]
+                    offset = data[integration, group, y - top, x] - mean[x]
                     total[x] += offset * offset
             for x in range(nx):
                 deviation[integration, y, x] = np.sqrt(total[x] / number)
@@ -259,7 +260,7 @@ def _coefficients(begin, end, spline, grid, advance, sums, counts, a, b):
 
 
 @njit
-def _subtract(begin, end, data, phase, advance, phases, amplitudes, spline):
+def _subtract(begin, end, top, data, groupdq, phase, advance, phases, amplitudes, spline):
     """Subtract the waveform from rows, the same from the four pixels of a quad."""
     nints, ngroups, _, nx = data.shape
     for integration in range(nints):
@@ -269,7 +270,8 @@ def _subtract(begin, end, data, phase, advance, phases, amplitudes, spline):
                     now = fraction(phase[y, quad] + advance * group + phases[integration])
                     signal = amplitudes[integration] * _evaluate(spline, now)
                     for x in range(4 * quad, 4 * quad + 4):
-                        data[integration, group, y, x] = np.float32(np.float64(data[integration, group, y, x]) - signal)
+                        value = np.float64(data[integration, group, y - top, x])
+                        data[integration, group, y - top, x] = np.float32(value - signal)
 
 
 def _periodic_spline(shape):

@@ -3,8 +3,9 @@
 import numpy as np
 from astropy.io import fits
 
-from snakewebb.compiled import by_rows, njit
+from snakewebb.compiled import njit
 from snakewebb.detector.ramp_segments import POWERS, find_segments, power_index, read_column
+from snakewebb.detector.row_blocks import over_rows
 from snakewebb.dq import JUMP_DET, SATURATED
 
 _PLANES = ("SLOPE", "SIGSLOPE", "VAR_POISSON", "VAR_RNOISE", "YINT", "SIGYINT", "WEIGHTS")
@@ -23,7 +24,7 @@ def empty_fitopt(ramp, exposure):
     nints, _, ny, nx = ramp.data.shape
     counts = np.zeros((ny, 2), np.int64)
     zeroframe = np.empty((0, ny, nx), np.float32) if ramp.zeroframe is None else ramp.zeroframe
-    by_rows(_count_rows, ny, ramp.data, ramp.groupdq, zeroframe, exposure, counts)
+    over_rows(ramp, _count_rows, zeroframe, exposure, counts)
     nsegments, njumps = np.maximum(counts.max(axis=0), 1)
     return (
         ramp.zeros((len(_PLANES), nints, nsegments, ny, nx)),
@@ -33,7 +34,7 @@ def empty_fitopt(ramp, exposure):
 
 
 @njit
-def _count_rows(first, last, data, groupdq, zeroframe, exposure, counts):
+def _count_rows(first, last, top, data, groupdq, zeroframe, exposure, counts):
     """Largest number of segments and of jumps of a ramp, per row."""
     nints, _, _, nx = data.shape
     ngroups, skipped = exposure.ngroups, exposure.skipped
@@ -44,11 +45,11 @@ def _count_rows(first, last, data, groupdq, zeroframe, exposure, counts):
     for y in range(first, last):
         for i in range(nints):
             for x in range(nx):
-                read_column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags)
+                read_column(data, groupdq, zeroframe, i, y, top, x, exposure, samples, flags)
                 counts[y, 0] = max(counts[y, 0], find_segments(flags, start, stop))
                 njumps = 0
                 for g in range(skipped + 1, skipped + ngroups):
-                    njumps += groupdq[i, g, y, x] & JUMP_DET != 0
+                    njumps += groupdq[i, g, y - top, x] & JUMP_DET != 0
                 counts[y, 1] = max(counts[y, 1], njumps)
 
 
@@ -104,14 +105,15 @@ def save_segment(
 
 
 @njit
-def save_ramp(pedestal, crmag, i, y, x, data, groupdq, samples, slope, dq, exposure):
+def save_ramp(pedestal, crmag, i, y, top, x, data, groupdq, samples, slope, dq, exposure):
     """Store pedestal and sizes of the jumps of a ramp, DN."""
     value = samples[0] - slope * exposure.pedestal_time
     pedestal[i, y, x] = 0.0 if dq & SATURATED or np.isnan(value) else value
+    row = y - top
     number = 0
     for g in range(exposure.skipped + 1, exposure.skipped + exposure.ngroups):
-        if groupdq[i, g, y, x] & JUMP_DET:
-            saturated = (groupdq[i, g, y, x] | groupdq[i, g - 1, y, x]) & SATURATED
-            size = np.float64(data[i, g, y, x]) - np.float64(data[i, g - 1, y, x])
+        if groupdq[i, g, row, x] & JUMP_DET:
+            saturated = (groupdq[i, g, row, x] | groupdq[i, g - 1, row, x]) & SATURATED
+            size = np.float64(data[i, g, row, x]) - np.float64(data[i, g - 1, row, x])
             crmag[i, number, y, x] = np.nan if saturated else size
             number += 1

@@ -22,7 +22,7 @@ _LARGE_VARIANCE = 1e6
 
 @njit
 def fit_rows(
-    first, last, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, coefficients, variances,
+    first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, coefficients, variances,
     medians, kinds, rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
 ):  # fmt: skip
     """Fit all ramps; the optional arrays are None if they are not wanted."""
@@ -68,11 +68,11 @@ def fit_rows(
                     dq |= DO_NOT_USE
                 elif kinds[i, y, x] == PLAIN:
                     for k in range(ngroups):
-                        samples[k] = data[i, skipped + k, y, x]
+                        samples[k] = data[i, skipped + k, y - top, x]
                     start[0], stop[0] = 0, ngroups
                 else:
                     time, _, nsaturated, nunusable, found = read_column(
-                        data, groupdq, zeroframe, i, y, x, exposure, samples, flags
+                        data, groupdq, zeroframe, i, y, top, x, exposure, samples, flags
                     )
                     dq |= found & (JUMP_DET | PERSISTENCE)
                     total_dq |= found & (JUMP_DET | PERSISTENCE)
@@ -148,10 +148,10 @@ def fit_rows(
                     total_duration += sum_duration
 
                 if segments is not None:
-                    save_ramp(pedestal, crmag, i, y, x, data, groupdq, samples, slope, dq, exposure)
+                    save_ramp(pedestal, crmag, i, y, top, x, data, groupdq, samples, slope, dq, exposure)
                 if found & CHARGELOSS and usable:
                     charge_lost = True
-                    span = _restored_span(groupdq, i, y, x, time, exposure, flags, start, stop)
+                    span = _restored_span(groupdq, i, y - top, x, time, exposure, flags, start, stop)
                     restored_span += span
                     read = read_variance / span if span > 0.0 else 0.0
                     read = 0.0 if read >= threshold else read

@@ -14,7 +14,7 @@ UNUSED = 2
 
 
 @njit
-def find_median_rates(first, last, data, groupdq, zeroframe, exposure, network, medians, kinds):
+def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, network, medians, kinds):
     """Median rate of each pixel, DN/s, 0 if there is none; and the kind of each ramp, 0 for those that are neither."""
     nints, _, _, nx = data.shape
     ngroups = exposure.ngroups
@@ -36,7 +36,7 @@ def find_median_rates(first, last, data, groupdq, zeroframe, exposure, network, 
                 total[x] = 0.0
                 number[x] = 0
             for i in range(nints):
-                _load_differences(data, groupdq, i, y, left, columns, exposure, differences, count, found, common)
+                _load_differences(data, groupdq, i, y - top, left, columns, exposure, differences, count, found, common)
                 sort_columns(differences, network)
                 for x in range(columns):
                     median = middle_of_sorted(differences, count[x], x) / exposure.group_time
@@ -48,7 +48,7 @@ def find_median_rates(first, last, data, groupdq, zeroframe, exposure, network, 
                     # with two differences between groups that are good otherwise, the median is never special
                     if not unflagged and (count[x] < 2 or found[x] & ~(BAD | JUMP_DET) or ngroups == 1):
                         median = _special_median(
-                            data, groupdq, zeroframe, i, y, left + x, exposure, median, samples, flags
+                            data, groupdq, zeroframe, i, y, top, left + x, exposure, median, samples, flags
                         )
                     if np.isfinite(median):
                         total[x] += median
@@ -88,9 +88,9 @@ def _load_differences(data, groupdq, i, y, left, columns, exposure, differences,
 
 
 @njit
-def _special_median(data, groupdq, zeroframe, i, y, x, exposure, median, samples, flags):
+def _special_median(data, groupdq, zeroframe, i, y, top, x, exposure, median, samples, flags):
     """Median rate, DN/s, of a ramp that is flagged or has one group only; NaN if there is none."""
-    time, special, _, nunusable, _ = read_column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags)
+    time, special, _, nunusable, _ = read_column(data, groupdq, zeroframe, i, y, top, x, exposure, samples, flags)
     if samples.size == 1:
         if exposure.native:
             return samples[0] / time if nunusable == 0 else np.nan

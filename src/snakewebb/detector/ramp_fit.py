@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 from astropy.io import fits
 
-from snakewebb.compiled import by_rows
 from snakewebb.detector.fit_exposure import fit_exposure
 from snakewebb.detector.fitopt import empty_fitopt, fitopt_units
 from snakewebb.detector.least_squares import fit_rows
@@ -14,6 +13,7 @@ from snakewebb.detector.likelihood import MINIMUM_GROUPS, fit_likelihood
 from snakewebb.detector.median import sorting_network
 from snakewebb.detector.median_rate import find_median_rates
 from snakewebb.detector.ramp_segments import slope_coefficients
+from snakewebb.detector.row_blocks import over_rows
 from snakewebb.detector.slope_variance import slope_variances
 from snakewebb.io.models import Image
 from snakewebb.steps import Status, step
@@ -157,12 +157,10 @@ def ramp_fit(
     medians = np.empty((ny, nx))
     kinds = ramp.empty((nints, ny, nx), np.uint8)
     network = sorting_network(ngroups - 1)
-    by_rows(find_median_rates, ny, ramp.data, ramp.groupdq, zeroframe, exposure, network, medians, kinds)
-    by_rows(
+    over_rows(ramp, find_median_rates, zeroframe, exposure, network, medians, kinds)
+    over_rows(
+        ramp,
         fit_rows,
-        ny,
-        ramp.data,
-        ramp.groupdq,
         ramp.pixeldq,
         zeroframe,
         np.zeros((ny, nx), np.float32) if dark is None else dark,

@@ -14,8 +14,8 @@ POWERS = (0.0, 0.4, 1.0, 3.0, 6.0, 10.0)
 
 
 @njit
-def read_column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags):
-    """Collect one ramp of a pixel.
+def read_column(data, groupdq, zeroframe, i, y, top, x, exposure, samples, flags):
+    """Collect one ramp of a pixel, of row ``y - top`` of the samples and flags.
 
     Fills ``samples`` (NaN where saturated) and ``flags``, with the groups that are not to be used DO_NOT_USE.
 
@@ -38,8 +38,8 @@ def read_column(data, groupdq, zeroframe, i, y, x, exposure, samples, flags):
     nunusable = 0
     found = 0
     for g in range(ngroups):
-        flag = np.int64(groupdq[i, skipped + g, y, x])
-        sample = np.float64(data[i, skipped + g, y, x])
+        flag = np.int64(groupdq[i, skipped + g, y - top, x])
+        sample = np.float64(data[i, skipped + g, y - top, x])
         if g < exposure.first or g > exposure.last or (exposure.native and not np.isfinite(sample)):
             flag |= DO_NOT_USE
         unflagged = flag & ~JUMP_DET if g == 0 and skipped > 0 else flag  # the ramp begins with this group

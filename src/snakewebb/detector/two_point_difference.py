@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit
+from snakewebb.compiled import njit
 from snakewebb.detector.median import NETWORK_LIMIT, bisect_medians, middle_of_sorted, sort_columns, sorting_network
+from snakewebb.detector.row_blocks import over_rows
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, SATURATED
 
 SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = range(4)
@@ -55,30 +56,28 @@ def find_jumps(
     int
         Number of jumps, before neighbours and later groups are flagged.
     """
-    data, groupdq = ramp.data, ramp.groupdq
-    nints, ngroups, ny, nx = data.shape
+    nints, ngroups, ny, nx = ramp.data.shape
     size = nints * (ngroups - 1)
     series = {ITERATIVE: size, CLIP_INTEGRATIONS: nints, CLIP_ALL: size}.get(mode, 0)
     even = bool(np.all(intervals == 1))
     median = np.empty((ny, nx))
-    width = block_width(size, nx)
-    if size > NETWORK_LIMIT:
-        by_rows(_median_differences, ny, data, groupdq, gain, intervals, width, median)
     to_median = sorting_network(size if size <= NETWORK_LIMIT else 0)
-    by_rows(
-        _detect, ny, data, groupdq, gain, readnoise, nframes, intervals, even, mode, thresholds, to_median,
-        sorting_network(series), width, median,
+    over_rows(
+        ramp, _detect, gain, readnoise, nframes, intervals, even, mode, thresholds, to_median,
+        sorting_network(series), block_width(size, nx), median, changes=("groupdq",),
     )  # fmt: skip
     if mode in (CLIP_INTEGRATIONS, CLIP_ALL):
-        _clear_flagged_planes(groupdq)
+        _clear_flagged_planes(ramp.groupdq)
     neighbours = ramp.zeros((nints, ngroups - 1, ny, (nx + 7) // 8), np.uint8)
     number = np.empty(ny, np.int64)
-    by_rows(
-        _find_neighbours, ny, data, groupdq, gain, readnoise, nframes, intervals, median, neighbour_limits,
-        flag_neighbours, neighbours, number,
+    over_rows(
+        ramp, _find_neighbours, gain, readnoise, nframes, intervals, median, neighbour_limits, flag_neighbours,
+        neighbours, number,
     )  # fmt: skip
     after = bool(groups_after.any())
-    by_rows(_grow, ny, data, groupdq, gain, intervals, median, neighbours, sizes_after, groups_after, after)
+    over_rows(
+        ramp, _grow, gain, intervals, median, neighbours, sizes_after, groups_after, after, changes=("groupdq",)
+    )  # fmt: skip
     return int(number.sum())
 
 
@@ -131,56 +130,41 @@ def _noise(median, readnoise, gain, nframes, interval):
 
 
 @njit
-def _median_differences(first, last, data, groupdq, gain, intervals, width, median):
-    """Fill in the median difference of each pixel, electrons."""
-    nints, ngroups, _, nx = data.shape
-    differences = np.empty((nints * (ngroups - 1), width), np.float32)
-    count = np.empty(width, np.int64)
-    middle = np.empty(width)
-    for y in range(first, last):
-        for left in range(0, nx, width):
-            columns = min(width, nx - left)
-            _load_differences(data, groupdq, gain, intervals, y, left, columns, differences, count)
-            bisect_medians(differences, count, middle)
-            for x in range(columns):
-                median[y, left + x] = middle[x]
-
-
-@njit
 def _detect(
-    first, last, data, groupdq, gain, readnoise, nframes, intervals, even, mode, thresholds, to_median, to_sort, width,
+    first, last, top, data, groupdq, gain, readnoise, nframes, intervals, even, mode, thresholds, to_median, to_sort, width,
     median,
 ):  # fmt: skip
-    """Set JUMP_DET where a difference is too large.
-
-    ``median`` is filled with the median difference of each pixel, electrons, if that can be done by sorting.
-    """
+    """Set JUMP_DET where a difference is too large, and fill in the median difference of each pixel, electrons."""
     nints, ngroups, _, nx = data.shape
     ndiffs = ngroups - 1
     size = nints * ndiffs
     differences = np.empty((size, width), np.float32)
     ordered = np.empty((size, width), np.float32)
     count = np.empty(width, np.int64)
+    middle = np.empty(width)
+    low, high = np.empty(width), np.empty(width)
     for y in range(first, last):
         for left in range(0, nx, width):
             columns = min(width, nx - left)
-            _load_differences(data, groupdq, gain, intervals, y, left, columns, differences, count)
-            for k in range(size):
-                for x in range(width):
-                    ordered[k, x] = differences[k, x]
+            at = y - top, left, columns
+            _load_differences(data, groupdq, gain, intervals, y, at, differences, count)
+            ordered[:] = differences
             if size <= NETWORK_LIMIT:
                 sort_columns(ordered, to_median)
                 for x in range(columns):
-                    median[y, left + x] = middle_of_sorted(ordered, count[x], x)
+                    middle[x] = middle_of_sorted(ordered, count[x], x)
+            else:
+                bisect_medians(ordered, count, middle)
+            for x in range(columns):
+                median[y, left + x] = middle[x]
             if mode == SINGLE_PASS:
                 stride = 1 if even else ndiffs
-                for x in range(columns):
-                    middle = median[y, left + x]
-                    for offset in range(stride):
-                        noise = _noise(middle, readnoise[y, left + x], gain[y, left + x], nframes, intervals[offset])
-                        low = middle - thresholds[0] * noise
-                        high = middle + thresholds[0] * noise
-                        _flag_outside(groupdq, differences, y, left, x, offset, stride, low, high)
+                for offset in range(stride):
+                    for x in range(columns):
+                        noise = _noise(middle[x], readnoise[y, left + x], gain[y, left + x], nframes, intervals[offset])
+                        low[x] = middle[x] - thresholds[0] * noise
+                        high[x] = middle[x] + thresholds[0] * noise
+                    _flag_outside(groupdq, differences, at, offset, stride, low, high)
             elif mode == ITERATIVE:
                 for k in range(size):
                     for x in range(width):
@@ -189,40 +173,44 @@ def _detect(
                 sort_columns(ordered, to_sort)
                 for x in range(columns):
                     pixel = readnoise[y, left + x], gain[y, left + x]
-                    if not even:
+                    low[x], high[x] = 0.0, np.inf
+                    if even:
+                        low[x], high[x] = _accepted_sizes(ordered, count[x], x, pixel, nframes, thresholds)
+                    else:
                         _flag_worst_first(
-                            groupdq, differences, ordered, count[x], y, left, x, pixel, nframes, intervals, thresholds
+                            groupdq, differences, ordered, count[x], at, x, pixel, nframes, intervals, thresholds
                         )
-                        continue
-                    low, high = _accepted_sizes(ordered, count[x], x, pixel, nframes, thresholds)
-                    if low > 0.0 or high < np.inf:
-                        _flag_outside(groupdq, differences, y, left, x, 0, 1, low, high)
+                _flag_outside(groupdq, differences, at, 0, 1, low, high)
             else:
                 stride = ndiffs if mode == CLIP_INTEGRATIONS else 1
                 for offset in range(stride):
                     _sort_series(differences, offset, stride, ordered, count, to_sort)
                     for x in range(columns):
-                        low, high = clip_bounds(ordered, count[x], x, thresholds[0])
-                        _flag_outside(groupdq, differences, y, left, x, offset, stride, low, high)
+                        low[x], high[x] = clip_bounds(ordered, count[x], x, thresholds[0])
+                    _flag_outside(groupdq, differences, at, offset, stride, low, high)
 
 
 @njit
-def _load_differences(data, groupdq, gain, intervals, y, left, columns, differences, count):
-    """Differences of a block of a row over their intervals, ``+inf`` where there is none, and the number of usable ones of each pixel."""
+def _load_differences(data, groupdq, gain, intervals, y, at, differences, count):
+    """Differences of a block of a row over their intervals, ``+inf`` where there is none, and the number of usable ones of each pixel.
+
+    The block is given by its row in the arrays, its first column, and its number of columns.
+    """
     nints, ngroups, _, _ = data.shape
+    row, left, columns = at
     for x in range(count.size):
         count[x] = 0
     for i in range(nints):
         for g in range(ngroups - 1):
-            row = differences[i * (ngroups - 1) + g]
+            target = differences[i * (ngroups - 1) + g]
             scale = np.float32(1.0 / intervals[g])
-            for x in range(columns, row.size):
-                row[x] = np.inf
+            for x in range(columns, target.size):
+                target[x] = np.inf
             for x in range(columns):
-                value = difference(data, i, g, y, left + x, gain[y, left + x]) * scale
-                bad = (groupdq[i, g, y, left + x] | groupdq[i, g + 1, y, left + x]) & _BAD
+                value = difference(data, i, g, row, left + x, gain[y, left + x]) * scale
+                bad = (groupdq[i, g, row, left + x] | groupdq[i, g + 1, row, left + x]) & _BAD
                 usable = bad == 0 and abs(value) < np.inf
-                row[x] = value if usable else np.float32(np.inf)
+                target[x] = value if usable else np.float32(np.inf)
                 count[x] += usable
 
 
@@ -270,7 +258,7 @@ def _accepted_sizes(ordered, count, x, pixel, nframes, thresholds):
 
 @njit
 def _flag_worst_first(
-    groupdq, differences, ordered, count, y, left, x, pixel, nframes, intervals, thresholds
+    groupdq, differences, ordered, count, at, x, pixel, nframes, intervals, thresholds
 ):  # fmt: skip
     """Flag the difference with the largest deviation in units of its noise, until none is too large.
 
@@ -292,7 +280,7 @@ def _flag_worst_first(
             if size < np.inf:
                 noise = _noise(median, pixel[0], pixel[1], nframes, intervals[k % ndiffs])
                 if abs(np.float64(size) - median) / noise == worst:
-                    groupdq[k // ndiffs, k % ndiffs + 1, y, left + x] |= JUMP_DET
+                    groupdq[k // ndiffs, k % ndiffs + 1, at[0], at[1] + x] |= JUMP_DET
                     differences[k, x] = np.inf
                     place = 0
                     while ordered[place, x] != size:
@@ -303,13 +291,16 @@ def _flag_worst_first(
 
 
 @njit
-def _flag_outside(groupdq, differences, y, left, x, offset, stride, low, high):
-    """Flag every ``stride``-th difference of a pixel if it is below ``low`` or above ``high``."""
+def _flag_outside(groupdq, differences, at, offset, stride, low, high):
+    """Flag every ``stride``-th difference of the pixels of a block if it is below ``low`` or above ``high``."""
     ndiffs = groupdq.shape[1] - 1
+    row, left, columns = at
     for k in range(offset, differences.shape[0], stride):
-        value = np.float64(differences[k, x])
-        if value < np.inf and (value < low or value > high):
-            groupdq[k // ndiffs, k % ndiffs + 1, y, left + x] |= JUMP_DET
+        target = groupdq[k // ndiffs, k % ndiffs + 1, row]
+        for x in range(columns):
+            value = np.float64(differences[k, x])
+            outside = (value < low[x]) | ((value > high[x]) & (value < np.inf))
+            target[left + x] |= np.uint8(JUMP_DET) if outside else np.uint8(0)
 
 
 @njit
@@ -358,21 +349,22 @@ def clip_bounds(ordered, count, x, threshold):
 
 @njit
 def _find_neighbours(
-    first, last, data, groupdq, gain, readnoise, nframes, intervals, median, limits, wanted, neighbours, number
+    first, last, top, data, groupdq, gain, readnoise, nframes, intervals, median, limits, wanted, neighbours, number
 ):  # fmt: skip
     """Mark the jumps whose neighbours are to be flagged, eight pixels to a byte, and count the jumps of each row."""
     nints, ngroups, _, nx = data.shape
     for y in range(first, last):
+        row = y - top
         number[y] = 0
         for i in range(nints):
             for g in range(ngroups):
                 for x in range(nx):
-                    if groupdq[i, g, y, x] & JUMP_DET == 0:
+                    if groupdq[i, g, row, x] & JUMP_DET == 0:
                         continue
                     number[y] += 1
-                    if not wanted or g == 0 or (groupdq[i, g - 1, y, x] | groupdq[i, g, y, x]) & _BAD:
+                    if not wanted or g == 0 or (groupdq[i, g - 1, row, x] | groupdq[i, g, row, x]) & _BAD:
                         continue
-                    value = np.float64(difference(data, i, g - 1, y, x, gain[y, x])) / intervals[g - 1]
+                    value = np.float64(difference(data, i, g - 1, row, x, gain[y, x])) / intervals[g - 1]
                     deviation = abs(value - median[y, x])
                     noise = _noise(median[y, x], readnoise[y, x], gain[y, x], nframes, intervals[g - 1])
                     if limits[0] * noise < deviation < limits[1] * noise:
@@ -380,27 +372,27 @@ def _find_neighbours(
 
 
 @njit
-def _grow(first, last, data, groupdq, gain, intervals, median, neighbours, sizes, groups_after, after):
+def _grow(first, last, top, data, groupdq, gain, intervals, median, neighbours, sizes, groups_after, after):
     """Flag neighbours and later groups of jumps, and take JUMP_DET off groups that are not usable anyway."""
     nints, ngroups, _, nx = data.shape
+    flagged_to = np.empty(nx, np.int64)
     for y in range(first, last):
+        row = y - top
         for i in range(nints):
             for g in range(1, ngroups):
-                _flag_neighbours(groupdq, neighbours, i, g, y)
+                _flag_neighbours(groupdq[i, g, row], neighbours, i, g, y)
             if after:
-                for x in range(nx):
-                    _flag_after(data, groupdq, i, y, x, gain[y, x], intervals, median[y, x], sizes, groups_after)
+                _flag_after(data, groupdq, i, row, gain[y], intervals, median[y], sizes, groups_after, flagged_to)
             for g in range(ngroups):
                 for x in range(nx):
-                    flags = groupdq[i, g, y, x]
-                    groupdq[i, g, y, x] = flags & ~JUMP_DET if flags & _BAD else flags
+                    flags = groupdq[i, g, row, x]
+                    groupdq[i, g, row, x] = flags & ~JUMP_DET if flags & _BAD else flags
 
 
 @njit
 def _flag_neighbours(groupdq, neighbours, i, g, y):
     """Flag the pixels of a row that share an edge with a marked one."""
-    ny, nx = groupdq.shape[2:]
-    nbytes = neighbours.shape[3]
+    ny, nbytes = neighbours.shape[2:]
     for byte in range(nbytes):
         own = np.int64(neighbours[i, g - 1, y, byte])
         flags = (own << 1) | (own >> 1)
@@ -413,21 +405,22 @@ def _flag_neighbours(groupdq, neighbours, i, g, y):
         if y < ny - 1:
             flags |= neighbours[i, g - 1, y + 1, byte]
         if flags & 255:
-            for x in range(8 * byte, min(8 * byte + 8, nx)):
+            for x in range(8 * byte, min(8 * byte + 8, groupdq.size)):
                 if (flags >> (x & 7)) & 1:
-                    groupdq[i, g, y, x] |= JUMP_DET
+                    groupdq[x] |= JUMP_DET
 
 
 @njit
-def _flag_after(data, groupdq, i, y, x, gain, intervals, median, sizes, groups_after):
-    """Flag the groups of a ramp that follow a large jump."""
-    last = -1
+def _flag_after(data, groupdq, i, row, gain, intervals, median, sizes, groups_after, flagged_to):
+    """Flag the groups of the ramps of a row that follow a large jump."""
+    flagged_to[:] = -1
     for g in range(1, groupdq.shape[1]):
-        flags = groupdq[i, g, y, x]
-        if flags & JUMP_DET and (flags | groupdq[i, g - 1, y, x]) & _BAD == 0:
-            excess = np.float64(difference(data, i, g - 1, y, x, gain)) - median * intervals[g - 1]
-            for choice in range(2):
-                if groups_after[choice, g] > 0 and excess >= sizes[choice]:
-                    last = max(last, g + groups_after[choice, g])
-        if g <= last:
-            groupdq[i, g, y, x] |= JUMP_DET
+        for x in range(flagged_to.size):
+            flags = groupdq[i, g, row, x]
+            if flags & JUMP_DET and (flags | groupdq[i, g - 1, row, x]) & _BAD == 0:
+                excess = np.float64(difference(data, i, g - 1, row, x, gain[x])) - median[x] * intervals[g - 1]
+                for choice in range(2):
+                    if groups_after[choice, g] > 0 and excess >= sizes[choice]:
+                        flagged_to[x] = max(flagged_to[x], g + groups_after[choice, g])
+            if g <= flagged_to[x]:
+                groupdq[i, g, row, x] |= JUMP_DET

@@ -106,7 +106,8 @@ class Ramp:
     scratch : Scratch or None
         Where arrays of the size of the ramp lie, if it is too large for memory.
     unread : callable or None
-        With a ramp on a scratch file, ``unread(number)`` reads an integration into ``data`` and ``zeroframe``; the chain calls it.
+        With a ramp on a scratch file, ``unread(number)`` reads an integration into its place in ``data`` and ``zeroframe``, and
+        ``unread(number, one)`` into a ramp of one integration; the chain calls it.
     """
 
     header: fits.Header

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from snakewebb.compiled import by_rows
 from snakewebb.errors import ConfigError, TransientError
 from snakewebb.plan.memory import RAMP_BUDGET, RESIDENT
 
 _INTERVAL = 0.004  # seconds; within it the fastest passes bring in some ten megabytes
 _PIECE = 1 << 16  # bytes of a file that the system keeps, and maps, together
 _ZEROS = bytes(_PIECE)
+_BLOCK = 1 << 22  # bytes that are copied at a time
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,52 @@ class Scratch:
         Arrays are prepared so by writing to the file: the system then need not make each page by itself when it is touched
         first, and what becomes resident with a touched byte is the piece that was written with it, not more.
         """
-        address = _address(array)
-        area = next(known for known in self._areas if 0 <= address - known.address < known.size)
-        begin = address - area.address
+        area, begin = self._place(array)
         end = begin + array.nbytes
         while begin < end:
             stop = min(begin // _PIECE * _PIECE + _PIECE, end)
             begin += os.pwrite(area.descriptor, _ZEROS[: stop - begin], begin)
+
+    def load(self, array, into):
+        """Copy an array, or a part of one that lies together, to one in memory, without making it resident."""
+        self._transfer(os.preadv, array, into)
+
+    def store(self, array, source):
+        """Copy an array in memory to one on disk, or a part of one that lies together, without making it resident."""
+        self._transfer(os.pwritev, array, source)
+
+    def load_rows(self, array, first, into):
+        """Copy rows of all planes of an array to one in memory, whose last axes but one counts them."""
+        self._transfer_rows(os.preadv, array, first, into)
+
+    def store_rows(self, array, first, source):
+        """Copy an array in memory to rows of all planes of one on disk."""
+        self._transfer_rows(os.pwritev, array, first, source)
+
+    def _transfer(self, function, array, other):
+        area, begin = self._place(array)
+        _check_agreement(array, array.shape, other)
+        content = other.reshape(-1).view(np.uint8)
+
+        def transfer(first, last):
+            _copy(function, area, content[first * _BLOCK : last * _BLOCK], begin + first * _BLOCK)
+
+        by_rows(transfer, -(-content.size // _BLOCK), block=1)
+
+    def _transfer_rows(self, function, array, first, other):
+        area, begin = self._place(array)
+        rows = other.shape[-2]
+        _check_agreement(array, (*array.shape[:-2], rows, array.shape[-1]), other)
+        line = array.shape[-1] * array.itemsize
+        planes = other.reshape(-1, rows * array.shape[-1]).view(np.uint8)
+        for number, plane in enumerate(planes):
+            _copy(function, area, plane, begin + (number * array.shape[-2] + first) * line)
+
+    def _place(self, array):
+        """The area of an array, and where it begins in its file."""
+        address = _address(array)
+        area = next(known for known in self._areas if 0 <= address - known.address < known.size)
+        return area, address - area.address
 
     def release(self):
         """Give back what is resident; the arrays keep their content."""
@@ -148,6 +189,21 @@ class Scratch:
             while not self._ended.wait(_INTERVAL):
                 if statistics is None or _resident(statistics) - before > self._limit:
                     self.release()
+
+
+def _check_agreement(array, shape, other):
+    if shape != other.shape or array.dtype != other.dtype:
+        raise ValueError(f"{array.dtype} {shape} on disk and {other.dtype} {other.shape} in memory do not agree")
+
+
+def _copy(function, area, content, begin):
+    """Read bytes from a place of a file, or write them there, whole."""
+    done = 0
+    while done < content.size:
+        number = function(area.descriptor, [content[done:]], begin + done)
+        if not number:
+            raise OSError(errno.EIO, "a scratch file ended early")
+        done += number
 
 
 def _address(array):

@@ -101,13 +101,16 @@ def read_ramp(path, *, scratch=None):
     if len(samples) > 1:
         ramp.zeroframe = new((shape[0], *shape[2:]), np.float32)
 
-    def read(number):
-        if scratch is not None:
+    def read(number, one=None):
+        if one is not None:
+            one.groupdq[...] = 0
+        elif scratch is not None:
             for array in (ramp.data, ramp.groupdq, ramp.zeroframe):
                 if array is not None:
                     scratch.clear(array[number])
-        for part, array in zip(samples, (ramp.data, ramp.zeroframe), strict=False):
-            part.read(number, array[number])
+        own, index = (ramp, number) if one is None else (one, 0)
+        for part, array in zip(samples, (own.data, own.zeroframe), strict=False):
+            part.read(number, array[index])
 
     if scratch is not None:
         ramp.unread = read
