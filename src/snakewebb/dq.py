@@ -75,11 +75,13 @@ def to_standard_bits(dq, definitions):
     dq = np.asarray(dq)
     if definitions is None:
         return dq.astype(np.uint32)
-    standard = np.zeros(dq.shape, np.uint32)
     found = int(np.bitwise_or.reduce(dq, axis=None))
-    for value, name in definitions:
-        bit = BITS.get(str(name).strip().upper())
-        if bit is not None and found & value:
+    bits = [(value, BITS.get(str(name).strip().upper())) for value, name in definitions if found & value]
+    if all(bit is not None and value == 1 << bit for value, bit in bits):  # mostly
+        return dq.astype(np.uint32) & np.uint32(sum({value for value, _ in bits}))
+    standard = np.zeros(dq.shape, np.uint32)
+    for value, bit in bits:
+        if bit is not None:
             standard |= ((dq & dq.dtype.type(value)) != 0).astype(np.uint32) << np.uint32(bit)
     return standard
 

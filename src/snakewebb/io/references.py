@@ -1,6 +1,7 @@
 """Reading of reference files: by type, cut to the science subarray, with standard DQ bits."""
 
 import contextlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ class References:
         self._scratch = None
         self._keeps = False
         self._dropped = set()
-        self._complete = set()  # files of which it is known
+        self._units = {}  # headers of the units of each file and where their data begin
 
     def of_stripe(self, number):
         """The references of one superstripe, by its number from 0; what is read is shared between all of them."""
@@ -105,16 +106,7 @@ class References:
 
     def header(self, reftype):
         """Primary header of the file."""
-        return self._known((reftype, "header"), lambda: fits.getheader(self._checked(reftype), 0))
-
-    def _known(self, key, make):
-        """What ``make()`` says of a file; kept where steps are called again."""
-        if key in self._arrays:
-            return self._arrays[key]
-        content = make()
-        if self._keeps:
-            self._arrays[key] = content
-        return content
+        return self._structure(reftype)[0][0]
 
     def array(self, reftype, extension="SCI", dtype=np.float32, *, interleaved=False):
         """Array of an extension in native byte order, its last two axes cut to the science subarray.
@@ -124,20 +116,14 @@ class References:
         """
         key = (reftype, extension, np.dtype(dtype).str)
         if key not in self._arrays:
-            with self._open(reftype) as units:
-                if extension not in units:
-                    raise MissingReferenceError(f"{self.path(reftype)}: extension {extension} is missing")
-                cut = self._cut(reftype, units, units[extension].shape[-2:], interleaved)
-                array = _native(units[extension].data[..., cut[0], cut[1]], dtype)
-            self._keep(key, self._by_stripe(array))
+            image = self._image(reftype, extension)
+            cut = self._cut(reftype, image.shape[-2:], interleaved)
+            self._keep(key, self._by_stripe(image.read((..., *cut), dtype)))
         return self._arrays[key]
 
     def whole(self, reftype, extension="SCI", dtype=np.float32):
         """Array of an extension in native byte order, not cut: for references that are not images of the detector."""
-        with self._open(reftype) as units:
-            if extension not in units:
-                raise MissingReferenceError(f"{self.path(reftype)}: extension {extension} is missing")
-            return _native(units[extension].data, dtype)
+        return self._image(reftype, extension).read(..., dtype)
 
     def drop(self, reftype):
         """Forget the arrays of a type that were kept."""
@@ -156,31 +142,29 @@ class References:
         return self._shapes(reftype)[extension]
 
     def _shapes(self, reftype):
-        def shapes():
-            with self._open(reftype) as units:
-                return {unit.name: unit.shape if unit.is_image else None for unit in units}
-
-        return self._known((reftype, "shapes"), shapes)
+        units = self._structure(reftype)
+        return {_name(header): None if header.get("XTENSION") == "BINTABLE" else _shape(header) for header, _ in units}
 
     def plane(self, reftype, index, extension="SCI", dtype=np.float32):
         """One plane of a cube (``index`` is an int or a tuple of ints), cut to the subarray; nothing is kept."""
         index = index if isinstance(index, tuple) else (index,)
-        with self._open(reftype) as units:
-            cut = self._cut(reftype, units, units[extension].shape[-2:])
-            return self._by_stripe(_native(units[extension].data[index][cut], dtype))
+        image = self._image(reftype, extension)
+        cut = self._cut(reftype, image.shape[-2:])
+        return self._by_stripe(image.read((*index, *cut), dtype))
 
     def dq(self, reftype, extension="DQ", *, interleaved=False):
         """DQ array in the standard bits (uint32), cut to the subarray; kept like `array`."""
         key = (reftype, extension, "dq")
         if key not in self._arrays:
-            with self._open(reftype) as units:
-                cut = self._cut(reftype, units, units[extension].shape[-2:], interleaved)
-                dq = np.ascontiguousarray(units[extension].data[..., cut[0], cut[1]], dtype=np.uint32)
-                definitions = None
-                if "DQ_DEF" in units and units["DQ_DEF"].data is not None and len(units["DQ_DEF"].data):
-                    table = units["DQ_DEF"].data
+            image = self._image(reftype, extension)
+            cut = self._cut(reftype, image.shape[-2:], interleaved)
+            definitions = None
+            if self.has_extension(reftype, "DQ_DEF"):
+                table = self.table(reftype, "DQ_DEF")
+                if table is not None and len(table):
                     definitions = [(int(row["VALUE"]), str(row["NAME"])) for row in table]
-            self._keep(key, self._by_stripe(to_standard_bits(dq, definitions)))
+            translate = partial(to_standard_bits, definitions=definitions)
+            self._keep(key, self._by_stripe(image.read((..., *cut), np.uint32, translate)))
         return self._arrays[key]
 
     def table(self, reftype, extension=1):
@@ -201,22 +185,28 @@ class References:
 
     def _checked(self, reftype):
         """Path of a FITS file that is complete."""
+        self._structure(reftype)
+        return self.path(reftype)
+
+    def _structure(self, reftype):
+        """Headers of the units of a complete FITS file, and where their data begin."""
         path = self.path(reftype)
-        if path not in self._complete:
+        if path not in self._units:
             try:
-                check_structure(path)
+                self._units[path] = check_structure(path)
             except BadDataError as error:
                 raise MissingReferenceError(
                     f"the {reftype!r} reference is damaged: {error} (remove it from the cache first)"
                 ) from error
-            self._complete.add(path)
-        return path
+        return self._units[path]
 
-    def _open(self, reftype):
-        # memmap=True would refuse unsigned integers; left open, those are read and all else is mapped
-        return fits.open(self._checked(reftype))
+    def _image(self, reftype, extension):
+        for header, start in self._structure(reftype):
+            if _name(header) == extension:
+                return _Image(self.path(reftype), header, start)
+        raise MissingReferenceError(f"{self.path(reftype)}: extension {extension} is missing")
 
-    def _cut(self, reftype, units, shape, interleaved=False):
+    def _cut(self, reftype, shape, interleaved=False):
         """Slices of the last two axes that select the science subarray."""
         first_x, first_y, size_x, size_y = self.subarray
         if interleaved != (tuple(shape) == INTERLEAVED):
@@ -229,7 +219,7 @@ class References:
             return slice(None), slice(None)
         if tuple(shape) == (size_y, size_x) and not self._superstripes:
             return slice(None), slice(None)
-        header = units[0].header
+        header = self.header(reftype)
         x = first_x - int(header.get("SUBSTRT1", 1))
         y = first_y - int(header.get("SUBSTRT2", 1))
         if self._lines is not None:
@@ -289,18 +279,47 @@ class _StripeReferences:
         return self._exposure.made(reftype, (*key, self._number), make)
 
 
-def _native(array, dtype):
-    """A contiguous copy of an array of a file, in native byte order; rows are read and converted on all threads."""
-    copy = np.empty(array.shape, dtype)
-    if array.ndim < 2:
-        copy[...] = array
+class _Image:
+    """An image of a file, mapped: rows are read and converted on all threads."""
+
+    def __init__(self, path, header, start):
+        self.shape = _shape(header)
+        bits = int(header["BITPIX"])
+        kind = f">i{bits // 8}" if bits > 8 else "u1" if bits == 8 else f">f{-bits // 8}"
+        self._scale, self._zero = float(header.get("BSCALE", 1)), float(header.get("BZERO", 0))
+        self._unsigned = bits > 8 and self._scale == 1 and self._zero == 2 ** (bits - 1)
+        self._array = np.memmap(path, kind, "r", start, self.shape)
+
+    def read(self, index, dtype, translate=None):
+        """A contiguous copy of a part, in native byte order; each block of rows goes through ``translate``."""
+        array = self._array[index]
+        copy = np.empty(array.shape, dtype)
+
+        def convert(first, last):
+            rows = (..., slice(first, last), slice(None)) if array.ndim > 1 else ...
+            part = self._physical(array[rows])
+            copy[rows] = part if translate is None else translate(part.astype(dtype, copy=False))
+
+        by_rows(convert, array.shape[-2] if array.ndim > 1 else 1, block=128, blocks_only=True)
         return copy
 
-    def convert(first, last):
-        copy[..., first:last, :] = array[..., first:last, :]
+    def _physical(self, part):
+        """Values of samples: as stored, unless the header scales them."""
+        if self._unsigned:
+            native = part.astype(part.dtype.newbyteorder("="))
+            return native.view(f"u{native.itemsize}") ^ native.dtype.type(-int(self._zero)).view(f"u{native.itemsize}")
+        if self._scale == 1 and self._zero == 0:
+            return part
+        return part * self._scale + self._zero
 
-    by_rows(convert, array.shape[-2], block=128)
-    return copy
+
+def _name(header):
+    return str(header.get("EXTNAME", "PRIMARY")).upper()
+
+
+def _shape(header):
+    """Shape of the array of a unit, in numpy's order."""
+    return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
 
 
 def located(selection, cache):
