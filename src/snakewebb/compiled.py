@@ -91,6 +91,10 @@ def by_rows(kernel, nrows, *arguments, block=32, blocks_only=False):
     elif nrows <= block or (_threads == 1 and not blocks_only):
         kernel(0, nrows, *arguments)
         return
+    if _threads == 1:
+        for first in range(0, nrows, block):
+            kernel(first, min(first + block, nrows), *arguments)
+        return
     with ThreadPoolExecutor(_threads) as pool:
         calls = [pool.submit(kernel, first, min(first + block, nrows), *arguments) for first in range(0, nrows, block)]
         for call in calls:

@@ -11,7 +11,7 @@ import numpy as np
 
 from snakewebb.compiled import njit
 
-NETWORK_LIMIT = 96
+NETWORK_LIMIT = 320
 """Number of samples up to which a median is found faster by a sorting network than by bisection."""
 
 
@@ -54,11 +54,37 @@ def sort_columns(values, network):
 
     Parameters
     ----------
-    values : ndarray of float (nsamples, npixels)
+    values : ndarray of float32 (nsamples, npixels)
         No NaN.
     network : ndarray of int64
         From `sorting_network` of ``nsamples``.
     """
+    # integers that sort as the values do: the compiler vectorises their minimum and maximum only
+    keys = values.view(np.int32)
+    _exchange_keys(keys)
+    for pair in range(network.shape[0]):
+        first = keys[network[pair, 0]]
+        second = keys[network[pair, 1]]
+        for x in range(first.size):
+            a = first[x]
+            b = second[x]
+            first[x] = min(a, b)
+            second[x] = max(a, b)
+    _exchange_keys(keys)
+
+
+@njit
+def _exchange_keys(keys):
+    """Bits of float32 values as integers that sort as the values do, and back."""
+    for k in range(keys.shape[0]):
+        row = keys[k]
+        for x in range(row.size):
+            row[x] ^= (row[x] >> np.int32(31)) & np.int32(0x7FFFFFFF)
+
+
+@njit
+def sort_double_columns(values, network):
+    """As `sort_columns`, for float64."""
     for pair in range(network.shape[0]):
         first = values[network[pair, 0]]
         second = values[network[pair, 1]]
@@ -79,6 +105,63 @@ def middle_of_sorted(values, count, x):
 
 
 @njit
+def double_medians(values, ordered, count, median):
+    """Medians of float64 samples, found by their order in float32, which rounding does not change.
+
+    Parameters
+    ----------
+    values : ndarray of float64 (nsamples, npixels)
+        Missing samples are ``+inf``.
+    ordered : ndarray of float32 (nsamples, npixels)
+        The same, rounded and sorted.
+    count : ndarray of int (npixels,)
+        Number of samples that are not missing.
+    median : ndarray of float64 (npixels,)
+        Filled with the medians; the mean of the two middle ones for an even count, NaN if there is none.
+    """
+    nsamples, npixels = values.shape
+    rounded = np.empty((2, npixels), np.float32)
+    exact = np.empty((2, npixels))
+    number = np.zeros((2, npixels), np.int32)
+    for x in range(npixels):
+        rounded[0, x] = ordered[max(count[x] - 1, 0) // 2, x]
+        rounded[1, x] = ordered[min(count[x] // 2, nsamples - 1), x]
+    for k in range(nsamples):
+        sample = values[k]
+        for side in range(2):
+            key, found, hits = rounded[side], exact[side], number[side]
+            for x in range(npixels):
+                found[x] = sample[x] if np.float32(sample[x]) == key[x] else found[x]
+            for x in range(npixels):
+                hits[x] += np.int32(np.float32(sample[x]) == key[x])
+    for x in range(npixels):
+        if count[x] == 0:
+            median[x] = np.nan
+            continue
+        for side in range(2):
+            if number[side, x] > 1:
+                exact[side, x] = _of_rank(values, x, rounded[side, x], (count[x] - 1 + side) // 2)
+        median[x] = exact[1, x] if count[x] % 2 == 1 else (exact[0, x] + exact[1, x]) / 2.0
+
+
+@njit
+def _of_rank(values, x, key, rank):
+    """The sample of a rank of a column, of which several are rounded to the same value ``key``."""
+    for k in range(values.shape[0]):
+        rank -= np.float32(values[k, x]) < key
+    for k in range(values.shape[0]):
+        if np.float32(values[k, x]) == key:
+            smaller, equal = 0, 0
+            for other in range(values.shape[0]):
+                if np.float32(values[other, x]) == key:
+                    smaller += values[other, x] < values[k, x]
+                    equal += values[other, x] == values[k, x]
+            if smaller <= rank < smaller + equal:
+                return values[k, x]
+    return np.nan
+
+
+@njit
 def bisect_medians(values, count, median):
     """Median of the samples of each column that are not missing, without sorting them.
 
@@ -92,12 +175,8 @@ def bisect_medians(values, count, median):
         Filled with the medians; the mean of the two middle ones for an even count, NaN if there is none.
     """
     nsamples, npixels = values.shape
-    # integers that sort as the values do
     keys = values.view(np.int32)
-    for k in range(nsamples):
-        for x in range(npixels):
-            bits = keys[k, x]
-            keys[k, x] = bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
+    _exchange_keys(keys)
     rank = np.empty(npixels, np.int32)
     key = np.empty(npixels, np.int32)
     trial = np.empty(npixels, np.int32)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from snakewebb.compiled import njit
-from snakewebb.detector.median import middle_of_sorted, sort_columns
+from snakewebb.detector.median import double_medians, sort_columns
 from snakewebb.detector.ramp_segments import BAD, read_column
 from snakewebb.dq import DO_NOT_USE, JUMP_DET
 
@@ -19,9 +19,11 @@ def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, netw
     nints, _, _, nx = data.shape
     ngroups = exposure.ngroups
     width = max(16, min(256, 16384 // ngroups // 8 * 8))
-    # a median near 0 can be the mean of two large differences, so float32 would not do
+    # a median near 0 can be the mean of two large differences, so float32 alone would not do
     differences = np.empty((ngroups - 1, width))
-    count = np.empty(width, np.int64)
+    ordered = np.empty((ngroups - 1, width), np.float32)
+    middle = np.empty(width)
+    count = np.empty(width, np.int32)
     found = np.empty(width, np.uint8)
     common = np.empty(width, np.uint8)
     replaced = exposure.zeroframe and not exposure.suppress
@@ -36,10 +38,13 @@ def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, netw
                 total[x] = 0.0
                 number[x] = 0
             for i in range(nints):
-                _load_differences(data, groupdq, i, y - top, left, columns, exposure, differences, count, found, common)
-                sort_columns(differences, network)
+                _load_differences(
+                    data, groupdq, i, y - top, left, columns, exposure, differences, ordered, count, found, common
+                )
+                sort_columns(ordered, network)
+                double_medians(differences, ordered, count, middle)
                 for x in range(columns):
-                    median = middle_of_sorted(differences, count[x], x) / exposure.group_time
+                    median = middle[x] / exposure.group_time
                     unflagged = found[x] == 0 and count[x] == ngroups - 1 and ngroups > 1
                     kinds[i, y, left + x] = PLAIN if unflagged else 0
                     if found[x] == DO_NOT_USE and common[x] == DO_NOT_USE and ngroups > 1 and not replaced:
@@ -62,29 +67,40 @@ def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, netw
 
 
 @njit
-def _load_differences(data, groupdq, i, y, left, columns, exposure, differences, count, found, common):
+def _load_differences(data, groupdq, i, y, left, columns, exposure, differences, rounded, count, found, common):
     """Differences of a block of a row without jumps, ``+inf`` where there is none, and the flags of any and of all groups."""
-    for x in range(count.size):
-        count[x] = 0
-        found[x] = 0
-        common[x] = 255
+    count[:] = 0
+    found[:] = 0
+    common[:] = 255
+    bad = np.empty(columns, np.uint8)
+    missing = np.float32(np.inf)
+    right = left + columns
     skipped = exposure.skipped
     for g in range(skipped, skipped + exposure.ngroups):
+        flags = groupdq[i, g, y, left:right]
         for x in range(columns):
-            found[x] |= groupdq[i, g, y, left + x]
-            common[x] &= groupdq[i, g, y, left + x]
+            found[x] |= flags[x]
+        for x in range(columns):
+            common[x] &= flags[x]
     for g in range(exposure.ngroups - 1):
-        inside = g >= exposure.first and g < exposure.last
+        value, key = differences[g], rounded[g]
+        value[:] = np.inf
+        key[:] = missing
+        if g < exposure.first or g >= exposure.last:
+            continue
+        early, late = data[i, skipped + g, y, left:right], data[i, skipped + g + 1, y, left:right]
+        flags, flags_late = groupdq[i, skipped + g, y, left:right], groupdq[i, skipped + g + 1, y, left:right]
+        # one thing at a time, so that it is vectorised
         for x in range(columns):
-            early = np.float64(data[i, skipped + g, y, left + x])
-            value = np.float64(data[i, skipped + g + 1, y, left + x]) - early
-            later = groupdq[i, skipped + g + 1, y, left + x]
-            usable = inside and (groupdq[i, skipped + g, y, left + x] | later) & BAD == 0 and later & JUMP_DET == 0
-            usable = usable and abs(value) < np.inf
-            differences[g, x] = value if usable else np.inf
-            count[x] += usable
-        for x in range(columns, count.size):
-            differences[g, x] = np.inf
+            bad[x] = (flags[x] & np.uint8(BAD)) | (flags_late[x] & np.uint8(BAD | JUMP_DET))
+        for x in range(columns):
+            value[x] = np.float64(late[x]) - np.float64(early[x]) if bad[x] == 0 else np.inf
+        for x in range(columns):
+            value[x] = value[x] if abs(value[x]) < np.inf else np.inf
+        for x in range(columns):
+            key[x] = np.float32(value[x])
+        for x in range(columns):
+            count[x] += np.int32(key[x] < missing)
 
 
 @njit

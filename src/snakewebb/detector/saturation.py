@@ -125,32 +125,37 @@ def _find_rows(
     low, high = max(begin - grow, 0), min(end + grow, ny)
     own = np.empty((high - low, nx), np.int32)  # first group of each pixel itself
     for y in range(low, high):
-        at = rows[y]
-        for x in range(nx):
-            own[y - low, x] = ngroups
-        for group in range(ngroups):
+        mine, limit = own[y - low], threshold[y]
+        mine[:] = ngroups
+        for group in range(ngroups - 1, -1, -1):
+            samples = data[integration, group, rows[y]]
+            number = np.int32(group)
             for x in range(nx):
-                found = np.int32(group if data[integration, group, at, x] >= threshold[y, x] else ngroups)
-                own[y - low, x] = min(own[y - low, x], found)
+                mine[x] = number if samples[x] >= limit[x] else mine[x]
     column = np.empty(nx, np.int32)
+    bits = np.uint8(AD_FLOOR | DO_NOT_USE)
     for y in range(begin, end):
         at = rows[y]
-        for x in range(nx):
-            column[x] = ngroups
+        column[:] = ngroups
         for row in range(max(y - grow, 0), min(y + grow + 1, ny)):
+            mine = own[row - low]
             for x in range(nx):
-                column[x] = min(column[x], own[row - low, x])
-        for x in range(nx):
-            earliest = column[x]
-            for near in range(max(x - grow, 0), min(x + grow + 1, nx)):
-                earliest = min(earliest, column[near])
-            first[y, x] = earliest
+                column[x] = min(column[x], mine[x])
+        earliest = first[y]
+        earliest[:] = column
+        for shift in range(1, min(grow + 1, nx)):
+            for x in range(nx - shift):
+                earliest[x] = min(earliest[x], column[x + shift])
+            for x in range(shift, nx):
+                earliest[x] = min(earliest[x], column[x - shift])
         for group in range(ngroups):
+            samples, flags = data[integration, group, at], groupdq[integration, group, at]
             for x in range(nx):
-                floor = AD_FLOOR | DO_NOT_USE if data[integration, group, at, x] <= 0 else 0
-                groupdq[integration, group, at, x] |= np.uint8(floor)
+                flags[x] |= bits if samples[x] <= 0 else np.uint8(0)
+        partial[y, :] = -1
+        if earliest.min() == ngroups:
+            continue
         for x in range(nx):
-            partial[y, x] = -1
             group = first[y, x] - 1
             if pattern == _ALL_GROUPS and 0 <= group < ngroups - 1 and mean_read[group] != last_read[group]:
                 dilution = 1.0 if unchecked[y, x] else mean_read[group] / last_read[group]
@@ -172,14 +177,18 @@ def _flag_rows(
     reach = grow if pattern == _SECOND_GROUP_SATURATED else 0
     for y in range(begin, end):
         at = rows[y]
-        for x in range(nx):
-            for group in range(first[y, x], ngroups):
-                groupdq[integration, group, at, x] |= np.uint8(SATURATED)
-            if pattern == _ALL_GROUPS and nframes > 1:
-                for row in range(max(y - grow, 0), min(y + grow + 1, ny)):
-                    for near in range(max(x - grow, 0), min(x + grow + 1, nx)):
-                        if partial[row, near] >= 0:
-                            groupdq[integration, partial[row, near], at, x] |= np.uint8(DO_NOT_USE)
+        for group in range(first[y].min(), ngroups):
+            flags, earliest, number = groupdq[integration, group, at], first[y], np.int32(group)
+            for x in range(nx):
+                flags[x] |= np.uint8(SATURATED) if earliest[x] <= number else np.uint8(0)
+        if pattern == _ALL_GROUPS and nframes > 1:
+            for row in range(max(y - grow, 0), min(y + grow + 1, ny)):
+                if partial[row].max() < 0:
+                    continue
+                for x in range(nx):
+                    if partial[row, x] >= 0:
+                        for near in range(max(x - grow, 0), min(x + grow + 1, nx)):
+                            groupdq[integration, partial[row, x], at, near] |= np.uint8(DO_NOT_USE)
         if pattern != _IGNORED and ngroups > 2:
             for row in range(max(y - reach, 0), min(y + reach + 1, ny)):
                 for x in range(nx):

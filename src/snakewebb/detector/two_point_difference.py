@@ -140,9 +140,10 @@ def _detect(
     size = nints * ndiffs
     differences = np.empty((size, width), np.float32)
     ordered = np.empty((size, width), np.float32)
-    count = np.empty(width, np.int64)
+    count = np.empty(width, np.int32)
     middle = np.empty(width)
     low, high = np.empty(width), np.empty(width)
+    quiet = np.empty(width, np.bool_)
     for y in range(first, last):
         for left in range(0, nx, width):
             columns = min(width, nx - left)
@@ -171,16 +172,22 @@ def _detect(
                         differences[k, x] = abs(differences[k, x])
                         ordered[k, x] = differences[k, x]
                 sort_columns(ordered, to_sort)
+                if even:
+                    _find_quiet(
+                        ordered, count, readnoise[y, left:], gain[y, left:], nframes, thresholds[0], columns, quiet
+                    )
                 for x in range(columns):
+                    if even and quiet[x]:
+                        continue
                     pixel = readnoise[y, left + x], gain[y, left + x]
-                    low[x], high[x] = 0.0, np.inf
                     if even:
-                        low[x], high[x] = _accepted_sizes(ordered, count[x], x, pixel, nframes, thresholds)
+                        low[0], high[0] = _accepted_sizes(ordered, count[x], x, pixel, nframes, thresholds)
+                        if low[0] > 0.0 or high[0] < np.inf:
+                            _flag_outside(groupdq, differences[:, x:], (at[0], left + x, 1), 0, 1, low, high)
                     else:
                         _flag_worst_first(
                             groupdq, differences, ordered, count[x], at, x, pixel, nframes, intervals, thresholds
                         )
-                _flag_outside(groupdq, differences, at, 0, 1, low, high)
             else:
                 stride = ndiffs if mode == CLIP_INTEGRATIONS else 1
                 for offset in range(stride):
@@ -198,20 +205,28 @@ def _load_differences(data, groupdq, gain, intervals, y, at, differences, count)
     """
     nints, ngroups, _, _ = data.shape
     row, left, columns = at
-    for x in range(count.size):
-        count[x] = 0
+    right = left + columns
+    factor, bad = gain[y, left:right], np.empty(columns, np.uint8)
+    missing = np.float32(np.inf)
+    count[:] = 0
     for i in range(nints):
         for g in range(ngroups - 1):
             target = differences[i * (ngroups - 1) + g]
+            target[columns:] = missing
             scale = np.float32(1.0 / intervals[g])
-            for x in range(columns, target.size):
-                target[x] = np.inf
+            early, late = data[i, g, row, left:right], data[i, g + 1, row, left:right]
+            flags, flags_late = groupdq[i, g, row, left:right], groupdq[i, g + 1, row, left:right]
+            # one thing at a time, so that it is vectorised; rounded as arrays of float32 are
             for x in range(columns):
-                value = difference(data, i, g, row, left + x, gain[y, left + x]) * scale
-                bad = (groupdq[i, g, row, left + x] | groupdq[i, g + 1, row, left + x]) & _BAD
-                usable = bad == 0 and abs(value) < np.inf
-                target[x] = value if usable else np.float32(np.inf)
-                count[x] += usable
+                bad[x] = (flags[x] | flags_late[x]) & np.uint8(_BAD)
+            for x in range(columns):
+                target[x] = (np.float32(late[x] * factor[x]) - np.float32(early[x] * factor[x])) * scale
+            for x in range(columns):
+                target[x] = target[x] if abs(target[x]) < missing else missing
+            for x in range(columns):
+                target[x] = target[x] if bad[x] == 0 else missing
+            for x in range(columns):
+                count[x] += np.int32(target[x] < missing)
 
 
 @njit
@@ -228,6 +243,22 @@ def _median_without_largest(ordered, begin, end, x, thresholds):
     if end - begin == 3:
         return np.float64(ordered[begin + 1, x]), thresholds[1]
     return np.float64(ordered[begin, x]), thresholds[2]
+
+
+@njit
+def _find_quiet(ordered, count, readnoise, gain, nframes, threshold, columns, quiet):
+    """Pixels all differences of which are usable, and the worst one of them is no jump: nearly all."""
+    size = ordered.shape[0]
+    quiet[:] = False
+    if size < 4:
+        return
+    smallest, largest, next_largest = ordered[0], ordered[size - 1], ordered[size - 2]
+    lower, upper = ordered[(size - 2) // 2], ordered[(size - 1) // 2]  # the middle without the largest
+    for x in range(columns):
+        median = (np.float64(lower[x]) + np.float64(upper[x])) / 2.0
+        deviation = max(np.float64(largest[x]) - median, median - np.float64(smallest[x]))
+        large = deviation > threshold * _noise(median, readnoise[x], gain[x], nframes, 1.0)
+        quiet[x] = (count[x] == size) & (largest[x] > next_largest[x]) & (not large)
 
 
 @njit
