@@ -10,6 +10,7 @@ from snakewebb.detector.ramp_segments import (
     duration_of,
     find_segments,
     power_index,
+    power_of,
     read_column,
     slope_of,
     span_of,
@@ -18,6 +19,7 @@ from snakewebb.detector.slope_variance import variance_factors
 from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 
 _LARGE_VARIANCE = 1e6
+_WIDTH = 64  # pixels of a row whose ramps are fitted together if they are plain
 
 
 @njit
@@ -36,8 +38,17 @@ def fit_rows(
     flags = np.empty(ngroups, np.uint8)
     start = np.empty(ngroups, np.int64)
     stop = np.empty(ngroups, np.int64)
+    plain = np.empty((nints, _WIDTH))
+    powers = np.empty((nints, _WIDTH), np.int64)
     for y in range(first, last):
         for x in range(nx):
+            column = x % _WIDTH
+            if column == 0:
+                columns = min(_WIDTH, nx - x)
+                for i in range(nints):
+                    _plain_slopes(
+                        data, i, y - top, x, columns, exposure, gain[y], readnoise[y], coefficients, plain[i], powers[i]
+                    )
             g = np.float64(gain[y, x])
             read_variance = np.float64(readnoise[y, x]) ** 2 / (2.0 * exposure.nframes)
             current = np.float64(dark[y, x])
@@ -67,8 +78,9 @@ def fit_rows(
                     number = 0
                     dq |= DO_NOT_USE
                 elif kinds[i, y, x] == PLAIN:
-                    for k in range(ngroups):
-                        samples[k] = data[i, skipped + k, y - top, x]
+                    if segments is not None:
+                        for k in range(ngroups):
+                            samples[k] = data[i, skipped + k, y - top, x]
                     start[0], stop[0] = 0, ngroups
                 else:
                     time, _, nsaturated, nunusable, found = read_column(
@@ -95,8 +107,11 @@ def fit_rows(
                 inverse_variance = 0.0
                 for s in range(number):
                     length = stop[s] - start[s]
-                    index = power_index(samples, start[s], stop[s], read_variance, g) if length > 1 else 0
-                    slope = slope_of(samples, start[s], stop[s], time, index, coefficients)
+                    if kinds[i, y, x] == PLAIN:
+                        index, slope = powers[i, column], plain[i, column]
+                    else:
+                        index = power_index(samples, start[s], stop[s], read_variance, g) if length > 1 else 0
+                        slope = slope_of(samples, start[s], stop[s], time, index, coefficients)
                     span = span_of(length, time, exposure)
                     duration = duration_of(length, time, exposure)
                     per_rate, per_variance = variance_factors(length, time, index, variances, exposure)
@@ -200,6 +215,27 @@ def fit_rows(
             rate[2][y, x] = poisson
             rate[3][y, x] = read
             rate_dq[y, x] = total_dq
+
+
+@njit
+def _plain_slopes(data, i, row, left, columns, exposure, gain, readnoise, coefficients, slopes, powers):
+    """Slopes of the ramps of a block of a row as if all their groups were good, and the numbers of their powers."""
+    length = exposure.ngroups
+    early, late = exposure.skipped, exposure.skipped + length - 1
+    if length < 2:
+        return
+    right = left + columns
+    first, last = data[i, early, row, left:right], data[i, late, row, left:right]
+    factor, noise = gain[left:right], readnoise[left:right]
+    for x in range(columns):
+        g = np.float64(factor[x])
+        read_variance = np.float64(noise[x]) ** 2 / (2.0 * exposure.nframes)
+        powers[x] = power_of(np.float64(last[x]), np.float64(first[x]), length, read_variance, g)
+        slopes[x] = 0.0
+    for k in range(length // 2):
+        first, last = data[i, early + k, row, left:right], data[i, late - k, row, left:right]
+        for x in range(columns):
+            slopes[x] += coefficients[length, powers[x], k] * (np.float64(last[x]) - np.float64(first[x]))
 
 
 @njit

@@ -114,10 +114,16 @@ def duration_of(length, time, exposure):
 @njit
 def power_index(samples, start, stop, read_variance, gain):
     """Number of the power that gives the weights of a segment; ``read_variance`` is that of a sample in DN^2."""
-    signal = (samples[stop - 1] - samples[start]) * gain
+    return power_of(samples[stop - 1], samples[start], stop - start, read_variance, gain)
+
+
+@njit
+def power_of(last, first, length, read_variance, gain):
+    """Number of the power for a segment, of which the last and the first sample are given."""
+    signal = (last - first) * gain
     if np.isnan(signal):
         return 5
-    if signal <= 0.0 or stop - start == 2:
+    if signal <= 0.0 or length == 2:
         return 0
     squared = signal * signal
     variance = read_variance * gain * gain + signal
