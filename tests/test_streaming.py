@@ -7,6 +7,7 @@ from astropy.io import fits
 import snakewebb.chain
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
+from snakewebb.detector import row_blocks
 from snakewebb.errors import BadDataError, ConfigError, TransientError
 from snakewebb.io.fits import write
 from snakewebb.io.products import write_image, write_ramp
@@ -110,13 +111,27 @@ def plain(outcomes):
     return [(outcome.step, outcome.status) for outcome in outcomes]
 
 
+ROW = 5 * SHAPE[0] * SHAPE[1] * SHAPE[3]
+"""Bytes of a row of all groups and their flags."""
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    "names",
-    [CHAIN, ("dq_init", "saturation", "superbias", "jump", "refpix", "linearity", "dark_current", "ramp_fit")],
-    ids=["usual", "jump first"],
+    ("names", "integration", "rows"),
+    [
+        (CHAIN, 1 << 30, 3 * ROW),
+        (CHAIN, 0, 0),
+        (
+            ("dq_init", "saturation", "superbias", "jump", "refpix", "linearity", "dark_current", "ramp_fit"),
+            1 << 30,
+            9 * ROW,
+        ),
+    ],
+    ids=["in memory", "mapped", "jump first"],
 )
-def test_results_are_the_same_to_the_bit(uncal, paths, tmp_path, names, threads):
+def test_results_are_the_same_to_the_bit(uncal, paths, tmp_path, monkeypatch, names, integration, rows, threads):
+    monkeypatch.setattr(snakewebb.chain, "INTEGRATION_BUDGET", integration)
+    monkeypatch.setattr(row_blocks, "_MEMORY", rows)
     set_threads(threads)
     saved = ("saturation", "refpix", "dark_current", "jump")
     options = {"saved": saved, "ramp_fit": {"save_opt": True, "suppress_one_group": False}}
@@ -196,6 +211,27 @@ def test_scratch_arrays_keep_their_content_when_given_back(tmp_path):
         assert (array == np.arange(1000)).all()
         assert scratch.empty((0, 5)).shape == (0, 5)
     assert (array[7] == np.arange(1000)).all()
+
+
+def test_parts_of_scratch_arrays_are_copied(tmp_path):
+    content = np.random.default_rng(6).normal(size=(3, 4, 50, 700)).astype(np.float32)
+    with Scratch(tmp_path) as scratch:
+        scratch.empty((9,))  # another file
+        array = scratch.empty(content.shape)
+        for number in (2, 0, 1):
+            scratch.store(array[number], content[number])
+        np.testing.assert_array_equal(array, content)
+        part = np.empty(content[1].shape, np.float32)
+        scratch.load(array[1], part)
+        np.testing.assert_array_equal(part, content[1])
+        rows = np.empty((3, 4, 7, 700), np.float32)
+        scratch.load_rows(array, 11, rows)
+        np.testing.assert_array_equal(rows, content[:, :, 11:18])
+        scratch.store_rows(array, 43, rows)
+        np.testing.assert_array_equal(array[:, :, 43:], content[:, :, 11:18])
+        np.testing.assert_array_equal(array[:, :, :43], content[:, :, :43])
+        with pytest.raises(ValueError, match="do not agree"):
+            scratch.load(array[1], rows)
 
 
 def test_no_space_and_no_folder_are_said(tmp_path, monkeypatch):

@@ -71,14 +71,16 @@ def to_standard_bits(dq, definitions):
     Returns
     -------
     ndarray of uint32, same shape
+        Maybe ``dq`` itself.
     """
     dq = np.asarray(dq)
     if definitions is None:
-        return dq.astype(np.uint32)
+        return dq.astype(np.uint32, copy=False)
     found = int(np.bitwise_or.reduce(dq, axis=None))
     bits = [(value, BITS.get(str(name).strip().upper())) for value, name in definitions if found & value]
     if all(bit is not None and value == 1 << bit for value, bit in bits):  # mostly
-        return dq.astype(np.uint32) & np.uint32(sum({value for value, _ in bits}))
+        kept = sum({value for value, _ in bits})
+        return dq.astype(np.uint32, copy=False) if found & ~kept == 0 else dq.astype(np.uint32) & np.uint32(kept)
     standard = np.zeros(dq.shape, np.uint32)
     for value, bit in bits:
         if bit is not None:
