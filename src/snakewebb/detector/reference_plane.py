@@ -47,11 +47,12 @@ def integrations_of(number, nints, known):
 @njit
 def _subtract_rows(begin, end, data, first, last, plane, keep_zeros):
     nints, _, _, nx = data.shape
+    level = np.empty(nx, np.float32)
     for y in range(begin, end):
+        for x in range(nx):
+            level[x] = np.float32(0) if np.isnan(plane[y, x]) else plane[y, x]
         for integration in range(nints):
             for group in range(first, last):
+                samples = data[integration, group, y]
                 for x in range(nx):
-                    value = data[integration, group, y, x]
-                    level = plane[y, x]
-                    if level == level and not (keep_zeros and value == 0):
-                        data[integration, group, y, x] = value - level
+                    samples[x] = samples[x] if keep_zeros and samples[x] == 0 else samples[x] - level[x]
