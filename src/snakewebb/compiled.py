@@ -21,6 +21,8 @@ os.environ["NUMBA_CACHE_DIR"] = str(cache_root() / f"kernels-{version('numba')}-
 import numba
 import numpy as np
 from numba import prange  # noqa: F401
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 
 # numba looks for BLAS, which no kernel here uses, by importing scipy.linalg: a fifth of a second at every start
 if "scipy.linalg" not in sys.modules:
@@ -30,8 +32,27 @@ if "scipy.linalg" not in sys.modules:
     finally:
         del sys.modules["scipy.linalg"]
 
-njit = partial(numba.njit, cache=True, nogil=True, error_model="numpy")
-"""`numba.njit` with the project's settings: cached on disk, releases the GIL, numpy's rules for division by zero."""
+
+class _Cache(FunctionCache):
+    """Compiled kernels of a function on disk.
+
+    numba prepares for compiling before it looks for them, which takes longer than loading all kernels of a job. If it finds none it
+    does that again, so it is left out here. Only what running kernels allocate memory with must be there.
+    """
+
+    def load_overload(self, sig, target_context):
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
+def njit(function=None, **options):
+    """`numba.njit` with the project's settings: cached on disk, releases the GIL, numpy's rules for division by zero."""
+    if function is None:
+        return partial(njit, **options)
+    kernel = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+    kernel._cache.__class__ = _Cache
+    return kernel
 
 
 def available_threads():
