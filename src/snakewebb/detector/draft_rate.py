@@ -44,15 +44,17 @@ def draft_rates(ramp, references, *, per_integration=False, compatibility="nativ
     rates = np.empty((nints if per_integration else 1, ny, nx), np.float32)
     over_rows(
         ramp,
-        _fit_rows,
-        ramp.pixeldq,
-        np.empty((0, ny, nx), np.float32) if ramp.zeroframe is None else ramp.zeroframe,
-        references.array("gain"),
-        references.array("readnoise"),
-        exposure,
-        slope_coefficients(ngroups) / exposure.group_time,
-        per_integration,
-        rates,
+        (
+            _fit_rows,
+            ramp.pixeldq,
+            np.empty((0, ny, nx), np.float32) if ramp.zeroframe is None else ramp.zeroframe,
+            references.array("gain"),
+            references.array("readnoise"),
+            exposure,
+            slope_coefficients(ngroups) / exposure.group_time,
+            per_integration,
+            rates,
+        ),
     )
     return rates if per_integration else rates[0]
 

@@ -51,7 +51,7 @@ def _correct(ramp, clock, wave, separately, as_jwst):
     spline = _periodic_spline(wave.shape)
 
     deviation = np.empty((nints, ny, nx), np.float32)
-    over_rows(ramp, _deviations, deviation)
+    over_rows(ramp, (_deviations, deviation), uses=("data",))
     # twice the median: what is below is quiet
     limit = np.float32(2) * np.float32(_median(deviation.reshape(-1).view(np.int32), not as_jwst))
     nbins = wave.shape.size
@@ -75,7 +75,7 @@ def _correct(ramp, clock, wave, separately, as_jwst):
         amplitudes = np.full(nints, amplitude)
         phases = (best + np.arange(nints) * shift) % 1
     if np.any(amplitudes != 0):
-        over_rows(ramp, _subtract, phase, advance, phases, amplitudes, spline, changes=("data",))
+        over_rows(ramp, (_subtract, phase, advance, phases, amplitudes, spline), changes=("data",), uses=("data",))
     return amplitudes, phases
 
 

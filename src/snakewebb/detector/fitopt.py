@@ -24,7 +24,7 @@ def empty_fitopt(ramp, exposure):
     nints, _, ny, nx = ramp.data.shape
     counts = np.zeros((ny, 2), np.int64)
     zeroframe = np.empty((0, ny, nx), np.float32) if ramp.zeroframe is None else ramp.zeroframe
-    over_rows(ramp, _count_rows, zeroframe, exposure, counts)
+    over_rows(ramp, (_count_rows, zeroframe, exposure, counts))
     nsegments, njumps = np.maximum(counts.max(axis=0), 1)
     return (
         ramp.zeros((len(_PLANES), nints, nsegments, ny, nx)),

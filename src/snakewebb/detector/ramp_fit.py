@@ -157,27 +157,29 @@ def ramp_fit(
     medians = np.empty((ny, nx))
     kinds = ramp.empty((nints, ny, nx), np.uint8)
     network = sorting_network(ngroups - 1)
-    over_rows(ramp, find_median_rates, zeroframe, exposure, network, medians, kinds)
     over_rows(
         ramp,
-        fit_rows,
-        ramp.pixeldq,
-        zeroframe,
-        np.zeros((ny, nx), np.float32) if dark is None else dark,
-        references.array("gain"),
-        references.array("readnoise"),
-        exposure,
-        slope_coefficients(ngroups) / exposure.group_time,
-        slope_variances(ngroups, exposure.group_time, exposure.frame_time, exposure.nframes),
-        medians,
-        kinds,
-        (rate.data, rate.err, rate.var_poisson, rate.var_rnoise),
-        rate.dq,
-        (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise),
-        rateints.dq,
-        segments,
-        pedestal,
-        crmag,
+        (find_median_rates, zeroframe, exposure, network, medians, kinds),
+        (
+            fit_rows,
+            ramp.pixeldq,
+            zeroframe,
+            np.zeros((ny, nx), np.float32) if dark is None else dark,
+            references.array("gain"),
+            references.array("readnoise"),
+            exposure,
+            slope_coefficients(ngroups) / exposure.group_time,
+            slope_variances(ngroups, exposure.group_time, exposure.frame_time, exposure.nframes),
+            medians,
+            kinds,
+            (rate.data, rate.err, rate.var_poisson, rate.var_rnoise),
+            rate.dq,
+            (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise),
+            rateints.dq,
+            segments,
+            pedestal,
+            crmag,
+        ),
     )
     ramp.rate, ramp.rateints = rate, rateints
     if save_opt:

@@ -62,22 +62,25 @@ def find_jumps(
     even = bool(np.all(intervals == 1))
     median = np.empty((ny, nx))
     to_median = sorting_network(size if size <= NETWORK_LIMIT else 0)
-    over_rows(
-        ramp, _detect, gain, readnoise, nframes, intervals, even, mode, thresholds, to_median,
-        sorting_network(series), block_width(size, nx), median, changes=("groupdq",),
+    detect = (
+        _detect, gain, readnoise, nframes, intervals, even, mode, thresholds, to_median, sorting_network(series),
+        block_width(size, nx), median,
     )  # fmt: skip
-    if mode in (CLIP_INTEGRATIONS, CLIP_ALL):
-        _clear_flagged_planes(ramp.groupdq)
     neighbours = ramp.zeros((nints, ngroups - 1, ny, (nx + 7) // 8), np.uint8)
     number = np.empty(ny, np.int64)
-    over_rows(
-        ramp, _find_neighbours, gain, readnoise, nframes, intervals, median, neighbour_limits, flag_neighbours,
-        neighbours, number,
+    find = (
+        _find_neighbours, gain, readnoise, nframes, intervals, median, neighbour_limits, flag_neighbours, neighbours,
+        number,
     )  # fmt: skip
+    if mode in (CLIP_INTEGRATIONS, CLIP_ALL):
+        over_rows(ramp, detect, changes=("groupdq",))
+        _clear_flagged_planes(ramp.groupdq)
+        over_rows(ramp, find)
+    else:
+        over_rows(ramp, detect, find, changes=("groupdq",))
     after = bool(groups_after.any())
-    over_rows(
-        ramp, _grow, gain, intervals, median, neighbours, sizes_after, groups_after, after, changes=("groupdq",)
-    )  # fmt: skip
+    grow = (_grow, gain, intervals, median, neighbours, sizes_after, groups_after, after)
+    over_rows(ramp, grow, changes=("groupdq",), uses=("data", "groupdq") if after else ("groupdq",))
     return int(number.sum())
 
 
