@@ -132,8 +132,7 @@ def _run_by_stripe(steps, ramp, references):
                 unread(done)
                 done += 1
             for number in range(ramp.superstripes):
-                part = take_stripe(ramp, integrations, number)
-                part.pixeldq = flags[number].copy()
+                part = take_stripe(ramp, integrations, number, flags[number])
                 with one_thread(part.data.size < _SMALL):
                     for step in steps:
                         step.run(part, references.of_stripe(number))

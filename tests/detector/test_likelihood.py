@@ -1,11 +1,15 @@
 """Rates by likelihood: constructed truth, jumps, uneven groups."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from snakewebb.compiled import available_threads, set_threads
 from snakewebb.detector.ramp_fit import ramp_fit
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, SATURATED
+from snakewebb.io.products import write_image
 
 GAIN, READNOISE, TIME, RATE = 2.0, 10.0, 10.0, 5.0
 
@@ -66,9 +70,31 @@ def test_too_few_groups_fall_back_and_say_so(noisy_ramp):
     ramp, references = noisy_ramp((1, 3, 8, 8))
     status = ramp_fit(ramp, references, algorithm="LIKELY")
     assert status.reason == "OLS_C: LIKELY needs 4 groups, the ramps have 3"
+    for product in (ramp.rate, ramp.rateints):
+        assert product.header["RFITALG"] == "OLS_C"
+        assert product.header.comments["RFITALG"] == "Ramp fitting algorithm; LIKELY needs 4 groups"
     by_likelihood = ramp.rate.data
     ramp_fit(ramp, references)
     np.testing.assert_array_equal(ramp.rate.data, by_likelihood)
+
+
+@pytest.mark.parametrize("algorithm", ["LIKELY", "OLS_C"])
+def test_the_header_names_the_algorithm(noisy_ramp, tmp_path, algorithm):
+    ramp, references = noisy_ramp((2, 5, 8, 8))
+    ramp_fit(ramp, references, algorithm=algorithm)
+    for product, model in ((ramp.rate, "ImageModel"), (ramp.rateints, "CubeModel")):
+        write_image(tmp_path / "x_rate.fits", product, model)
+        header = fits.getheader(tmp_path / "x_rate.fits")
+        assert header["RFITALG"] == algorithm
+        assert header.comments["RFITALG"] == "Ramp fitting algorithm"
+    assert "RFITALG" not in ramp.header
+
+
+def test_the_keyword_of_the_algorithm_belongs_to_no_schema():
+    schemas = pytest.importorskip("stdatamodels.jwst.datamodels").__path__[0]
+    files = list(Path(schemas, "schemas").glob("*.yaml"))
+    assert len(files) > 100
+    assert not [file.name for file in files if "RFITALG" in file.read_text()]
 
 
 @pytest.mark.parametrize("ngroups", [2, 6])
@@ -78,6 +104,8 @@ def test_uneven_groups_are_fitted_by_likelihood(noisy_ramp, ngroups):
     ramp.read_times = times
     status = ramp_fit(ramp, references)
     assert status.reason == "LIKELY for groups that are not evenly spaced"
+    assert ramp.rate.header["RFITALG"] == "LIKELY"
+    assert ramp.rate.header.comments["RFITALG"] == "Ramp fitting algorithm; not OLS_C: uneven groups"
     assert np.mean(ramp.rate.data) == pytest.approx(RATE, abs=4 * float(np.mean(ramp.rate.err)) / 60)
 
 

@@ -244,6 +244,14 @@ def test_header_of_the_mosaic():
     assert (header["NDRIZ"], header["RESWHT"], header["PIXFRAC"], header["S_RESAMP"]) == (2, "ivm", 1.0, "COMPLETE")
     assert "ROLL_REF" not in science
     assert list(mosaic.header_table["DETECTOR"]) == ["NRCA1", "NRCA2"]
+    assert "RFITALG" not in header
+
+
+@pytest.mark.parametrize(("second", "expected"), [("LIKELY", "LIKELY"), ("OLS_C", "MULTIPLE")])
+def test_header_of_exposures_with_other_ramp_fits(second, expected):
+    mosaic = a_mosaic([an_exposure(0, RFITALG="LIKELY"), an_exposure(1, RFITALG=second)])
+    assert mosaic.header["RFITALG"] == expected
+    assert "RFITALG" not in mosaic.header_table.dtype.names
 
 
 def test_detectors_of_one_exposure_count_once():

@@ -20,6 +20,8 @@ from snakewebb.steps import Status, step
 
 log = logging.getLogger(__name__)
 
+_COMMENT = "Ramp fitting algorithm"
+
 
 @step(version=3, keyword="S_RAMP", references=("readnoise", "gain"), whole_exposure=True)
 def ramp_fit(
@@ -47,7 +49,8 @@ def ramp_fit(
     ----------
     ramp : Ramp
         Not changed, except that ``rate``, ``rateints`` (DN/s) and, with ``save_opt``, ``extra["fitopt"]`` or
-        ``extra["likely_chisq"]`` are set; LIKELY adds JUMP_DET to ``groupdq``.
+        ``extra["likely_chisq"]`` are set; LIKELY adds JUMP_DET to ``groupdq``. The keyword RFITALG of both products is the
+        algorithm that was used, and its comment says so where another one was asked for.
     references : References
         Read noise of the difference of two reads (DN) and gain (electrons per DN).
     algorithm : {"OLS_C", "LIKELY"}
@@ -137,8 +140,8 @@ def ramp_fit(
     )
     nints, _, ny, nx = ramp.data.shape
     ngroups = exposure.ngroups
-    rate, rateints = _empty_products(ramp, references)
-    likely, reason = _choose_algorithm(ramp, algorithm, exposure)
+    likely, reason, comment = _choose_algorithm(ramp, algorithm, exposure)
+    rate, rateints = _empty_products(ramp, references, ("LIKELY" if likely else "OLS_C", comment))
     if likely:
         # takes differences with unused groups for missing ones itself
         skipped = exposure.skipped
@@ -188,26 +191,27 @@ def ramp_fit(
 
 
 def _choose_algorithm(ramp, algorithm, exposure):
-    """Whether to fit by likelihood, and the reason of the status where that is not what was asked for."""
+    """Whether to fit by likelihood, the reason of the status, and the comment of RFITALG."""
     ngroups = ramp.data.shape[1]
     uneven = ramp.read_times is not None
     if not uneven and algorithm == "OLS_C":
-        return False, ""
+        return False, "", _COMMENT
     asked = "LIKELY" if algorithm == "LIKELY" else "LIKELY for groups that are not evenly spaced"
     # the search for jumps needs the groups; the fit itself is content with two
     if ngroups < (2 if uneven and exposure.native else MINIMUM_GROUPS):
         reason = f"OLS_C: {asked} needs {MINIMUM_GROUPS} groups, the ramps have {ngroups}"
         log.warning("ramp_fit: %s", reason)
-        return False, reason
+        return False, reason, f"{_COMMENT}; LIKELY needs {MINIMUM_GROUPS} groups"
     if algorithm == "LIKELY":
-        return True, "LIKELY"
+        return True, "LIKELY", _COMMENT
     log.warning("ramp_fit: %s, although OLS_C was asked for", asked)
-    return True, asked
+    return True, asked, f"{_COMMENT}; not OLS_C: uneven groups"
 
 
-def _empty_products(ramp, references):
+def _empty_products(ramp, references, algorithm):
     nints, _, ny, nx = ramp.data.shape
     header = ramp.header.copy()
+    header["RFITALG"] = algorithm
     gain_factor = references.header("gain").get("GAINFACT")
     if gain_factor is not None:
         header["GAINFACT"] = (gain_factor, "Gain scale factor")

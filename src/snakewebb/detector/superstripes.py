@@ -50,7 +50,7 @@ def portions(ramp):
         yield range(first + start * number, first + min(start + together, count) * number)
 
 
-def take_stripe(ramp, integrations, number):
+def take_stripe(ramp, integrations, number, pixeldq):
     """The integrations of one stripe among ``integrations``, as a ramp of its own: copies of its samples and flags.
 
     Parameters
@@ -60,6 +60,8 @@ def take_stripe(ramp, integrations, number):
         Of whole rounds.
     number : int
         Of the stripe, from 0.
+    pixeldq : ndarray of uint32 (ny, nx)
+        Flags of the pixels of this stripe to begin with.
 
     Returns
     -------
@@ -70,7 +72,7 @@ def take_stripe(ramp, integrations, number):
         ramp,
         data=np.ascontiguousarray(ramp.data[own]),
         groupdq=np.ascontiguousarray(ramp.groupdq[own]),
-        pixeldq=ramp.pixeldq[number].copy(),
+        pixeldq=pixeldq.copy(),
         zeroframe=None if ramp.zeroframe is None else np.ascontiguousarray(ramp.zeroframe[own]),
         first_integration=ramp.first_integration + own.start,
         stripe=Stripe(number, ramp.pixeldq[0] if number > 0 else None),

@@ -12,7 +12,8 @@ _DISTORTION = re.compile(r"^(CD[12]_[12]|(A|B|AP|BP)_(\d_\d|ORDER|DMAX)|SIPMXERR
 _DETECTOR_FRAME = ("V2_REF", "V3_REF", "RA_REF", "DEC_REF", "ROLL_REF", "V3I_YANG", "VPARITY")
 _STRUCTURE = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "BSCALE", "BZERO")
 _NOT_BLENDED = ("FILENAME", "PIXAR_SR", "PIXAR_A2")
-_BLENDED = sorted(rules.LEAST | rules.GREATEST | rules.MEAN | rules.SUM | rules.MULTIPLE | rules.WHEEL_TOLERANCE)
+_MULTIPLE = rules.MULTIPLE | rules.OWN_MULTIPLE
+_BLENDED = sorted(rules.LEAST | rules.GREATEST | rules.MEAN | rules.SUM | _MULTIPLE | rules.WHEEL_TOLERANCE)
 
 
 class MosaicHeader:
@@ -124,7 +125,7 @@ def _blended(key, values):
         return float(np.mean(values))
     if key in rules.SUM:
         return sum(values)
-    if key in rules.MULTIPLE:
+    if key in _MULTIPLE:
         return values[0] if len(set(values)) == 1 else "MULTIPLE"
     outside = "outside calibration tolerance"
     return outside if outside in values else "within commanded tolerance"

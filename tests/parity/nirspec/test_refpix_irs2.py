@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
+from snakewebb.detector.interleaved import is_reference, science_rows
 from snakewebb.detector.refpix import refpix
 from snakewebb.dq import BAD_REF_PIXEL, DO_NOT_USE
 from snakewebb.io.references import References
 
 pytest.importorskip("jwst")
 
+from jwst.refpix import RefPixStep
+
 
 def compare(ramp, references, run_oracle, ulps, **parameters):
-    from jwst.refpix import RefPixStep
-
     theirs = run_oracle(RefPixStep, ramp, references, **parameters)
     scale = np.abs(ramp.data).max()
     status = refpix(ramp, references, **parameters)
@@ -42,6 +43,43 @@ def test_the_whole_correction(make_nirspec, make_irs2_data, refpix_reference, ru
     references = References({"refpix": refpix_reference}, ramp.subarray)
     compare(ramp, references, run_oracle, ulps)
     assert ramp.data.shape == (1, 2, 2048, 2048)
+
+
+def test_flag_of_a_reference_pixel_in_a_column_of_the_sky(
+    make_nirspec, make_irs2_data, refpix_reference, run_oracle, ulps
+):
+    """Not replaced here; replaced by the oracle, by the mean of the columns one period away."""
+    column = 1301
+    assert not is_reference()[column % 640]
+    data = make_irs2_data(1, 2, 6)
+
+    def make(flag):
+        pixeldq = np.zeros(data.shape[2:], np.uint32)
+        pixeldq[column, 7] = flag
+        return make_nirspec(data.copy(), "NRS1", pixeldq=pixeldq)
+
+    scale = np.abs(data).max()
+    flagged, plain, as_oracle = make(BAD_REF_PIXEL), make(0), make(BAD_REF_PIXEL)
+    references = References({"refpix": refpix_reference}, flagged.subarray)
+    theirs = run_oracle(RefPixStep, make(BAD_REF_PIXEL), references)
+
+    for ramp, compatibility in ((flagged, "native"), (plain, "native"), (as_oracle, "jwst")):
+        refpix(ramp, references, compatibility=compatibility)
+
+    place = np.searchsorted(science_rows(flagged.header), column)
+    np.testing.assert_array_equal(flagged.data, plain.data)
+    assert np.count_nonzero(flagged.pixeldq != plain.pixeldq) == 1
+    assert flagged.pixeldq[place, 7] == BAD_REF_PIXEL
+    assert ulps(as_oracle.data, theirs.data, scale) <= 2
+    np.testing.assert_array_equal(as_oracle.pixeldq, theirs.pixeldq)
+    assert np.all(as_oracle.pixeldq[place] == BAD_REF_PIXEL | DO_NOT_USE)
+    # what the sky has in that column is lost there
+    sky = (data[0, 1] - data[0, 0])[[column - 20, column, column + 20]]
+    replaced = as_oracle.data[0, 1, place] - as_oracle.data[0, 0, place]
+    kept = flagged.data[0, 1, place] - flagged.data[0, 0, place]
+    assert np.corrcoef(kept, sky[1])[0, 1] > 0.9
+    assert np.corrcoef(replaced, sky[0] + sky[2])[0, 1] > 0.9
+    assert abs(np.corrcoef(replaced, sky[1])[0, 1]) < 0.2
 
 
 @pytest.mark.oracle_long
