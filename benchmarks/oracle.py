@@ -5,6 +5,8 @@ from pathlib import Path
 
 from benchmarks.process import run
 
+from snakewebb.simulate.crds_cache import environment
+
 _INSIDE = """
 import sys, time
 from jwst.pipeline import {pipeline}
@@ -17,13 +19,7 @@ print("inside", time.perf_counter() - started)
 def measure_oracle(pipeline, alias, source, folder, settings, context):
     """Run the pipeline as a command and inside a process, with each of the settings; the better of each figure."""
     folder.mkdir(parents=True, exist_ok=True)
-    crds = {
-        "CRDS_PATH": Path("crds").resolve(),
-        "CRDS_CONTEXT": context,
-        "CRDS_SERVER_URL": "https://jwst-serverless-mode.stsci.edu",
-        "CRDS_OBSERVATORY": "jwst",
-        "CRDS_READONLY_CACHE": "1",
-    }
+    crds = environment(Path("crds").resolve(), context)
     strun = Path(sys.executable).with_name("strun")
     best = {"whole_s": float("inf"), "inside_s": float("inf"), "cpu_s": None, "peak_gb": None, "cores": None}
     for cores, steps in settings.items():

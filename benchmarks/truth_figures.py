@@ -20,6 +20,7 @@ from benchmarks.process import run
 
 from snakewebb.dq import BITS
 from snakewebb.simulate import recovery
+from snakewebb.simulate.crds_cache import environment
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
@@ -89,13 +90,7 @@ def calibrate_with_oracle(folder, aligned):
     """Run the oracle's three pipelines, through the simulated CRDS cache, and its resampling of our aligned exposures."""
     out = folder / "oracle"
     out.mkdir(exist_ok=True)
-    crds = {
-        "CRDS_PATH": folder / "crds",
-        "CRDS_CONTEXT": "jwst_9999.pmap",
-        "CRDS_SERVER_URL": "https://jwst-serverless-mode.stsci.edu",
-        "CRDS_OBSERVATORY": "jwst",
-        "CRDS_READONLY_CACHE": "1",
-    }
+    crds = environment(folder / "crds")
     for uncal in sorted(folder.glob("uncal/*_uncal.fits")):
         root = uncal.name.removesuffix("_uncal.fits")
         if not (out / f"{root}_cal.fits").exists():

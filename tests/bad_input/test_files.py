@@ -295,6 +295,9 @@ def test_calibrated_nevertheless(programme, raw, run_job, name):
     with fits.open(programme.folder / f"stage1/{ROOT}_rate.fits") as units:
         assert np.nanmedian(units["SCI"].data) == pytest.approx(50, rel=0.1)
     assert raw.read_bytes() == before
+    said = (programme.folder / f"logs/{ROOT}.log").read_text()
+    foreign = f"WARNING uncal/{raw.name}: 3333 bytes after the last unit (SCI) are not read"
+    assert (foreign in said) == ("after the last unit" in said) == name.startswith("5 ")
 
 
 def test_13_every_keyword_that_stage_1_needs_is_missed(programme, plan_of, raw, run_job):

@@ -1,8 +1,10 @@
 """Samples that cannot be used, through the whole default chain of stage 1 of every instrument.
 
-The numbers of the cases are those of the catalogue of faults, 21 to 25 and 27. What `Exposure.calibrate` checks holds for all of
+The numbers of the cases are those of the catalogue of faults, 10, and 21 to 27. What `Exposure.calibrate` checks holds for all of
 them: no rate without an error, none that is not finite and not flagged, the products are written; and any warning is an error.
 """
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -128,6 +130,54 @@ def test_whole_exposures(exposure, tmp_path, instrument, name):
     case = exposure(instrument, ngroups=7)
     case.damage(damage)
     check(case, case.calibrate(tmp_path), rate, flags)
+
+
+@pytest.mark.parametrize("instrument", SMALL)
+def test_26_an_exposure_without_a_slope_says_why(exposure, tmp_path, caplog, instrument):
+    case = exposure(instrument, ngroups=7)
+    case.damage(saturated)
+    case.calibrate(tmp_path)
+    reason = case.outcomes["ramp_fit"].reason
+    assert reason.startswith("no pixel has a slope, flags: SATURATED 100 %"), reason
+    assert f"ramp_fit: {reason}" in caplog.messages
+    good = exposure(instrument, ngroups=7)
+    good.calibrate(tmp_path)
+    assert good.outcomes["ramp_fit"].reason == ""
+
+
+def read_only(array):
+    array = array.copy()
+    array.setflags(write=False)
+    return array
+
+
+def apart(array):
+    """A view of every other column of a larger array."""
+    large = np.repeat(array, 2, axis=-1)
+    large[..., 1::2] = 77
+    return large[..., ::2]
+
+
+def swapped(array):
+    return array.astype(array.dtype.newbyteorder(">"))
+
+
+@pytest.mark.parametrize("change", [swapped, np.asfortranarray, apart, read_only])
+def test_10_arrays_however_they_lie_in_memory(exposure, tmp_path, change):
+    """The same bits come out; the user's own arrays that had to be copied stay as they are."""
+    good, case = (exposure("NIRCam", ngroups=5, nints=2) for _ in range(2))
+    names = ("data", "groupdq", "pixeldq")
+    given = {name: change(getattr(case.ramp, name)) for name in names}
+    before = {name: array.copy() for name, array in given.items()}
+    case.ramp = dataclasses.replace(case.ramp, **given)
+    for name in names:
+        assert getattr(case.ramp, name).flags.c_contiguous
+        np.testing.assert_array_equal(getattr(case.ramp, name), before[name])
+    for ours, expected in zip(case.calibrate(tmp_path), good.calibrate(tmp_path), strict=True):
+        for name in ("data", "err", "dq", "var_poisson", "var_rnoise"):
+            assert getattr(ours, name).tobytes() == getattr(expected, name).tobytes(), name
+    for name in ("data", "groupdq"):
+        np.testing.assert_array_equal(given[name], before[name])
 
 
 @pytest.mark.parametrize("instrument", SMALL)

@@ -1,5 +1,7 @@
 """Outlier detection against constructed truth, and its parts against plain numpy."""
 
+import re
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -79,6 +81,21 @@ def test_hits_are_found_and_stars_are_kept(level):
         assert mosaic.outlier_fractions[exposure.name] == np.count_nonzero(flagged) / flagged.size
     assert missed <= 0.02 * (found + missed)
     assert false <= 1e-3 * 5 * np.prod(SHAPE)
+
+
+@pytest.mark.parametrize("resample_data", [True, False])
+def test_an_exposure_that_disagrees_as_a_whole_is_named(caplog, resample_data):
+    """Its sky is 40 errors too high: the log and the status say that it is as good as left out, and of the others nothing."""
+    exposures, _ = exposures_of_a_star_field(n=4, hits=0)
+    exposures[2].load().data += np.float32(40 * NOISE)
+    status = outlier_detection(Mosaic(exposures), None, resample_data=resample_data, snr="12 12")
+    expected = (
+        r"exposure2: (9\d|100)(\.\d+)? % of the pixels that can be compared differ from the median of the exposures"
+    )
+    assert re.search(rf"\d % of the pixels at most; {expected}", status.reason), status.reason
+    said = [message for message in caplog.messages if "can be compared" in message]
+    assert len(said) == 1
+    assert re.match(expected, said[0])
 
 
 def test_exposures_are_saved_one_by_one():

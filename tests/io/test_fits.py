@@ -1,3 +1,4 @@
+import logging
 import os
 import stat
 import subprocess
@@ -8,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.io.fits import atomic, check_structure, table_unit, verify_checksums, write
+from snakewebb.io.fits import atomic, check_structure, table_unit, verify_checksums, warn_of_foreign_bytes, write
 
 
 def units():
@@ -54,6 +55,20 @@ def test_checksums_are_those_of_astropy(tmp_path):
     fits.HDUList(units()).writeto(tmp_path / "b.fits", checksum=True)
     with fits.open(tmp_path / "b.fits") as theirs:
         assert {u.name if u.ver == 1 else f"{u.name},{u.ver}": u.header["DATASUM"] for u in theirs} == ours
+
+
+@pytest.mark.parametrize("count", [-100, 0, 1, 2880, 5761])
+def test_bytes_after_the_last_unit_are_counted(tmp_path, caplog, count):
+    path = tmp_path / "a.fits"
+    write(path, units())
+    content = path.read_bytes()
+    path.write_bytes(content[:count] if count < 0 else content + b"x" * count)
+    with caplog.at_level(logging.WARNING):
+        warn_of_foreign_bytes(path, check_structure(path))
+    assert caplog.messages == [
+        f"{path}: {count} bytes after the last unit (TABLE) are not read: they are no FITS extension; if the file should "
+        "hold more, download it again"
+    ] * (count > 0)
 
 
 def test_an_error_leaves_neither_a_product_nor_a_temporary_file(tmp_path):

@@ -18,6 +18,15 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
+def programme(programme, tmp_path_factory):
+    """The same raw data, ramps weighted as there: a jump in a ramp would differ on purpose."""
+    folder = tmp_path_factory.mktemp("as_oracle")
+    for name in ("uncal", "truth", "crds"):
+        (folder / name).symlink_to(programme.folder / name)
+    return type(programme)(folder, "steps: {ramp_fit: {compatibility: jwst}}\n")
+
+
+@pytest.fixture(scope="module")
 def oracle(programme):
     """Folder of the oracle's products."""
     calibrate_with_oracle(programme.folder, list(programme.crfs.values()))

@@ -15,6 +15,7 @@ from snakewebb.detector.median_rate import find_median_rates
 from snakewebb.detector.ramp_segments import slope_coefficients
 from snakewebb.detector.row_blocks import over_rows
 from snakewebb.detector.slope_variance import slope_variances
+from snakewebb.dq import BITS, DO_NOT_USE, REFERENCE_PIXEL
 from snakewebb.io.models import Image
 from snakewebb.steps import Status, step
 
@@ -152,7 +153,7 @@ def ramp_fit(
         ramp.rate, ramp.rateints = rate, rateints
         if save_opt:
             ramp.extra["likely_chisq"] = [fits.PrimaryHDU(header=ramp.header.copy()), fits.ImageHDU(chisq, name="SCI")]
-        return Status(reason=reason)
+        return Status(reason=_with_lost_exposure(reason, rate.dq))
     zeroframe = np.empty((0, ny, nx), np.float32) if ramp.zeroframe is None else ramp.zeroframe
     dark = ramp.average_dark_current
     # a kernel that is given None has no code for the optional results, and compiles faster
@@ -187,7 +188,22 @@ def ramp_fit(
     ramp.rate, ramp.rateints = rate, rateints
     if save_opt:
         ramp.extra["fitopt"] = fitopt_units(ramp, segments, pedestal, crmag)
-    return Status(reason=reason)
+    return Status(reason=_with_lost_exposure(reason, rate.dq))
+
+
+def _with_lost_exposure(reason, flags):
+    """The reason of the status; if no pixel has a slope it says so, with the flags that the pixels have, and so does the log."""
+    if ((flags & np.uint32(DO_NOT_USE | REFERENCE_PIXEL)) == 0).any():
+        return reason
+    seeing = flags[(flags & np.uint32(REFERENCE_PIXEL)) == 0]
+    shares = {
+        name: np.count_nonzero(seeing >> np.uint32(bit) & 1) for name, bit in BITS.items() if name != "DO_NOT_USE"
+    }
+    flagged = sorted((name for name in shares if shares[name]), key=lambda name: -shares[name])
+    words = ", ".join(f"{name} {100 * shares[name] / seeing.size:.3g} %" for name in flagged) or "none but DO_NOT_USE"
+    lost = f"no pixel has a slope, flags: {words}"
+    log.warning("ramp_fit: %s", lost)
+    return f"{reason}; {lost}" if reason else lost
 
 
 def _choose_algorithm(ramp, algorithm, exposure):

@@ -25,6 +25,9 @@ LARGEST_STACK = 256 * 1024**2
 SUSPICIOUS_FRACTION = 0.1
 """Fraction of an exposure's usable pixels above which flagging them is reported as a warning."""
 
+LARGEST_MINORITY = 0.5
+"""Fraction of the pixels compared above which it is the exposure that disagrees with the others, not single pixels."""
+
 
 @step(version=1, keyword="S_OUTLIR")
 def outlier_detection(
@@ -136,7 +139,7 @@ def outlier_detection(
     if keep is not None:
         keep("median", None, median)
 
-    fractions = {}
+    fractions, apart = {}, []
     for exposure in mosaic.exposures:
         image = exposure.load()
         if resample_data:
@@ -149,7 +152,12 @@ def outlier_detection(
             level = exposure.sky_level if in_data else backg
             outliers = outliers_of(image.data, image.err, expected, limits, factors, level)
         else:
+            expected = median
             outliers = np.abs(image.data - median) > np.float32(limits[0]) * np.nan_to_num(image.err)
+        compared = np.isfinite(expected) & ((image.dq & DO_NOT_USE) == 0)
+        if compared.any() and outliers[compared].mean() > LARGEST_MINORITY:
+            apart.append(_disagreement(exposure.name, outliers[compared].mean()))
+        del compared
         fractions[exposure.name] = flag_outliers(image, outliers)
         if exposure.save is not None:
             exposure.save(image)
@@ -158,7 +166,18 @@ def outlier_detection(
     for name, fraction in fractions.items():
         if fraction > SUSPICIOUS_FRACTION:
             log.warning("%s: %.1f %% of the usable pixels are flagged as outliers", name, 100 * fraction)
-    return Status(reason=f"{100 * max(fractions.values()):.3f} % of the pixels at most")
+    for text in apart:
+        log.warning("%s", text)
+    return Status(reason="; ".join([f"{100 * max(fractions.values()):.3f} % of the pixels at most", *apart]))
+
+
+def _disagreement(name, fraction):
+    """What is to be said of an exposure that differs from the others not in single pixels but as a whole."""
+    return (
+        f"{name}: {100 * fraction:.3g} % of the pixels that can be compared differ from the median of the exposures and are flagged, the "
+        "exposure is as good as left out there: compare its sky level (skymatch), alignment (tweakreg) and ERR with those "
+        "of the others, or switch this step off (steps.outlier_detection.skip)"
+    )
 
 
 def _pair(text, name):

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import tempfile
 import threading
@@ -15,6 +16,8 @@ from astropy.io.fits.verify import VerifyWarning
 
 from snakewebb.errors import BadDataError, ConfigError, TransientError
 from snakewebb.io.checksum import encode, ones_complement_sum
+
+log = logging.getLogger(__name__)
 
 BLOCK = 2880
 
@@ -75,6 +78,29 @@ def check_structure(path):
             units.append((header, data_start))
             offset = data_start + padded
     return units
+
+
+def warn_of_foreign_bytes(path, units):
+    """Log a warning if a file goes on after its last unit: nothing reads what is there.
+
+    Parameters
+    ----------
+    path : path-like
+    units : list of (Header, int)
+        Of `check_structure`.
+    """
+    header, start = units[-1]
+    name = header.get("EXTNAME", "PRIMARY")
+    padded = -(-_data_size(header, f"{path}[{name}]") // BLOCK) * BLOCK
+    found = Path(path).stat().st_size - start - padded
+    if found > 0:
+        log.warning(
+            "%s: %d bytes after the last unit (%s) are not read: they are no FITS extension; if the file should hold more, "
+            "download it again",
+            path,
+            found,
+            name,
+        )
 
 
 def make_readable(header, keywords=None):

@@ -74,6 +74,8 @@ class Stripe:
 class Ramp:
     """An exposure in stage 1. Steps change it in place and never make a second copy of ``data``.
 
+    Arrays that steps cannot work on, as their bytes are in another order or lie apart, or as they are read-only, are copied first.
+
     Attributes
     ----------
     header, sci_header : Header
@@ -129,6 +131,12 @@ class Ramp:
     extra: dict = field(default_factory=dict)
     scratch: Any = None
     unread: Callable | None = None
+
+    def __post_init__(self):
+        for name in ("data", "groupdq", "pixeldq", "zeroframe"):
+            array = getattr(self, name)
+            if array is not None:
+                setattr(self, name, np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
 
     def empty(self, shape, dtype=np.float32):
         """A new array for a step, to be filled, of the size of the ramp: in memory, or on the scratch file."""

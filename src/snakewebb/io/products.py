@@ -13,7 +13,7 @@ from astropy.io import fits
 from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
-from snakewebb.io.fits import asdf_table, atomic, check_structure, table_unit, write
+from snakewebb.io.fits import asdf_table, atomic, check_structure, table_unit, warn_of_foreign_bytes, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
 from snakewebb.wcs.image_wcs import ImageWCS
@@ -213,6 +213,7 @@ def read_image(path, *, wcs=False):
     """
     path = Path(path)
     units = check_structure(path)
+    warn_of_foreign_bytes(path, units)
     header = units[0][0]
     named = {}
     for unit_header, start in units[1:]:

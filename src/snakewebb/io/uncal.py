@@ -11,7 +11,7 @@ from snakewebb.compiled import by_rows, njit
 from snakewebb.detector.stripes import is_striped
 from snakewebb.detector.superstripes import collated_shape
 from snakewebb.errors import BadDataError
-from snakewebb.io.fits import check_structure, checksum_of_file, make_readable
+from snakewebb.io.fits import check_structure, checksum_of_file, make_readable, warn_of_foreign_bytes
 from snakewebb.io.models import INTERLEAVED, Ramp
 from snakewebb.plan.keywords import GUIDER_KEYWORDS, GUIDER_TYPES, RAMP_KEYWORDS
 from snakewebb.plan.memory import ramp_bytes
@@ -61,6 +61,7 @@ def read_ramp(path, *, scratch=None):
         or keywords (all that are missing are named), with arrays that disagree with the header, or corrupt.
     """
     units = check_structure(path)
+    warn_of_foreign_bytes(path, units)
     header = units[0][0]
     make_readable(header)
     named = {}

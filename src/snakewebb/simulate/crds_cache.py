@@ -210,13 +210,14 @@ def build_cache(
 
 
 def environment(root, context=CONTEXT):
-    """Environment variables with which ``crds`` uses a cache and never looks for a server."""
+    """Environment variables with which ``crds`` and the oracle use a cache, its parameter files too, and never look for a server."""
     return {
         "CRDS_PATH": str(root),
         "CRDS_SERVER_URL": "https://jwst-serverless-mode.stsci.edu",
         "CRDS_CONTEXT": context,
         "CRDS_OBSERVATORY": "jwst",
         "CRDS_READONLY_CACHE": "1",
+        "STPIPE_DISABLE_CRDS_STEPPARS": "false",  # whatever this process has for steps of its own
     }
 
 
