@@ -11,7 +11,7 @@ from PIL import Image as Picture
 from snakewebb import dq
 from snakewebb.io.models import Image
 from snakewebb.io.products import write_image
-from snakewebb.report import alignment, exposure, mosaic, style, truth
+from snakewebb.report import alignment, exposure, guider, mosaic, style, truth
 
 
 def texts(figure):
@@ -60,6 +60,28 @@ def test_exposure_without_a_usable_pixel(rate):
     assert "no usable pixel" in texts(exposure.exposure_figure(rate))
 
 
+@pytest.mark.parametrize(("shape", "strip"), [((32, 256), True), ((128, 256), False), ((256, 32), False)])
+def test_a_strip_of_the_detector_fills_the_width_of_its_figure(tmp_path, shape, strip):
+    data = np.random.default_rng(2).normal(5.0, 0.1, shape).astype(np.float32)
+    header = fits.Header({"INSTRUME": "NIRISS", "DETECTOR": "NIS", "EXP_TYPE": "NIS_SOSS"})
+    header.update(SUBSTRT1=1, SUBSTRT2=1, SUBSIZE1=shape[1], SUBSIZE2=shape[0])
+    image = Image(header, fits.Header(), data, np.full(shape, 0.1, np.float32), np.zeros(shape, np.uint32))
+    write_image(tmp_path / "x_rate.fits", image, "ImageModel")
+    figure = exposure.exposure_figure(tmp_path / "x_rate.fits")
+    figure.draw_without_rendering()
+    frames = {axes.get_title(loc="left"): axes.get_position() for axes in figure.axes}
+    slope, flags = frames["Slope"], frames["Flagged pixels"]
+    size = figure.get_size_inches()
+    if strip:
+        assert slope.width > 0.5
+        assert slope.height > 0.25
+        assert slope.y0 > flags.y1
+        assert slope.x0 == pytest.approx(flags.x0, abs=0.01)
+    else:
+        assert slope.width * size[0] / (slope.height * size[1]) == pytest.approx(shape[1] / shape[0], rel=1e-6)
+        assert slope.x1 < flags.x0
+
+
 def test_fractions_of_flags():
     flags = np.array([[0, dq.SATURATED, dq.SATURATED | dq.JUMP_DET, dq.DO_NOT_USE]], np.uint32)
     assert exposure.flag_fractions(flags) == {
@@ -68,6 +90,29 @@ def test_fractions_of_flags():
         "do not use": 0.25,
         "none of these": 0.25,
     }
+
+
+def test_signal_of_a_guide_star(tmp_path):
+    data = np.full((3, 4, 5), 2.0, np.float32)
+    data[1] = 3.0
+    data[2, 0, 1] = np.nan  # in no sum, so that all are of the same pixels
+    flags = np.zeros((4, 5), np.uint32)
+    flags[1, 2] = dq.DO_NOT_USE
+    data[:, 1, 2] = 1e6
+    numbers, signal, error = guider.star_signal(data, np.full(data.shape, 0.5), flags != 0)
+    np.testing.assert_array_equal(numbers, [1, 2, 3])
+    np.testing.assert_allclose(signal, [36, 54, 36])
+    np.testing.assert_allclose(error, 0.5 * np.sqrt(18))
+    path = tmp_path / "x_cal.fits"
+    for usable in (True, False):
+        flags[:] |= 0 if usable else dq.DO_NOT_USE
+        units = [fits.ImageHDU(a, name=name) for name, a in (("SCI", data), ("ERR", np.ones_like(data)), ("DQ", flags))]
+        fits.HDUList([fits.PrimaryHDU(), *units]).writeto(path, overwrite=True)
+        figure = guider.guider_figure(path)
+        assert ("no usable pixel" in texts(figure)) == (not usable)
+        assert {"Mean of the integrations", "Signal", "DN/s"} <= set(texts(figure))
+    guider.write_guider_figure(path, tmp_path / "x.png")
+    assert (tmp_path / "x.png").exists()
 
 
 def alignment_table(path, rows):

@@ -12,6 +12,9 @@ CLASSES = (
     ("do not use", dq.DO_NOT_USE, style.BLACK),
 )
 
+STRIP = 3
+"""Frames this many times wider than high are drawn as a strip."""
+
 
 @style.styled
 def exposure_figure(rate):
@@ -31,14 +34,22 @@ def exposure_figure(rate):
     image = read_image(rate)
     data, err, flags = (plane[0] if plane.ndim == 3 else plane for plane in (image.data, image.err, image.dq))
     bad = (flags & dq.DO_NOT_USE) != 0
-    wide = data.shape[1] > 1.6 * data.shape[0]
-    sheet, (left, middle, right) = style.figure(12.5, 3.4 if wide else 4.1, ncols=3, width_ratios=[1.15, 1.0, 0.85])
+    wide = data.shape[1] > STRIP * data.shape[0]
+    if wide:
+        # one above the other, and rows wider than columns, or a strip of the detector would be a line
+        layout = {"mosaic": [["slope", "noise"], ["flags", "noise"]], "width_ratios": [2.6, 1.0]}
+    else:
+        layout = {"mosaic": [["slope", "flags", "noise"]], "width_ratios": [1.15, 1.0, 0.85]}
+    sheet, axes = style.figure(12.5, 4.1, **layout)
     unit = image.sci_header.get("BUNIT", "DN/s")
-    slopes, step = style.reduced(np.where(bad, np.nan, data))
-    style.show(left, slopes, style.asinh_norm(slopes), label=unit, step=step)
-    left.set_title("Slope")
-    _draw_flags(middle, flags, step)
-    _draw_pulls(right, data, err, bad)
+    slopes, step = style.reduced(np.where(bad, np.nan, data), side=900 if wide else 450)
+    style.show(axes["slope"], slopes, style.asinh_norm(slopes), label=unit, step=step)
+    axes["slope"].set_title("Slope")
+    _draw_flags(axes["flags"], flags, step)
+    if wide:
+        axes["slope"].set_aspect("auto")
+        axes["flags"].set_aspect("auto")
+    _draw_pulls(axes["noise"], data, err, bad)
     return sheet
 
 

@@ -68,16 +68,16 @@ def figure(width, height, **layout):
     width, height : float
         Inches.
     **layout
-        For ``subplots``.
+        For ``subplots``, or with ``mosaic`` for ``subplot_mosaic``.
 
     Returns
     -------
-    Figure, Axes or ndarray of Axes
+    Figure, Axes or ndarray or dict of Axes
     """
     from matplotlib.figure import Figure
 
     sheet = Figure(figsize=(width, height), layout="constrained")
-    return sheet, sheet.subplots(**layout)
+    return sheet, sheet.subplot_mosaic(**layout) if "mosaic" in layout else sheet.subplots(**layout)
 
 
 @styled
