@@ -6,6 +6,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import QTable, Table
 from astropy.units import Quantity
+from matplotlib.colors import to_rgb
 from PIL import Image as Picture
 
 from snakewebb import dq
@@ -92,17 +93,32 @@ def test_fractions_of_flags():
     }
 
 
+def test_colours_of_flags():
+    flags = np.zeros((4, 8), np.uint32)
+    flags[:2, :2] = dq.SATURATED | dq.JUMP_DET  # the first class that holds
+    flags[0, 2] = dq.JUMP_DET
+    flags[2, 4] = 1 << 11  # of no class
+    red, sky = (np.array(to_rgb(colour)) for colour in (style.RED, style.SKY))
+    ground = np.array(to_rgb("#F7F7F7"))
+    colours = exposure.flag_colours(flags, 2)
+    np.testing.assert_allclose(colours[0, 0], red)
+    np.testing.assert_allclose(colours[0, 1], (ground + sky) / 2)
+    np.testing.assert_allclose(colours[1], [ground] * 4)
+    np.testing.assert_allclose(exposure.flag_colours(flags, 1)[0, 2], sky)
+
+
 def test_signal_of_a_guide_star(tmp_path):
-    data = np.full((3, 4, 5), 2.0, np.float32)
-    data[1] = 3.0
-    data[2, 0, 1] = np.nan  # in no sum, so that all are of the same pixels
-    flags = np.zeros((4, 5), np.uint32)
-    flags[1, 2] = dq.DO_NOT_USE
-    data[:, 1, 2] = 1e6
-    numbers, signal, error = guider.star_signal(data, np.full(data.shape, 0.5), flags != 0)
+    levels = np.array([5.0, -300.0, 40.0])
+    data = np.zeros((3, 20, 24), np.float32) + levels[:, None, None].astype(np.float32)
+    data[:, 9:12, 13:16] += np.array([10.0, 20.0, 30.0], np.float32)[:, None, None]
+    data[:, 3, 3] += 80  # a hot pixel is not the star
+    data[2, 9, 13] = np.nan  # in no sum, so that all are of the same pixels
+    flags = np.zeros((20, 24), np.uint32)
+    flags[11, 15] = dq.DO_NOT_USE
+    numbers, signal, error = guider.star_signal(data, np.full(data.shape, 0.5), flags != 0, np.nanmean(data, axis=0))
     np.testing.assert_array_equal(numbers, [1, 2, 3])
-    np.testing.assert_allclose(signal, [36, 54, 36])
-    np.testing.assert_allclose(error, 0.5 * np.sqrt(18))
+    np.testing.assert_allclose(signal, [70, 140, 210])
+    np.testing.assert_allclose(error, 0.5 * np.sqrt(62))
     path = tmp_path / "x_cal.fits"
     for usable in (True, False):
         flags[:] |= 0 if usable else dq.DO_NOT_USE
@@ -247,7 +263,7 @@ def test_reduced_keeps_means_and_flags():
     uneven, size = style.reduced(image[:3, :5], side=3)
     assert uneven[1, 2] == 16
     mask = image > 21
-    assert style.any_in_block(mask, 2).tolist() == [[False, False, False], [False, False, True]]
+    assert style.fraction_in_block(mask, 2).tolist() == [[0.0, 0.0, 0.0], [0.0, 0.0, 0.5]]
 
 
 def test_stretch_is_increasing():

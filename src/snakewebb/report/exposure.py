@@ -49,7 +49,8 @@ def exposure_figure(rate):
     if wide:
         axes["slope"].set_aspect("auto")
         axes["flags"].set_aspect("auto")
-    _draw_pulls(axes["noise"], data, err, bad)
+    # reference pixels see no background
+    _draw_pulls(axes["noise"], data, err, bad | ((flags & dq.REFERENCE_PIXEL) != 0))
     return sheet
 
 
@@ -69,21 +70,43 @@ def flag_fractions(flags):
     return fractions | {"none of these": float(np.mean((flags & every) == 0))}
 
 
+def flag_colours(flags, step):
+    """Colours of the classes of `CLASSES` on a pale ground, in blocks of pixels.
+
+    A block with few flagged pixels is paler than one that is flagged all over, by the root of their fraction, so that single pixels
+    are seen and do not hide the regions.
+
+    Parameters
+    ----------
+    flags : ndarray of uint32 (ny, nx)
+    step : int
+        Size of a block.
+
+    Returns
+    -------
+    ndarray (rows, columns, 3)
+        Red, green and blue, 0 to 1.
+    """
+    from matplotlib.colors import to_rgb
+
+    free = np.ones(flags.shape, bool)
+    flagged, colour = 0.0, 0.0
+    for _, bits, name in CLASSES:
+        fraction = style.fraction_in_block(free & ((flags & bits) != 0), step)[..., None]
+        free &= (flags & bits) == 0
+        flagged = flagged + fraction
+        colour = colour + fraction * np.array(to_rgb(name))
+    shade = np.sqrt(flagged)
+    mixed = colour / np.where(flagged > 0, flagged, 1.0)
+    return (1 - shade) * np.array(to_rgb("#F7F7F7")) + shade * mixed
+
+
 def _draw_flags(axes, flags, step):
-    from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
-    classes = np.zeros(style.any_in_block(flags != 0, step).shape, int)
-    for number, (_, bits, _) in reversed(list(enumerate(CLASSES, start=1))):
-        classes[style.any_in_block((flags & bits) != 0, step)] = number
-    rows, columns = classes.shape
-    axes.imshow(
-        classes,
-        cmap=ListedColormap(["#F7F7F7", *(colour for *_, colour in CLASSES)]),
-        vmin=-0.5,
-        vmax=len(CLASSES) + 0.5,
-        extent=(-0.5, columns * step - 0.5, -0.5, rows * step - 0.5),
-    )
+    colours = flag_colours(flags, step)
+    rows, columns = colours.shape[:2]
+    axes.imshow(colours, extent=(-0.5, columns * step - 0.5, -0.5, rows * step - 0.5))
     fractions = flag_fractions(flags)
     handles = [Patch(color=colour, label=f"{name}\n{_percent(fractions[name])}") for name, _, colour in CLASSES]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1, labelspacing=0.8)
