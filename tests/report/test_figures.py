@@ -266,6 +266,13 @@ def test_reduced_keeps_means_and_flags():
     assert style.fraction_in_block(mask, 2).tolist() == [[0.0, 0.0, 0.0], [0.0, 0.0, 0.5]]
 
 
+@pytest.mark.parametrize(
+    ("value", "label"), [(0.0301, "0.0301"), (-700.0, "-700"), (8000.0, "8000"), (2.5e7, "2.5e+07"), (0.0, "0")]
+)
+def test_labels_of_colour_bars(value, label):
+    assert style.tick_label(value) == label
+
+
 def test_stretch_is_increasing():
     image = np.random.default_rng(5).normal(10, 1, (50, 50))
     image[10, 10] = 1e5

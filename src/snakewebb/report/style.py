@@ -210,12 +210,17 @@ def show(axes, image, norm, *, label, cmap="gray", step=1):
     bar.set_label(label)
     ticks = _ticks(norm)
     if ticks is not None:
-        bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
+        bar.set_ticks(ticks, labels=[tick_label(tick) for tick in ticks])
         bar.minorticks_off()
     for side in axes.spines.values():
         side.set_visible(False)
     axes.set(xlabel="x (pixel)", ylabel="y (pixel)")
     return drawn
+
+
+def tick_label(value):
+    """A value of a colour bar to three digits; plain where a power of ten would not be shorter."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _ticks(norm):
