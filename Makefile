@@ -1,5 +1,5 @@
 # make demo     a small programme, from nothing to mosaic and catalogue
-# make test     all tests that run always
+# make test     all tests that run always, WORKERS at a time; TESTS=tests/io for some
 # make bench    side by side with the observatory's pipeline; CASE=name for one case
 # make lint     ruff, snakefmt, snakemake --lint
 
@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 CASE ?= all
+# processes of pytest; files stay whole, so that what their tests share is made once
+WORKERS ?= 2
 
 # without bytecode every start of Python compiles everything again
 unexport PYTHONDONTWRITEBYTECODE
@@ -32,7 +34,7 @@ $(VENV)/test-installed: $(VENV)/installed envs/test.txt envs/oracle.txt
 	touch $@
 
 test: $(VENV)/test-installed
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
 
 lint: $(VENV)/test-installed
 	$(BIN)/ruff check .

@@ -4,6 +4,32 @@ import numpy as np
 from astropy.io import fits
 
 
+def compare_runs(compatible, default):
+    """Differences of two runs of ours from the oracle, as they stand in a row of results.
+
+    Parameters
+    ----------
+    compatible, default : list of dict
+        `compare_images` of each product of the run with ``compatibility: jwst``, and of the default run, which differs from the
+        oracle on purpose.
+
+    Returns
+    -------
+    dict
+        Those of the product that differs most: of the compatible run under the names of `compare_images`, of the default run
+        ``default_largest_difference_in_err`` and ``default_dq_differing_fraction``.
+    """
+    worst, worst_default = (max(found, key=_size) for found in (compatible, default))
+    names = ("largest_difference_in_err", "dq_differing_fraction")
+    return worst | {f"default_{name}": worst_default[name] for name in names}
+
+
+def _size(found):
+    """Largest difference; products that cannot be compared, with NaN, differ most."""
+    size = found["largest_difference_in_err"]
+    return size if size == size else float("inf")
+
+
 def compare_images(ours, theirs):
     """Compare SCI of two products where both are good, in units of the error, and their DQ.
 

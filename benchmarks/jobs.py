@@ -26,6 +26,14 @@ def load_plan(mode, steps=None):
     )
 
 
+def compatible(steps):
+    """Parameters of steps, with ``compatibility: jwst`` for each step that has this parameter."""
+    from snakewebb.steps import STEPS, find_step
+
+    having = [name for name in STEPS if "compatibility" in find_step(name).contract.parameters]
+    return steps | {name: {**steps.get(name, {}), "compatibility": "jwst"} for name in having}
+
+
 def plain_job(rule, *, inputs, outputs, params, wildcards, threads):
     """A job as benchmarks/job.py reads it; outputs go to a scratch folder."""
     return {
@@ -65,6 +73,28 @@ def measure_own(jobs, threads, repeats=REPEATS):
     shutil.rmtree(scratch)
     wall, cpu = min(rounds)
     return {"whole_s": wall, "cpu_s": cpu, "peak_gb": peak, "inside_s": inside}
+
+
+def linked(jobs):
+    """The jobs, each reading what earlier ones of the list write under the same name, not what the workflow has made."""
+    written, result = {}, []
+    for job in jobs:
+        inputs = dict(job["input"])
+        for key in inputs.keys() & written.keys():
+            inputs[key] = written[key] if isinstance(inputs[key], list) else written[key][0]
+        result.append({**job, "input": inputs})
+        for key, path in job["output"].items():
+            written.setdefault(key, []).append(path)
+    return result
+
+
+def run_once(jobs, threads):
+    """Run jobs one after the other, not measured."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=HERE / "work") as scratch:
+        for number, job in enumerate(jobs):
+            path = Path(scratch, f"{number}.json")
+            path.write_text(json.dumps({**job, "threads": threads}))
+            run([sys.executable, HERE / "job.py", path], log=Path(scratch, f"{number}.log"))
 
 
 def cold_compile(jobs):

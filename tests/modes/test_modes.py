@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raw_exposures import REPOSITORY, raw_name, write_raw
+from raw_exposures import CONTEXT, REPOSITORY, raw_name, write_raw
 from snakewebb.errors import ConfigError
 from snakewebb.plan.modes import MODES, STAGE1, read_mode
+from snakewebb.plan.summary import summary_lines
 from snakewebb.profiles import mode_profiles
 from snakewebb.steps import STEPS
 
@@ -143,6 +144,10 @@ def test_time_series_and_others_of_one_type_are_told_apart(programme, plan_of, n
     assert "no time series (TSOVISIT is not T), not one of mode miri_tsimage" in series.left_out[0][1]
     assert list(images.exposures) == ["jw01234001001_02101_00001_mirimage"]
     assert list(series.exposures) == ["jw01234001001_02101_00002_mirimage"]
+    assert summary_lines(images)[:2] == [
+        f"snakewebb: mode miri_imaging (MIRI imaging), context {CONTEXT}, 1 exposure",
+        "snakewebb: 1 file is not processed:",
+    ]
 
 
 def test_slopes_are_not_taken_where_there_is_nothing_after_them(programme, plan_of, no_references):

@@ -6,12 +6,13 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import QTable, Table
 from astropy.units import Quantity
+from matplotlib.colors import to_rgb
 from PIL import Image as Picture
 
 from snakewebb import dq
 from snakewebb.io.models import Image
 from snakewebb.io.products import write_image
-from snakewebb.report import alignment, exposure, mosaic, style, truth
+from snakewebb.report import alignment, exposure, guider, mosaic, style, truth
 
 
 def texts(figure):
@@ -60,6 +61,28 @@ def test_exposure_without_a_usable_pixel(rate):
     assert "no usable pixel" in texts(exposure.exposure_figure(rate))
 
 
+@pytest.mark.parametrize(("shape", "strip"), [((32, 256), True), ((128, 256), False), ((256, 32), False)])
+def test_a_strip_of_the_detector_fills_the_width_of_its_figure(tmp_path, shape, strip):
+    data = np.random.default_rng(2).normal(5.0, 0.1, shape).astype(np.float32)
+    header = fits.Header({"INSTRUME": "NIRISS", "DETECTOR": "NIS", "EXP_TYPE": "NIS_SOSS"})
+    header.update(SUBSTRT1=1, SUBSTRT2=1, SUBSIZE1=shape[1], SUBSIZE2=shape[0])
+    image = Image(header, fits.Header(), data, np.full(shape, 0.1, np.float32), np.zeros(shape, np.uint32))
+    write_image(tmp_path / "x_rate.fits", image, "ImageModel")
+    figure = exposure.exposure_figure(tmp_path / "x_rate.fits")
+    figure.draw_without_rendering()
+    frames = {axes.get_title(loc="left"): axes.get_position() for axes in figure.axes}
+    slope, flags = frames["Slope"], frames["Flagged pixels"]
+    size = figure.get_size_inches()
+    if strip:
+        assert slope.width > 0.5
+        assert slope.height > 0.25
+        assert slope.y0 > flags.y1
+        assert slope.x0 == pytest.approx(flags.x0, abs=0.01)
+    else:
+        assert slope.width * size[0] / (slope.height * size[1]) == pytest.approx(shape[1] / shape[0], rel=1e-6)
+        assert slope.x1 < flags.x0
+
+
 def test_fractions_of_flags():
     flags = np.array([[0, dq.SATURATED, dq.SATURATED | dq.JUMP_DET, dq.DO_NOT_USE]], np.uint32)
     assert exposure.flag_fractions(flags) == {
@@ -68,6 +91,44 @@ def test_fractions_of_flags():
         "do not use": 0.25,
         "none of these": 0.25,
     }
+
+
+def test_colours_of_flags():
+    flags = np.zeros((4, 8), np.uint32)
+    flags[:2, :2] = dq.SATURATED | dq.JUMP_DET  # the first class that holds
+    flags[0, 2] = dq.JUMP_DET
+    flags[2, 4] = 1 << 11  # of no class
+    red, sky = (np.array(to_rgb(colour)) for colour in (style.RED, style.SKY))
+    ground = np.array(to_rgb("#F7F7F7"))
+    colours = exposure.flag_colours(flags, 2)
+    np.testing.assert_allclose(colours[0, 0], red)
+    np.testing.assert_allclose(colours[0, 1], (ground + sky) / 2)
+    np.testing.assert_allclose(colours[1], [ground] * 4)
+    np.testing.assert_allclose(exposure.flag_colours(flags, 1)[0, 2], sky)
+
+
+def test_signal_of_a_guide_star(tmp_path):
+    levels = np.array([5.0, -300.0, 40.0])
+    data = np.zeros((3, 20, 24), np.float32) + levels[:, None, None].astype(np.float32)
+    data[:, 9:12, 13:16] += np.array([10.0, 20.0, 30.0], np.float32)[:, None, None]
+    data[:, 3, 3] += 80  # a hot pixel is not the star
+    data[2, 9, 13] = np.nan  # in no sum, so that all are of the same pixels
+    flags = np.zeros((20, 24), np.uint32)
+    flags[11, 15] = dq.DO_NOT_USE
+    numbers, signal, error = guider.star_signal(data, np.full(data.shape, 0.5), flags != 0, np.nanmean(data, axis=0))
+    np.testing.assert_array_equal(numbers, [1, 2, 3])
+    np.testing.assert_allclose(signal, [70, 140, 210])
+    np.testing.assert_allclose(error, 0.5 * np.sqrt(62))
+    path = tmp_path / "x_cal.fits"
+    for usable in (True, False):
+        flags[:] |= 0 if usable else dq.DO_NOT_USE
+        units = [fits.ImageHDU(a, name=name) for name, a in (("SCI", data), ("ERR", np.ones_like(data)), ("DQ", flags))]
+        fits.HDUList([fits.PrimaryHDU(), *units]).writeto(path, overwrite=True)
+        figure = guider.guider_figure(path)
+        assert ("no usable pixel" in texts(figure)) == (not usable)
+        assert {"Mean of the integrations", "Signal", "DN/s"} <= set(texts(figure))
+    guider.write_guider_figure(path, tmp_path / "x.png")
+    assert (tmp_path / "x.png").exists()
 
 
 def alignment_table(path, rows):
@@ -202,7 +263,14 @@ def test_reduced_keeps_means_and_flags():
     uneven, size = style.reduced(image[:3, :5], side=3)
     assert uneven[1, 2] == 16
     mask = image > 21
-    assert style.any_in_block(mask, 2).tolist() == [[False, False, False], [False, False, True]]
+    assert style.fraction_in_block(mask, 2).tolist() == [[0.0, 0.0, 0.0], [0.0, 0.0, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [(0.0301, "0.0301"), (-700.0, "-700"), (8000.0, "8000"), (2.5e7, "2.5e+07"), (0.0, "0")]
+)
+def test_labels_of_colour_bars(value, label):
+    assert style.tick_label(value) == label
 
 
 def test_stretch_is_increasing():

@@ -5,8 +5,6 @@ import os
 import signal
 import time
 
-import pytest
-
 
 def wait_for(condition, process, seconds=240):
     deadline = time.monotonic() + seconds
@@ -24,14 +22,20 @@ def checksums(folder):
     }
 
 
-@pytest.mark.parametrize("moment", ["logs/detector1", "stage2", "logs/outlier_detection"])
-def test_after_a_kill_of_everything_a_plain_rerun_completes_with_the_same_bytes(fresh, finished, moment):
-    process = fresh.start()
-    wait_for(lambda: (fresh.folder / moment).exists() and any((fresh.folder / moment).iterdir()), process)
+def kill_at(programme, moment):
+    """Start a run, kill all its processes when it has come to ``moment``: a folder with something in it."""
+    process = programme.start()
+    folder = programme.folder / moment
+    wait_for(lambda: folder.exists() and any(folder.iterdir()), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    for path in fresh.folder.rglob("stage*/*.fits"):
-        assert path.stat().st_size > 2880, f"{path} is not complete"
+
+
+def test_after_kills_of_everything_a_plain_rerun_completes_with_the_same_bytes(fresh, finished):
+    for moment in ("logs/detector1", "stage2", "logs/outlier_detection"):
+        kill_at(fresh, moment)
+        for path in fresh.folder.rglob("stage*/*.fits"):
+            assert path.stat().st_size > 2880, f"{path} is not complete"
     fresh.snakemake()
     assert fresh.plan() == {}
     assert checksums(fresh.folder) == checksums(finished)

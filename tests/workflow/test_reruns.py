@@ -129,9 +129,9 @@ def test_an_edited_override_reruns_what_uses_it(programme):
     shutil.copy(source, mine)
     programme.configure("steps: {flat_field: {override_flat: my_flat.fits}}\n")
     assert programme.plan() == {**FROM_IMAGE2, "references": 1}
-    programme.snakemake()
+    programme.snakemake("--until", "image2")
     os.utime(mine)
-    assert programme.plan() == {}
+    assert programme.plan() == {rule: n for rule, n in FROM_IMAGE2.items() if rule != "image2"}
     with fits.open(mine, mode="update") as units:
         units["SCI"].data *= 1.01
     assert programme.plan() == FROM_IMAGE2

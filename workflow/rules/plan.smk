@@ -115,11 +115,11 @@ def rates_of(wildcards):
 
 
 def slopes():
-    """Slope images of all exposures that go through stage 1."""
-    if PLAN.mode.stage1 != "detector1":
+    """Slope images, or those of the guider, of all exposures that go through stage 1."""
+    if PLAN.mode.stage1 == "dark":
         return []
     return [
-        f"stage1/{root}_rate.fits"
+        f"stage1/{root}_{PLAN.stage1_suffix}.fits"
         for root, start in PLAN.exposures.items()
         if start.level == "uncal"
     ]

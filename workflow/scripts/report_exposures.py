@@ -5,10 +5,16 @@ from pathlib import Path
 from snakewebb.job import job
 from snakewebb.plan.names import parse_exposure
 from snakewebb.report.exposure import write_exposure_figure
+from snakewebb.report.guider import write_guider_figure
 from snakewebb.report.page import Picture, write_page
 
 LARGEST = 24
 """Number of exposures with pictures: a page with hundreds of them is of no use."""
+DRAWN = {
+    "rate": (write_exposure_figure, "Slopes, flagged pixels, slope over error"),
+    "cal": (write_guider_figure, "Mean of the integrations, signal of each"),
+}
+"""How the products of stage 1 are drawn, and the caption, by suffix."""
 
 
 def draw_exposures(folder, page, *, rates, title, records, notes, **circumstances):
@@ -20,9 +26,10 @@ def draw_exposures(folder, page, *, rates, title, records, notes, **circumstance
         notes = [*notes, f"pictures of {LARGEST} of the {len(rates)} exposures are shown"]
     pictures = []
     for rate in shown:
-        root = parse_exposure(Path(rate).name).root
-        pictures.append(Picture(folder / f"{root}.png", root, "Slopes, flagged pixels, slope over error"))
-        write_exposure_figure(rate, pictures[-1].path)
+        name = parse_exposure(Path(rate).name)
+        draw, caption = DRAWN[name.suffix]
+        pictures.append(Picture(folder / f"{name.root}.png", name.root, caption))
+        draw(rate, pictures[-1].path)
     logs = sorted(Path("logs").glob("*/*.log"))
     write_page(page, title=title, records=records, pictures=pictures, logs=logs, notes=notes, **circumstances)
 

@@ -10,14 +10,16 @@ def print_summary(plan, stream=sys.stderr):
 
 def summary_lines(plan):
     """Lines of the summary of a plan."""
-    lines = [
-        f"snakewebb: mode {plan.mode.name} ({plan.mode.title}), context {plan.context}, "
-        f"{len(plan.exposures)} exposures, {len(plan.associations)} products"
-    ]
+    title = f"snakewebb: mode {plan.mode.name} ({plan.mode.title}), context {plan.context}"
+    title += f", {_counted(plan.exposures, 'exposure')}"
+    if "image3" in plan.mode.chains:
+        title += f", {_counted(plan.associations, 'product')}"
+    lines = [title]
     for product, association in plan.associations.items():
-        lines.append(f"  {product}: {len(association.members)} exposures ({association.source})")
+        lines.append(f"  {product}: {_counted(association.members, 'exposure')} ({association.source})")
     if plan.left_out:
-        lines.append(f"snakewebb: {len(plan.left_out)} files are not processed:")
+        verb = "is" if len(plan.left_out) == 1 else "are"
+        lines.append(f"snakewebb: {_counted(plan.left_out, 'file')} {verb} not processed:")
         lines += [f"  {path}: {reason}" for path, reason in plan.left_out]
     if plan.notes:
         lines.append("snakewebb: to be looked at:")
@@ -28,3 +30,7 @@ def summary_lines(plan):
             f"({', '.join(plan.configuration['inputs'])})"
         )
     return lines
+
+
+def _counted(things, noun):
+    return f"{len(things)} {noun}" + ("" if len(things) == 1 else "s")

@@ -12,6 +12,9 @@ CLASSES = (
     ("do not use", dq.DO_NOT_USE, style.BLACK),
 )
 
+STRIP = 3
+"""Frames this many times wider than high are drawn as a strip."""
+
 
 @style.styled
 def exposure_figure(rate):
@@ -31,14 +34,23 @@ def exposure_figure(rate):
     image = read_image(rate)
     data, err, flags = (plane[0] if plane.ndim == 3 else plane for plane in (image.data, image.err, image.dq))
     bad = (flags & dq.DO_NOT_USE) != 0
-    wide = data.shape[1] > 1.6 * data.shape[0]
-    sheet, (left, middle, right) = style.figure(12.5, 3.4 if wide else 4.1, ncols=3, width_ratios=[1.15, 1.0, 0.85])
+    wide = data.shape[1] > STRIP * data.shape[0]
+    if wide:
+        # one above the other, and rows wider than columns, or a strip of the detector would be a line
+        layout = {"mosaic": [["slope", "noise"], ["flags", "noise"]], "width_ratios": [2.6, 1.0]}
+    else:
+        layout = {"mosaic": [["slope", "flags", "noise"]], "width_ratios": [1.15, 1.0, 0.85]}
+    sheet, axes = style.figure(12.5, 4.1, **layout)
     unit = image.sci_header.get("BUNIT", "DN/s")
-    slopes, step = style.reduced(np.where(bad, np.nan, data))
-    style.show(left, slopes, style.asinh_norm(slopes), label=unit, step=step)
-    left.set_title("Slope")
-    _draw_flags(middle, flags, step)
-    _draw_pulls(right, data, err, bad)
+    slopes, step = style.reduced(np.where(bad, np.nan, data), side=900 if wide else 450)
+    style.show(axes["slope"], slopes, style.asinh_norm(slopes), label=unit, step=step)
+    axes["slope"].set_title("Slope")
+    _draw_flags(axes["flags"], flags, step)
+    if wide:
+        axes["slope"].set_aspect("auto")
+        axes["flags"].set_aspect("auto")
+    # reference pixels see no background
+    _draw_pulls(axes["noise"], data, err, bad | ((flags & dq.REFERENCE_PIXEL) != 0))
     return sheet
 
 
@@ -58,21 +70,43 @@ def flag_fractions(flags):
     return fractions | {"none of these": float(np.mean((flags & every) == 0))}
 
 
+def flag_colours(flags, step):
+    """Colours of the classes of `CLASSES` on a pale ground, in blocks of pixels.
+
+    A block with few flagged pixels is paler than one that is flagged all over, by the root of their fraction, so that single pixels
+    are seen and do not hide the regions.
+
+    Parameters
+    ----------
+    flags : ndarray of uint32 (ny, nx)
+    step : int
+        Size of a block.
+
+    Returns
+    -------
+    ndarray (rows, columns, 3)
+        Red, green and blue, 0 to 1.
+    """
+    from matplotlib.colors import to_rgb
+
+    free = np.ones(flags.shape, bool)
+    flagged, colour = 0.0, 0.0
+    for _, bits, name in CLASSES:
+        fraction = style.fraction_in_block(free & ((flags & bits) != 0), step)[..., None]
+        free &= (flags & bits) == 0
+        flagged = flagged + fraction
+        colour = colour + fraction * np.array(to_rgb(name))
+    shade = np.sqrt(flagged)
+    mixed = colour / np.where(flagged > 0, flagged, 1.0)
+    return (1 - shade) * np.array(to_rgb("#F7F7F7")) + shade * mixed
+
+
 def _draw_flags(axes, flags, step):
-    from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
-    classes = np.zeros(style.any_in_block(flags != 0, step).shape, int)
-    for number, (_, bits, _) in reversed(list(enumerate(CLASSES, start=1))):
-        classes[style.any_in_block((flags & bits) != 0, step)] = number
-    rows, columns = classes.shape
-    axes.imshow(
-        classes,
-        cmap=ListedColormap(["#F7F7F7", *(colour for *_, colour in CLASSES)]),
-        vmin=-0.5,
-        vmax=len(CLASSES) + 0.5,
-        extent=(-0.5, columns * step - 0.5, -0.5, rows * step - 0.5),
-    )
+    colours = flag_colours(flags, step)
+    rows, columns = colours.shape[:2]
+    axes.imshow(colours, extent=(-0.5, columns * step - 0.5, -0.5, rows * step - 0.5))
     fractions = flag_fractions(flags)
     handles = [Patch(color=colour, label=f"{name}\n{_percent(fractions[name])}") for name, _, colour in CLASSES]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1, labelspacing=0.8)

@@ -68,16 +68,16 @@ def figure(width, height, **layout):
     width, height : float
         Inches.
     **layout
-        For ``subplots``.
+        For ``subplots``, or with ``mosaic`` for ``subplot_mosaic``.
 
     Returns
     -------
-    Figure, Axes or ndarray of Axes
+    Figure, Axes or ndarray or dict of Axes
     """
     from matplotlib.figure import Figure
 
     sheet = Figure(figsize=(width, height), layout="constrained")
-    return sheet, sheet.subplots(**layout)
+    return sheet, sheet.subplot_mosaic(**layout) if "mosaic" in layout else sheet.subplots(**layout)
 
 
 @styled
@@ -133,6 +133,10 @@ def reduced(image, side=450):
     size = max(1, -(-max(image.shape) // side))
     if size == 1:
         return np.where(np.isfinite(image), image, np.nan), 1
+    return _block_means(image, size), size
+
+
+def _block_means(image, size):
     rows, columns = (-(-length // size) * size for length in image.shape)
     padded = np.full((rows, columns), np.nan)
     padded[: image.shape[0], : image.shape[1]] = image
@@ -140,16 +144,12 @@ def reduced(image, side=450):
     good = np.isfinite(blocks)
     count = good.sum(axis=(1, 3))
     with np.errstate(invalid="ignore"):
-        mean = np.where(good, blocks, 0.0).sum(axis=(1, 3)) / count
-    return mean, size
+        return np.where(good, blocks, 0.0).sum(axis=(1, 3)) / count
 
 
-def any_in_block(mask, size):
-    """Whether any pixel of a block is set."""
-    rows, columns = (-(-length // size) * size for length in mask.shape)
-    padded = np.zeros((rows, columns), bool)
-    padded[: mask.shape[0], : mask.shape[1]] = mask
-    return padded.reshape(rows // size, size, columns // size, size).any(axis=(1, 3))
+def fraction_in_block(mask, size):
+    """Fraction of the pixels of each block that are set."""
+    return _block_means(mask, size)
 
 
 def asinh_norm(image, low=0.5, high=99.7):
@@ -210,12 +210,17 @@ def show(axes, image, norm, *, label, cmap="gray", step=1):
     bar.set_label(label)
     ticks = _ticks(norm)
     if ticks is not None:
-        bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
+        bar.set_ticks(ticks, labels=[tick_label(tick) for tick in ticks])
         bar.minorticks_off()
     for side in axes.spines.values():
         side.set_visible(False)
     axes.set(xlabel="x (pixel)", ylabel="y (pixel)")
     return drawn
+
+
+def tick_label(value):
+    """A value of a colour bar to three digits; plain where a power of ten would not be shorter."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _ticks(norm):
