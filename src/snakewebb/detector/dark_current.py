@@ -7,7 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.compiled import by_rows, njit
-from snakewebb.detector.reference_plane import integrations_of, subtract_plane
+from snakewebb.detector.reference_plane import in_portions, integrations_of, subtract_planes
 from snakewebb.errors import MissingReferenceError
 from snakewebb.io.fits import write
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
@@ -81,12 +81,9 @@ def dark_current(
     known = shape[0] if len(shape) == 4 else 1
     darks = [_Frames(references, shape[-3], (number,) if len(shape) == 4 else ()) for number in range(known)]
     for number, first_of, end_of in integrations_of(ramp.first_integration, len(ramp.data), known):
-        for group, first in enumerate(first_frames):
-            mean = partial(darks[number].mean, int(first), per_group)
-            # reading a frame again takes no longer than keeping it
-            plane = mean() if per_group == 1 else references.made("dark", (number, int(first), per_group), mean)
-            plane.flags.writeable = False  # as the planes of other references: one compiled kernel serves all
-            subtract_plane(ramp.data[first_of:end_of], group, group + 1, plane, False)
+        samples = ramp.data[first_of:end_of]
+        for group, end in in_portions(ngroups, samples.shape[2:]):
+            subtract_planes(samples, group, darks[number].of_groups(first_frames[group:end], per_group, number))
     if dark_output is not None:
         planes = np.array([[dark.mean(int(first), per_group) for first in first_frames] for dark in darks])
         _write_dark(dark_output, references, header, planes if len(shape) == 4 else planes[0], nframes, groupgap)
@@ -102,6 +99,15 @@ class _Frames:
         self._count = count
         self._integration = integration
         self._last = None  # the last frame and its rise, when frames beyond it are asked for
+
+    def of_groups(self, firsts, number, integration):
+        """Means of ``number`` frames from each of ``firsts`` on, evenly spaced: float32 (ngroups, ny, nx)."""
+        if number > 1 or firsts[-1] >= self._count:
+            keys = [(integration, int(first), number) for first in firsts]
+            make = [partial(self.mean, int(first), number) for first in firsts]
+            return np.stack([self._references.made("dark", *pair) for pair in zip(keys, make, strict=True)])
+        step = int(firsts[1] - firsts[0]) if len(firsts) > 1 else 1
+        return self._references.plane("dark", (*self._integration, slice(int(firsts[0]), int(firsts[-1]) + 1, step)))
 
     def mean(self, first, number):
         """Mean of ``number`` frames from ``first`` on, float32."""

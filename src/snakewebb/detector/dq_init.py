@@ -3,6 +3,7 @@
 import numpy as np
 from astropy.io import fits
 
+from snakewebb.compiled import by_rows
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import ConfigError
 from snakewebb.plan.keywords import GUIDER_TYPES
@@ -45,7 +46,12 @@ def dq_init(ramp, references, *, user_supplied_dq: str | None = None):
         mask = mask | (user if ramp.stripe is None else user[ramp.stripe.number])
     ramp.pixeldq |= mask
     if ramp.header.get("EXP_TYPE") not in GUIDER_TYPES:
-        ramp.groupdq |= (mask & DO_NOT_USE).astype(np.uint8)
+        unusable = (mask & DO_NOT_USE).astype(np.uint8)
+
+        def flag(first, last):
+            ramp.groupdq[:, :, first:last] |= unusable[first:last]
+
+        by_rows(flag, len(unusable))
     references.drop("mask")
     return Status()
 

@@ -263,15 +263,16 @@ def _coefficients(begin, end, spline, grid, advance, sums, counts, a, b):
 def _subtract(begin, end, top, data, groupdq, phase, advance, phases, amplitudes, spline):
     """Subtract the waveform from rows, the same from the four pixels of a quad."""
     nints, ngroups, _, nx = data.shape
+    signal = np.empty(nx)
     for integration in range(nints):
         for group in range(ngroups):
             for y in range(begin, end):
                 for quad in range(nx // 4):
                     now = fraction(phase[y, quad] + advance * group + phases[integration])
-                    signal = amplitudes[integration] * _evaluate(spline, now)
-                    for x in range(4 * quad, 4 * quad + 4):
-                        value = np.float64(data[integration, group, y - top, x])
-                        data[integration, group, y - top, x] = np.float32(value - signal)
+                    signal[4 * quad : 4 * quad + 4] = amplitudes[integration] * _evaluate(spline, now)
+                samples = data[integration, group, y - top]
+                for x in range(nx // 4 * 4):
+                    samples[x] = np.float32(np.float64(samples[x]) - signal[x])
 
 
 def _periodic_spline(shape):

@@ -4,6 +4,27 @@ import numpy as np
 
 from snakewebb.compiled import by_rows, njit
 
+_TOGETHER = 36_000_000  # bytes of planes of a reference that are read and subtracted together
+
+
+def in_portions(number, shape):
+    """Ranges of planes, counted from 0, that are read and subtracted together.
+
+    Parameters
+    ----------
+    number : int
+        Of planes.
+    shape : tuple of int
+        Rows and columns.
+
+    Returns
+    -------
+    list of (int, int)
+        First plane and end of each range.
+    """
+    portion = max(1, _TOGETHER // (4 * shape[0] * shape[1]))
+    return [(first, min(first + portion, number)) for first in range(0, number, portion)]
+
 
 def subtract_plane(data, first, last, plane, keep_zeros):
     """Subtract a plane from groups ``first`` to ``last - 1`` of every integration, in place.
@@ -18,7 +39,22 @@ def subtract_plane(data, first, last, plane, keep_zeros):
     keep_zeros : bool
         Leave samples that are exactly 0 (the mark of an unusable pixel in ZEROFRAME) as they are.
     """
-    by_rows(_subtract_rows, data.shape[2], data, first, last, plane, keep_zeros)
+    by_rows(_subtract_rows, data.shape[2], data, first, last, plane[None], keep_zeros)
+
+
+def subtract_planes(data, first, planes):
+    """Subtract planes from as many groups of every integration, from group ``first`` on, in place.
+
+    Parameters
+    ----------
+    data : ndarray of float32 (nints, ngroups, ny, nx)
+    first : int
+    planes : ndarray of float32 (nplanes, ny, nx)
+        NaN counts as 0.
+    """
+    planes.flags.writeable = False  # as the planes of other references: one compiled kernel serves all
+    if len(planes) > 0:
+        by_rows(_subtract_rows, data.shape[2], data, first, first + len(planes), planes, False)
 
 
 def integrations_of(number, nints, known):
@@ -45,14 +81,18 @@ def integrations_of(number, nints, known):
 
 
 @njit
-def _subtract_rows(begin, end, data, first, last, plane, keep_zeros):
+def _subtract_rows(begin, end, data, first, last, planes, keep_zeros):
+    """Subtract planes from groups ``first`` to ``last - 1``: one from all of them, or one from each."""
     nints, _, _, nx = data.shape
     level = np.empty(nx, np.float32)
     for y in range(begin, end):
-        for x in range(nx):
-            level[x] = np.float32(0) if np.isnan(plane[y, x]) else plane[y, x]
-        for integration in range(nints):
-            for group in range(first, last):
-                samples = data[integration, group, y]
-                for x in range(nx):
-                    samples[x] = samples[x] if keep_zeros and samples[x] == 0 else samples[x] - level[x]
+        for k in range(len(planes)):
+            plane = planes[k, y]
+            for x in range(nx):
+                level[x] = np.float32(0) if np.isnan(plane[x]) else plane[x]
+            start, stop = (first, last) if len(planes) == 1 else (first + k, first + k + 1)
+            for integration in range(nints):
+                for group in range(start, stop):
+                    samples = data[integration, group, y]
+                    for x in range(nx):
+                        samples[x] = samples[x] if keep_zeros and samples[x] == 0 else samples[x] - level[x]

@@ -1,6 +1,6 @@
 """Subtraction of MIRI's reset anomaly."""
 
-from snakewebb.detector.reference_plane import integrations_of, subtract_plane
+from snakewebb.detector.reference_plane import in_portions, integrations_of, subtract_planes
 from snakewebb.errors import MissingReferenceError
 from snakewebb.steps import NOT_APPLICABLE, Status, step
 
@@ -44,9 +44,7 @@ def reset(ramp, references):
     nints, ngroups = ramp.data.shape[:2]
     groups = min(ngroups, shape[1])
     for decay, first, last in integrations_of(ramp.first_integration, nints, shape[0]):
-        for group in range(groups):
-            plane = references.plane("reset", (decay, group))
-            plane.flags.writeable = False  # as the planes of other references: one compiled kernel serves all
-            subtract_plane(ramp.data[first:last], group, group + 1, plane, False)
+        for group, end in in_portions(groups, ramp.data.shape[2:]):
+            subtract_planes(ramp.data[first:last], group, references.plane("reset", (decay, slice(group, end))))
     references.drop("reset")
     return Status(reason=f"{groups} of {ngroups} groups" if groups < ngroups else "")

@@ -61,15 +61,18 @@ def saturation(
     ----------
     Step saturation of jwst 3.0.0.
     """
-    threshold = references.array("saturation").copy()
-    reference_dq = references.dq("saturation")
-    missing = np.isnan(threshold)
-    unchecked = missing | ((reference_dq & NO_SAT_CHECK) != 0)
-    threshold[unchecked] = _NEVER
+    limits, reference_dq = references.array("saturation"), references.dq("saturation")
     rows = science_rows(ramp.header) if ramp.interleaved else np.arange(ramp.data.shape[2])
-    ramp.pixeldq[rows if ramp.interleaved else slice(None)] |= reference_dq | np.where(
-        missing, np.uint32(NO_SAT_CHECK), np.uint32(0)
-    )
+    threshold, unchecked = np.empty_like(limits), np.empty(limits.shape, np.bool_)
+
+    def prepare(first, last):
+        missing = np.isnan(limits[first:last])
+        flags = reference_dq[first:last] | np.where(missing, np.uint32(NO_SAT_CHECK), np.uint32(0))
+        unchecked[first:last] = (flags & NO_SAT_CHECK) != 0
+        threshold[first:last] = np.where(unchecked[first:last], _NEVER, limits[first:last])
+        ramp.pixeldq[rows[first:last]] |= flags
+
+    by_rows(prepare, len(limits), block=128)
     if references.has("superbias"):
         bias = references.array("superbias", interleaved=ramp.interleaved)
         bias = bias[rows] if ramp.interleaved else bias

@@ -146,7 +146,10 @@ class References:
         return {_name(header): None if header.get("XTENSION") == "BINTABLE" else _shape(header) for header, _ in units}
 
     def plane(self, reftype, index, extension="SCI", dtype=np.float32):
-        """One plane of a cube (``index`` is an int or a tuple of ints), cut to the subarray; nothing is kept."""
+        """Planes of a cube, cut to the subarray; nothing is kept.
+
+        ``index`` is an int, or a tuple of ints that may end in a slice: all axes but the last two.
+        """
         index = index if isinstance(index, tuple) else (index,)
         image = self._image(reftype, extension)
         cut = self._cut(reftype, image.shape[-2:])
