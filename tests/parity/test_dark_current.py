@@ -6,6 +6,7 @@ from astropy.io import fits
 
 from snakewebb.detector.dark_current import dark_current
 from snakewebb.errors import MissingReferenceError
+from snakewebb.io.references import References
 from snakewebb.steps import NOT_APPLICABLE
 
 pytest.importorskip("jwst")
@@ -120,7 +121,7 @@ def test_dark_that_cannot_be_used(make_ramp, make_references):
     with fits.open(references.path("dark"), mode="update") as units:
         del units[0].header["GROUPGAP"]
     with pytest.raises(MissingReferenceError, match="keyword GROUPGAP is missing"):
-        dark_current(ramp, references)
+        dark_current(ramp, References(references.paths, references.subarray))
 
 
 @pytest.mark.parametrize("segment", [{}, {"INTSTART": 6, "INTEND": 8}])
