@@ -193,7 +193,7 @@ def ramp_fit(
 
 def _with_lost_exposure(reason, flags):
     """The reason of the status; if no pixel has a slope it says so, with the flags that the pixels have, and so does the log."""
-    if ((flags & np.uint32(DO_NOT_USE | REFERENCE_PIXEL)) == 0).any():
+    if any(((row & np.uint32(DO_NOT_USE | REFERENCE_PIXEL)) == 0).any() for row in flags):
         return reason
     seeing = flags[(flags & np.uint32(REFERENCE_PIXEL)) == 0]
     shares = {

@@ -153,7 +153,7 @@ class References:
         index = index if isinstance(index, tuple) else (index,)
         image = self._image(reftype, extension)
         cut = self._cut(reftype, image.shape[-2:])
-        return self._by_stripe(image.read((*index, *cut), dtype))
+        return self._by_stripe(image.read((..., *cut), dtype, planes=index))
 
     def dq(self, reftype, extension="DQ", *, interleaved=False):
         """DQ array in the standard bits (uint32), cut to the subarray; kept like `array`."""
@@ -293,9 +293,9 @@ class _Image:
         self._unsigned = bits > 8 and self._scale == 1 and self._zero == 2 ** (bits - 1)
         self._array = np.memmap(path, kind, "r", start, self.shape)
 
-    def read(self, index, dtype, translate=None):
-        """A contiguous copy of a part, in native byte order; each block of rows goes through ``translate``."""
-        array = self._array[index]
+    def read(self, index, dtype, translate=None, *, planes=...):
+        """A contiguous copy of a part, of some planes, in native byte order; each block of rows goes through ``translate``."""
+        array = self._array[planes][index]
         copy = np.empty(array.shape, dtype)
 
         def convert(first, last):
