@@ -47,17 +47,24 @@ def plain_job(rule, *, inputs, outputs, params, wildcards, threads):
     }
 
 
+def commands_of(jobs, threads, scratch):
+    """Commands that run the jobs, which are written to files in ``scratch``."""
+    commands = []
+    for number, job in enumerate(jobs):
+        path = scratch / f"{number}.json"
+        path.write_text(json.dumps({**job, "threads": threads}))
+        commands.append([sys.executable, HERE / "job.py", path])
+    return commands
+
+
 def measure_own(jobs, threads, repeats=REPEATS):
     """Run jobs one after the other, each in its process; the best of ``repeats`` rounds, and warm seconds inside."""
     scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=HERE / "work"))
     rounds, inside, peak = [], 0.0, 0.0
-    for number, job in enumerate(jobs):
-        (scratch / f"{number}.json").write_text(json.dumps({**job, "threads": threads}))
+    commands = commands_of(jobs, threads, scratch)
 
     def start(number, times):
-        return run(
-            [sys.executable, HERE / "job.py", scratch / f"{number}.json", str(times)], log=scratch / f"{number}.log"
-        )
+        return run([*commands[number], str(times)], log=scratch / f"{number}.log")
 
     for number in range(len(jobs)):
         start(number, 1)  # loads the kernels into the disk cache
@@ -91,20 +98,15 @@ def linked(jobs):
 def run_once(jobs, threads):
     """Run jobs one after the other, not measured."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=HERE / "work") as scratch:
-        for number, job in enumerate(jobs):
-            path = Path(scratch, f"{number}.json")
-            path.write_text(json.dumps({**job, "threads": threads}))
-            run([sys.executable, HERE / "job.py", path], log=Path(scratch, f"{number}.log"))
+        for command in commands_of(jobs, threads, Path(scratch)):
+            run(command, log=Path(scratch, "log"))
 
 
 def cold_compile(jobs):
     """Seconds that the jobs take longer with nothing compiled."""
     scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=HERE / "work"))
     total = 0.0
-    for number, job in enumerate(jobs):
-        path = scratch / f"{number}.json"
-        path.write_text(json.dumps({**job, "threads": 2}))
-        command = [sys.executable, HERE / "job.py", path]
+    for command in commands_of(jobs, 2, scratch):
         cold = run(command, log=scratch / "log", SNAKEWEBB_CACHE=scratch / "cache").wall_s
         total += cold - run(command, log=scratch / "log", SNAKEWEBB_CACHE=scratch / "cache").wall_s
     shutil.rmtree(scratch)

@@ -5,10 +5,10 @@ import pytest
 
 from snakewebb.detector.median import (
     bisect_medians,
+    compare_columns,
     double_medians,
     middle_of_sorted,
     sort_columns,
-    sort_double_columns,
     sorting_network,
 )
 
@@ -21,7 +21,7 @@ def test_network_sorts_every_column(size):
     doubles = values.astype(np.float64)
 
     sort_columns(values, sorting_network(size))
-    sort_double_columns(doubles, sorting_network(size))
+    compare_columns(doubles, sorting_network(size))
 
     np.testing.assert_array_equal(values, expected)
     np.testing.assert_array_equal(doubles, expected)

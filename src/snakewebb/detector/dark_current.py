@@ -83,7 +83,7 @@ def dark_current(
     for number, first_of, end_of in integrations_of(ramp.first_integration, len(ramp.data), known):
         samples = ramp.data[first_of:end_of]
         for group, end in in_portions(ngroups, samples.shape[2:]):
-            subtract_planes(samples, group, darks[number].of_groups(first_frames[group:end], per_group, number))
+            subtract_planes(samples, group, darks[number].of_groups(first_frames[group:end], per_group))
     if dark_output is not None:
         planes = np.array([[dark.mean(int(first), per_group) for first in first_frames] for dark in darks])
         _write_dark(dark_output, references, header, planes if len(shape) == 4 else planes[0], nframes, groupgap)
@@ -100,14 +100,17 @@ class _Frames:
         self._integration = integration
         self._last = None  # the last frame and its rise, when frames beyond it are asked for
 
-    def of_groups(self, firsts, number, integration):
+    def of_groups(self, firsts, number):
         """Means of ``number`` frames from each of ``firsts`` on, evenly spaced: float32 (ngroups, ny, nx)."""
         if number > 1 or firsts[-1] >= self._count:
-            keys = [(integration, int(first), number) for first in firsts]
-            make = [partial(self.mean, int(first), number) for first in firsts]
-            return np.stack([self._references.made("dark", *pair) for pair in zip(keys, make, strict=True)])
+            means = [self._kept_mean(int(first), number) for first in firsts]
+            return means[0][None] if len(means) == 1 else np.stack(means)
         step = int(firsts[1] - firsts[0]) if len(firsts) > 1 else 1
         return self._references.plane("dark", (*self._integration, slice(int(firsts[0]), int(firsts[-1]) + 1, step)))
+
+    def _kept_mean(self, first, number):
+        key = (*self._integration, first, number)
+        return self._references.made("dark", key, partial(self.mean, first, number))
 
     def mean(self, first, number):
         """Mean of ``number`` frames from ``first`` on, float32."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from snakewebb.compiled import by_rows, njit
 from snakewebb.detector.likelihood_jumps import covariance, empty_block, leave_out_jumps, solve
-from snakewebb.detector.median import middle_of_sorted, sort_double_columns, sorting_network
+from snakewebb.detector.median import compare_columns, middle_of_sorted, sorting_network
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 
 MINIMUM_GROUPS = 4
@@ -121,7 +121,7 @@ def _fit_rows(
                     covariance = split if divided == 1 else plain
                     _load(data, groupdq, zeroframe, i, y, columns, count, divided, exposure, covariance, block, ordered,
                           number)  # fmt: skip
-                    sort_double_columns(ordered, split_network if divided == 1 else plain_network)
+                    compare_columns(ordered, split_network if divided == 1 else plain_network)
                     for k in range(count):
                         x = columns[k]
                         median = middle_of_sorted(ordered, number[k], k)

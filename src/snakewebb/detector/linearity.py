@@ -6,7 +6,7 @@ import numpy as np
 
 from snakewebb.compiled import by_rows, njit
 from snakewebb.detector.likelihood import group_reads
-from snakewebb.detector.median import sort_double_columns, sorting_network
+from snakewebb.detector.median import compare_columns, sorting_network
 from snakewebb.detector.read_pattern import read_numbers_of
 from snakewebb.dq import DO_NOT_USE, NO_LIN_CORR, SATURATED
 from snakewebb.errors import BadDataError, MissingReferenceError
@@ -225,7 +225,7 @@ def _median_slopes(linear, groupdq, mean_read, network, slopes, last, rate):
                 slopes[count[x], x] = (linear[group, x] - linear[before, x]) / (mean_read[group] - mean_read[before])
                 count[x] += 1
             last[x] = group
-    sort_double_columns(slopes[: ngroups - 1], network)
+    compare_columns(slopes[: ngroups - 1], network)
     for x in range(nx):
         if count[x] > 0:
             rate[x] = slopes[(count[x] - 1) // 2, x]

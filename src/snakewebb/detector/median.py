@@ -59,17 +59,10 @@ def sort_columns(values, network):
     network : ndarray of int64
         From `sorting_network` of ``nsamples``.
     """
-    # integers that sort as the values do: the compiler vectorises their minimum and maximum only
+    # integers that sort as the values do: the compiler vectorises their comparators only
     keys = values.view(np.int32)
     _exchange_keys(keys)
-    for pair in range(network.shape[0]):
-        first = keys[network[pair, 0]]
-        second = keys[network[pair, 1]]
-        for x in range(first.size):
-            a = first[x]
-            b = second[x]
-            first[x] = min(a, b)
-            second[x] = max(a, b)
+    compare_columns(keys, network)
     _exchange_keys(keys)
 
 
@@ -83,8 +76,8 @@ def _exchange_keys(keys):
 
 
 @njit
-def sort_double_columns(values, network):
-    """As `sort_columns`, for float64."""
+def compare_columns(values, network):
+    """As `sort_columns`, for numbers of any type."""
     for pair in range(network.shape[0]):
         first = values[network[pair, 0]]
         second = values[network[pair, 1]]

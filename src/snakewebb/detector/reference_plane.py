@@ -26,20 +26,18 @@ def in_portions(number, shape):
     return [(first, min(first + portion, number)) for first in range(0, number, portion)]
 
 
-def subtract_plane(data, first, last, plane, keep_zeros):
-    """Subtract a plane from groups ``first`` to ``last - 1`` of every integration, in place.
+def subtract_plane(data, plane, *, keep_zeros=False):
+    """Subtract a plane from all groups of every integration, in place.
 
     Parameters
     ----------
     data : ndarray of float32 (nints, ngroups, ny, nx)
-    first, last : int
-        Range of groups.
     plane : ndarray of float32 (ny, nx)
         NaN counts as 0.
     keep_zeros : bool
         Leave samples that are exactly 0 (the mark of an unusable pixel in ZEROFRAME) as they are.
     """
-    by_rows(_subtract_rows, data.shape[2], data, first, last, plane[None], keep_zeros)
+    by_rows(_subtract_rows, data.shape[2], data, 0, data.shape[1], plane[None], keep_zeros)
 
 
 def subtract_planes(data, first, planes):

@@ -27,8 +27,8 @@ def superbias(ramp, references):
     """
     bias = references.array("superbias", interleaved=ramp.interleaved)
     ramp.pixeldq |= references.dq("superbias", interleaved=ramp.interleaved)
-    subtract_plane(ramp.data, 0, ramp.data.shape[1], bias, False)
+    subtract_plane(ramp.data, bias)
     if ramp.zeroframe is not None:
-        subtract_plane(ramp.zeroframe[:, None], 0, 1, bias, True)
+        subtract_plane(ramp.zeroframe[:, None], bias, keep_zeros=True)
     references.drop("superbias")
     return Status()

@@ -103,6 +103,11 @@ def warn_of_foreign_bytes(path, units):
         )
 
 
+def shape_of(header):
+    """Shape of the array of a unit, in numpy's order."""
+    return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
+
+
 def make_readable(header, keywords=None):
     """Turn values that are not those of the standard (``NaN`` without quotes), at which reading stops, into text.
 

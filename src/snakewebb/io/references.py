@@ -11,7 +11,7 @@ from snakewebb.compiled import by_rows
 from snakewebb.dq import to_standard_bits
 from snakewebb.errors import BadDataError, MissingReferenceError
 from snakewebb.io.cache_layout import reference_path
-from snakewebb.io.fits import check_structure
+from snakewebb.io.fits import check_structure, shape_of
 from snakewebb.io.models import INTERLEAVED
 
 FULL_SIZE = 2048
@@ -143,7 +143,9 @@ class References:
 
     def _shapes(self, reftype):
         units = self._structure(reftype)
-        return {_name(header): None if header.get("XTENSION") == "BINTABLE" else _shape(header) for header, _ in units}
+        return {
+            _name(header): None if header.get("XTENSION") == "BINTABLE" else shape_of(header) for header, _ in units
+        }
 
     def plane(self, reftype, index, extension="SCI", dtype=np.float32):
         """Planes of a cube, cut to the subarray; nothing is kept.
@@ -286,7 +288,7 @@ class _Image:
     """An image of a file, mapped: rows are read and converted on all threads."""
 
     def __init__(self, path, header, start):
-        self.shape = _shape(header)
+        self.shape = shape_of(header)
         bits = int(header["BITPIX"])
         kind = f">i{bits // 8}" if bits > 8 else "u1" if bits == 8 else f">f{-bits // 8}"
         self._scale, self._zero = float(header.get("BSCALE", 1)), float(header.get("BZERO", 0))
@@ -318,11 +320,6 @@ class _Image:
 
 def _name(header):
     return str(header.get("EXTNAME", "PRIMARY")).upper()
-
-
-def _shape(header):
-    """Shape of the array of a unit, in numpy's order."""
-    return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
 
 
 def located(selection, cache):

@@ -11,7 +11,7 @@ from snakewebb.compiled import by_rows, njit
 from snakewebb.detector.stripes import is_striped
 from snakewebb.detector.superstripes import collated_shape
 from snakewebb.errors import BadDataError
-from snakewebb.io.fits import check_structure, checksum_of_file, make_readable, warn_of_foreign_bytes
+from snakewebb.io.fits import check_structure, checksum_of_file, make_readable, shape_of, warn_of_foreign_bytes
 from snakewebb.io.models import INTERLEAVED, Ramp
 from snakewebb.plan.keywords import GUIDER_KEYWORDS, GUIDER_TYPES, RAMP_KEYWORDS
 from snakewebb.plan.memory import ramp_bytes
@@ -121,13 +121,8 @@ def read_ramp(path, *, scratch=None):
     return ramp
 
 
-def _axes(header):
-    """Shape of a unit's array, in numpy order."""
-    return tuple(int(header[f"NAXIS{number}"]) for number in range(int(header["NAXIS"]), 0, -1))
-
-
 def _check_level(path, header, sci_header, named):
-    axes = _axes(sci_header)
+    axes = shape_of(sci_header)
     kind = header.get("DATAMODL", "of an unknown kind")
     if "ERR" in named or "GROUPDQ" in named or (len(axes) in (2, 3) and sci_header["BITPIX"] < 0):
         raise BadDataError(
@@ -186,7 +181,7 @@ def _is_whole(value):
 
 def _check_shape(path, header, sci_header):
     """Shape of the ramp, after checking that the header agrees with it."""
-    nints, ngroups, ny, nx = shape = _axes(sci_header)
+    nints, ngroups, ny, nx = shape = shape_of(sci_header)
     expected = int(header["NINTS"])
     source = "NINTS"
     if not _is_missing(header, "INTSTART") and not _is_missing(header, "INTEND"):  # a segment of a longer exposure
@@ -227,9 +222,9 @@ def _zeroframe_samples(path, named, shape):
         )
     header, start = named["ZEROFRAME"]
     expected = (shape[0], *shape[2:])
-    if _axes(header) != expected or header["BITPIX"] != 16 or header.get("BZERO", 0) != 32768:
+    if shape_of(header) != expected or header["BITPIX"] != 16 or header.get("BZERO", 0) != 32768:
         raise BadDataError(
-            f"{path}[ZEROFRAME]: shape {_axes(header)} with BITPIX {header['BITPIX']} and BZERO "
+            f"{path}[ZEROFRAME]: shape {shape_of(header)} with BITPIX {header['BITPIX']} and BZERO "
             f"{header.get('BZERO', 0)} found, expected {expected} of unsigned 16-bit samples (BITPIX 16, BZERO 32768)"
         )
     return _Samples(path, "ZEROFRAME", header, start, expected)
@@ -239,7 +234,7 @@ def _check_refout(path, header, start):
     """Verify the reference output against DATASUM."""
     if "DATASUM" not in header or not header["NAXIS"]:
         return
-    size = math.prod(_axes(header)) * abs(int(header["BITPIX"])) // 8
+    size = math.prod(shape_of(header)) * abs(int(header["BITPIX"])) // 8
     _check_sum(path, "REFOUT", header, checksum_of_file(path, start, size))
 
 
