@@ -127,3 +127,28 @@ def test_exposures_whose_outliers_are_not_looked_for(programme, tmp_path):
     outlier = np.uint32(16)
     assert not any(np.any(fits.getdata(path, "DQ") & outlier) for path in other.crfs.values())
     assert all(np.any(fits.getdata(path, "DQ") & outlier) for path in programme.crfs.values())
+
+
+def test_outliers_are_those_of_the_aligned_exposures(programme):
+    """The grid that outliers are looked for on covers the exposures where the alignment has put them, as that of jwst does."""
+    pytest.importorskip("jwst")
+    from jwst.datamodels import ImageModel, ModelLibrary
+    from jwst.outlier_detection.outlier_detection_step import OutlierDetectionStep
+
+    models, moved = [], 0
+    for root, path in programme.crfs.items():
+        model, aligned = ImageModel(programme.cals[root]), ImageModel(path)
+        model.meta.background = aligned.meta.background
+        moved += model.meta.wcsinfo.s_region != aligned.meta.wcsinfo.s_region
+        model.meta.wcs, model.meta.wcsinfo.s_region = aligned.meta.wcs, aligned.meta.wcsinfo.s_region
+        models.append(model)
+    assert moved == 3
+    library = OutlierDetectionStep().process(ModelLibrary(models))
+    flagged = 0
+    with library:
+        for number, path in enumerate(programme.crfs.values()):
+            model = library.borrow(number)
+            np.testing.assert_array_equal(model.dq, fits.getdata(path, "DQ"))
+            flagged += np.count_nonzero(model.dq & 16)
+            library.shelve(model, number, modify=False)
+    assert flagged > 5

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import vstack
 
 pytest.importorskip("jwst")
@@ -64,6 +65,15 @@ def test_alignment_is_the_oracles(programme, oracle):
     theirs = recovery.alignment_residuals(sorted(oracle.glob("*_crf.fits")), truth)
     for axis in ("dx", "dy"):
         np.testing.assert_allclose(ours[axis], theirs[axis], atol=1e-4)
+
+
+def test_outliers_are_the_oracles(programme, oracle):
+    ours, theirs = (
+        np.array([fits.getdata(path, "DQ") & 16 for path in paths])
+        for paths in (programme.crfs.values(), sorted(oracle.glob("*nrcb1*_crf.fits")))
+    )
+    assert np.count_nonzero(theirs) > 5
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_isophotal_centroids_are_the_oracles(programme, oracle):

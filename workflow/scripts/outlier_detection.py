@@ -33,7 +33,7 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
     def save(member, image):
         image.header.update(headers[member.root])
         image.wcs = corrected_gwcs(read_wcs(member.path), image.sci_header, member.matrix, member.shift)
-        write_region(image)
+        write_region(image.sci_header, image.wcs)
         if "sip" in work:
             write_fits_approximation(image, **work["sip"])
         path = scratch / f"{member.root}_{candidate}_crf.fits"
@@ -47,6 +47,7 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
         exposure = Exposure.of_file(member.path, read=read_image, wcs=member.wcs)
         note_levels(exposure.header, levels.get(member.root))
         note_alignment(exposure.header, member.aligned)
+        write_region(exposure.sci_header, member.wcs)  # the common grid covers the exposures where they are found to be
         headers[member.root] = exposure.header
         exposure.save = partial(save, member)
         exposures.append(exposure)

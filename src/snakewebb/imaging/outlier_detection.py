@@ -29,7 +29,7 @@ LARGEST_MINORITY = 0.5
 """Fraction of the pixels compared above which it is the exposure that disagrees with the others, not single pixels."""
 
 
-@step(version=1, keyword="S_OUTLIR")
+@step(version=2, keyword="S_OUTLIR")
 def outlier_detection(
     mosaic,
     references,

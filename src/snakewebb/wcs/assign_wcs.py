@@ -111,7 +111,7 @@ def assign_wcs(
         ],
         [distortion, _aberration(image, pointing), _to_sky(pointing)],
     )
-    write_region(image)
+    write_region(image.sci_header, image.wcs)
     if sip_approx:
         write_fits_approximation(
             image,
@@ -215,13 +215,13 @@ def _to_sky(pointing):
     return (chain | RotationSequence(angles, "zyxyz") | CartesianToSpherical(360)).named("v23tosky")
 
 
-def write_region(image):
+def write_region(sci_header, wcs):
     """Write the footprint of an image, from its WCS, into S_REGION of its SCI header."""
-    corners = image.wcs.footprint()
+    corners = wcs.footprint()
     corners[:, 0] %= 360.0
     if np.isfinite(corners).all():
         numbers = " ".join(f"{value:.9f}" for value in corners.ravel())
-        set_keyword(image.sci_header, "S_REGION", f"POLYGON ICRS  {numbers}")
+        set_keyword(sci_header, "S_REGION", f"POLYGON ICRS  {numbers}")
 
 
 def write_fits_approximation(image, *, max_pix_error, degree, max_inv_pix_error, inv_degree, npoints):
