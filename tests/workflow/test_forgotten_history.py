@@ -4,7 +4,8 @@ import json
 import shutil
 
 import pytest
-from test_reruns import FROM_CATALOG, FROM_DETECTOR1, FROM_IMAGE2, FROM_SKY
+
+from expected_reruns import FROM_CATALOG, FROM_DETECTOR1, FROM_IMAGE2, FROM_SKY
 
 LOST = "snakewebb: Snakemake's history (.snakemake) is lost; by their records"
 
