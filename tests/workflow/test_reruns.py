@@ -5,7 +5,9 @@ import os
 import shutil
 import time
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from expected_reruns import (
     FROM_ALIGNMENT,
@@ -17,6 +19,17 @@ from expected_reruns import (
     FROM_SKY,
     FROM_SOURCES,
 )
+
+MY_STEP = '''
+from snakewebb.steps import Status, step
+
+
+@step(version=1, keyword="S_MINE")
+def scaled(image, references, *, factor: float = 0.5) -> Status:
+    """Scale the data."""
+    image.data *= factor
+    return Status()
+'''
 
 # one parameter of each step, and the jobs that it makes stale
 CHANGES = [
@@ -54,6 +67,36 @@ def test_a_finished_programme_has_nothing_to_do(programme):
 def test_a_parameter_makes_stale_what_follows_it(programme, step, change, expected):
     programme.configure(f"steps: {{{step}: {{{change}}}}}\n")
     assert programme.plan() == expected
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        ("detector1: {before: {linearity: dark_current}}", FROM_DETECTOR1),
+        ("image3: {remove: [skymatch]}", FROM_OUTLIERS),
+        ("image3: {remove: [outlier_detection]}", FROM_OUTLIERS),
+    ],
+)
+def test_an_edited_chain_makes_stale_what_follows(programme, edit, expected):
+    programme.configure(f"chain_edits: {{{edit}}}\n")
+    assert programme.plan() == expected
+
+
+def test_a_step_of_a_module_of_the_user_runs_and_its_source_counts(programme):
+    cal = sorted(programme.folder.glob("stage2/*_cal.fits"))[0]
+    before = fits.getdata(cal, "SCI")
+    module = programme.folder / "mine.py"
+    module.write_text(MY_STEP)
+    programme.configure(
+        "chain_edits: {image2: {after: {photom: 'mine:scaled'}}}\nsteps: {'mine:scaled': {factor: 0.25}}\n"
+    )
+    assert programme.plan() == FROM_IMAGE2
+    programme.snakemake("--until", "image2")
+    np.testing.assert_allclose(fits.getdata(cal, "SCI"), before * 0.25, rtol=1e-6)
+    after = {rule: n for rule, n in FROM_IMAGE2.items() if rule != "image2"}
+    assert programme.plan() == after
+    module.write_text(MY_STEP.replace("*= factor", "*= 1 / factor"))
+    assert programme.plan() == FROM_IMAGE2
 
 
 @pytest.mark.parametrize(
@@ -124,8 +167,6 @@ def test_a_moved_or_purged_cache_reruns_nothing(programme, tmp_path):
 
 
 def test_an_edited_override_reruns_what_uses_it(programme):
-    from astropy.io import fits
-
     source = next((programme.folder / "crds" / "references" / "jwst" / "nircam").glob("*flat*.fits"))
     mine = programme.folder / "my_flat.fits"
     shutil.copy(source, mine)

@@ -67,7 +67,7 @@ def stale_products(plan, *, only_forgotten=False):
     known = _history() if only_forgotten else set()
     stale = {}
     for path, job in planned_jobs(plan).items():
-        if urlsafe_b64encode(path.encode()).decode() in known:
+        if urlsafe_b64encode(path.encode()).decode() in known or not Path(path).exists():
             continue
         reasons = reasons_of(job)
         if reasons:
