@@ -144,5 +144,5 @@ def _value_lines(key, before, after):
 
 def _short(value):
     if isinstance(value, dict):
-        return str(value.get("path") or "as given")
+        return str(value.get("path") or "given")
     return "none" if value is None else repr(value)

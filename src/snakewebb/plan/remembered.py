@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from snakewebb.cache import read_json, write_json_if_changed
-from snakewebb.errors import ConfigError
 from snakewebb.plan.plan import STATE, Plan
 
-SOURCES = STATE / "plan.json"
-"""What the last plan was made from: files of the workflow and Snakemake's configuration; tokens and keys are not among them."""
+REMEMBERED = STATE / "plan.json"
+"""What the last plan was made from: Snakemake's configuration, and the files of the workflow, which Snakemake has only while it runs."""
+_FILES = ("mode_file", "chains_file", "builds_file")
 
 
 def remember_plan(sources):
@@ -18,12 +18,13 @@ def remember_plan(sources):
     sources : dict
         Arguments of `Plan` but for ``read_headers``.
     """
-    paths = {key: value and str(Path(value).absolute()) for key, value in sources.items() if key.endswith("_file")}
-    write_json_if_changed(SOURCES, {**paths, "command_line": dict(sources["command_line"])})
+    texts = {key: Path(sources[key]).read_text() for key in _FILES}
+    given = {key: sources[key] for key in ("config_file", "command_line")}
+    write_json_if_changed(REMEMBERED, {"files": texts, **given})
 
 
 def remembered_plan():
-    """The plan of the programme in the working directory, with its configuration of now.
+    """The plan of the programme in the working directory, with its config.yaml of now.
 
     Returns
     -------
@@ -33,17 +34,13 @@ def remembered_plan():
     Raises
     ------
     ConfigError
-        If the workflow that planned it is not there any more, or the configuration is not usable.
+        If the configuration is not usable.
     """
-    sources = read_json(SOURCES)
-    if sources is None:
+    remembered = read_json(REMEMBERED)
+    if remembered is None:
         return None
-    for key in ("mode_file", "chains_file", "builds_file"):
-        if not Path(sources[key]).exists():
-            raise ConfigError(
-                f"{SOURCES}: {key} {sources[key]} does not exist any more: the workflow was moved; run "
-                "`snakemake --profile MODE --dry-run` once, which notes where it is"
-            )
-    if sources["config_file"]:
-        sources["config_file"] = Path(sources["config_file"]).name  # as it is named in origins
-    return Plan(**sources)
+    paths = {}
+    for key, text in remembered.pop("files").items():
+        paths[key] = STATE / f"{key}.yaml"
+        paths[key].write_text(text)
+    return Plan(**paths, **remembered)
