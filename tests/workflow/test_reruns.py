@@ -44,6 +44,7 @@ CHANGES = [
     ("dq_init", "skip: true", {**FROM_DETECTOR1, "references": 1}),
     ("group_scale", "skip: true", FROM_DETECTOR1),
     ("gain_scale", "skip: true", FROM_DETECTOR1),
+    ("ipc", "skip: true", FROM_DETECTOR1),
     ("assign_wcs", "sip_degree: 3", FROM_IMAGE2),
     ("flat_field", "inverse: true", FROM_IMAGE2),
     ("photom", "apply_time_correction: false", FROM_IMAGE2),
@@ -67,6 +68,20 @@ def test_a_finished_programme_has_nothing_to_do(programme):
 def test_a_parameter_makes_stale_what_follows_it(programme, step, change, expected):
     programme.configure(f"steps: {{{step}: {{{change}}}}}\n")
     assert programme.plan() == expected
+
+
+def test_steps_that_are_off_make_stale_the_exposures_that_they_are_switched_on_for(programme):
+    """Each of four steps for one of the four exposures."""
+    roots = sorted(path.name.removesuffix("_uncal.fits") for path in (programme.folder / "uncal").glob("*_uncal.fits"))
+    steps = ("charge_migration", "clean_flicker_noise", "picture_frame", "persistence")
+    lines = [
+        f"  - {{select: {{exposure: {root}}}, steps: {{{step}: {{skip: false}}}}}}\n"
+        for root, step in zip(roots, steps, strict=True)
+    ]
+    programme.configure("overrides:\n" + "".join(lines))
+    planned = programme.plan()
+    planned.pop("references", None)
+    assert planned == FROM_DETECTOR1
 
 
 @pytest.mark.parametrize(
