@@ -70,7 +70,7 @@ def test_a_stale_product_says_because_of_what(here, capsys):
     text = told(capsys, "why", mosaic(here))
     assert "    steps.resample.pixfrac: 1.0 -> 0.8 (config.yaml)\n" in text
     record = rate(here).replace(".fits", ".json")
-    assert f"    {record} is stale: steps.jump.rejection_threshold: 4.0 -> 5.0 (config.yaml)\n" in text
+    assert f"    {record} and 3 more stale: steps.jump.rejection_threshold: 4.0 -> 5.0 (config.yaml)\n" in text
 
 
 def test_a_product_changed_by_hand_and_one_that_is_not_planned_are_named(here, capsys):

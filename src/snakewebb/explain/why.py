@@ -9,7 +9,7 @@ from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.differences import chain_of
 from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.remembered import remembered_plan
-from snakewebb.plan.staleness import reasons_of
+from snakewebb.plan.staleness import grouped_reasons, reasons_of
 
 _LISTED = 10  # inputs of one product
 
@@ -78,7 +78,7 @@ def _state_lines(record, plan, product):
         return [*lines, "current: it is what the plan would make"]
     lines.append("stale: the next run makes it again, because")
     lines += [f"  {reason}" for reason in own]
-    lines += [f"  {name} is stale: {reason}" for name, reasons in above.items() for reason in reasons]
+    lines += [f"  {products} stale: {reason}" for products, reason in grouped_reasons(above)]
     return lines
 
 
