@@ -1,6 +1,7 @@
 """Without Snakemake's history (.snakemake), the records say what is stale: the expected sets are written here by hand."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -58,10 +59,8 @@ def test_a_product_of_another_version_of_what_it_was_made_of_is_made_again(forgo
     record = json.loads(path.read_text())
     record["software"]["numpy"] = "0.0"
     path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    for record in forgotten.folder.glob("stage2/*.json"):
-        record.touch()
-    for record in forgotten.folder.rglob("stage3/**/*.*"):
-        record.touch()
+    for any_path in forgotten.folder.rglob("*"):
+        os.utime(any_path, (1e9, 1e9))
     result = forgotten.snakemake("--dry-run")
     one = {"image2": 1, "resample_exposure": 1, "find_sources": 1}
     assert forgotten.counts(result) == {**FROM_IMAGE2, **one}
