@@ -38,7 +38,7 @@ def test_a_product_that_is_current_is_explained(here, capsys):
     assert "state\n  current: it is what the plan would make\n" in text
     size = record["work"]["input"]["size"]
     assert f"inputs\n  uncal/{root}_uncal.fits: size {size}, " in text
-    assert "  jump                 version 1  COMPLETE\n" in text
+    assert "  jump                 version 1  COMPLETE" in text
     assert "  persistence          off        SKIPPED  off by default\n" in text
     gain = record["work"]["references"]["gain"]["name"]
     token = next(
