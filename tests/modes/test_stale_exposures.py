@@ -112,7 +112,7 @@ def test_a_change_of_each_step_makes_stale_the_exposures_that_it_is_for(programm
     plan = plan_of(mode)
     assert sorted(plan.exposures) == sorted(roots)
     pretend_made(programme.folder, plan, suffixes)
-    programme.snakemake(mode, "--touch")
+    programme.snakemake(mode, "--touch", "--forceall")
     changes = [
         f"  - {{select: {{exposure: {root}}}, steps: {{{step}: {{{CHANGES[step]}}}}}}}\n"
         for root, step in zip(roots, steps, strict=False)
