@@ -13,7 +13,7 @@ from snakewebb.plan.lock import clear_stale_lock, record_owner
 from snakewebb.plan.modes import MODES, check_mode
 from snakewebb.plan.plan import Plan, check_version
 from snakewebb.plan.remembered import remember_plan
-from snakewebb.plan.staleness import make_forgotten_again
+from snakewebb.plan.staleness import find_forgotten, forgotten_lines
 from snakewebb.plan.summary import print_summary
 
 # imported as a module, the working directory's config.yaml is the importing workflow's
@@ -35,11 +35,13 @@ except SnakewebbError as error:
     # the message is all that a user needs; a traceback through the parser would hide it
     raise WorkflowError(str(error)) from None
 
+FORGOTTEN = {}
 if workflow.is_main_process:
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
     remember_plan(SOURCES)
-    print_summary(PLAN, make_forgotten_again(PLAN, workflow))
+    FORGOTTEN = find_forgotten(PLAN)
+    print_summary(PLAN, forgotten_lines(FORGOTTEN))
 
 
 include: "workflow/rules/plan.smk"

@@ -1,10 +1,10 @@
 """Products compared with the plan by their records alone."""
 
 import json
+import os
 import shutil
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +12,7 @@ from raw_exposures import raw_name, write_raw
 from snakewebb.cache import file_hash
 from snakewebb.explain.why import stale_above
 from snakewebb.plan.jobs import planned_jobs
-from snakewebb.plan.staleness import forgotten_lines, make_forgotten_again, stale_products
+from snakewebb.plan.staleness import MARK, find_forgotten, forgotten_lines, stale_products
 
 ROOTS = [raw_name("NRC_IMAGE", number).removesuffix("_uncal.fits") for number in (1, 2)]
 
@@ -81,19 +81,23 @@ def test_what_was_made_from_another_version_of_its_input(imaging):
 
 
 def test_what_snakemake_has_a_history_of_is_left_to_it(imaging):
-    workflow = SimpleNamespace(dag_settings=SimpleNamespace(forcerun=frozenset({"report"})))
-    assert make_forgotten_again(imaging(), workflow) == []
-    assert workflow.dag_settings.forcerun == {"report"}
+    assert find_forgotten(imaging()) == {}
+    os.utime(MARK, (1, 1))
+    assert find_forgotten(imaging()) == {}
+    assert MARK.stat().st_mtime == 1
+    assert forgotten_lines({}) == []
     plan = imaging(steps={"jump": {"rejection_threshold": 5}})
     records = [f"stage1/{root}_rate.json" for root in ROOTS]
     history = Path(".snakemake/metadata")
     history.mkdir(parents=True)
     (history / urlsafe_b64encode(records[0].encode()).decode()).write_text("{}")
-    assert make_forgotten_again(plan, workflow) == [
+    stale = find_forgotten(plan)
+    assert list(stale) == records[1:]
+    assert MARK.stat().st_mtime >= Path(records[1]).stat().st_mtime
+    assert forgotten_lines(stale) == [
         "snakewebb: Snakemake's history (.snakemake) is lost; by their records 1 product is stale and made again:",
         f"  {records[1]}: steps.jump.rejection_threshold: 4.0 -> 5.0 (command line)",
     ]
-    assert workflow.dag_settings.forcerun == {"report", records[1]}
 
 
 def test_many_reasons_are_counted():

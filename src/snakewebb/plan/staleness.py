@@ -11,8 +11,11 @@ from pathlib import Path
 from snakewebb.cache import file_hash, read_json
 from snakewebb.plan.differences import work_differences
 from snakewebb.plan.jobs import planned_jobs
+from snakewebb.plan.plan import STATE
 
 HISTORY = Path(".snakemake/metadata")
+MARK = STATE / "stale_by_record"
+"""An input of all jobs, which is new for those whose product is stale by its record and forgotten by Snakemake."""
 _LISTED = 12  # reasons in the summary
 
 
@@ -82,31 +85,32 @@ def _history():
     return {path.name for path in HISTORY.iterdir()}
 
 
-def make_forgotten_again(plan, workflow):
-    """Have Snakemake make again what is stale by its record, and of which Snakemake has no history.
+def find_forgotten(plan):
+    """Products that are stale by their record and that Snakemake has no history of; the mark is newer than they are.
+
+    Every job has the mark among its inputs: ancient but for these. So Snakemake makes them again, and the set of inputs
+    is the same before and after.
 
     Parameters
     ----------
     plan : Plan
-    workflow : snakemake.workflow.Workflow
-        Its option ``--forcerun`` gets the products.
 
     Returns
     -------
-    list of str
-        Lines for the user: which products, and why.
+    dict of str to list of str
+        Reasons by the path of the record.
     """
     stale = stale_products(plan, only_forgotten=True)
-    if not stale:
-        return []
-    settings = workflow.dag_settings
-    if settings is not None:
-        settings.forcerun = frozenset(settings.forcerun) | frozenset(stale)
-    return forgotten_lines(stale)
+    if stale or not MARK.exists():
+        MARK.parent.mkdir(exist_ok=True)
+        MARK.touch()
+    return stale
 
 
 def forgotten_lines(stale):
     """What is said of stale products that Snakemake has no history of: reasons, each with the number of its products."""
+    if not stale:
+        return []
     noun = "1 product is" if len(stale) == 1 else f"{len(stale)} products are"
     lines = [f"snakewebb: Snakemake's history (.snakemake) is lost; by their records {noun} stale and made again:"]
     reasons = grouped_reasons(stale)
