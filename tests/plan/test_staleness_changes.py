@@ -12,6 +12,7 @@ from raw_exposures import CONTEXT, INSTRUMENTS, raw_name, references_of, write_c
 from snakewebb.errors import ConfigError
 from snakewebb.plan.contracts import package_contracts
 from snakewebb.plan.jobs import planned_jobs
+from snakewebb.plan.plan import digest
 from snakewebb.simulate import crds_cache
 
 KIND = "NRC_IMAGE"
@@ -283,3 +284,19 @@ def test_a_new_context_changes_only_exposures_whose_selection_changed(programme,
     after = works(plan_of("niriss_imaging", crds_path=str(cache), crds_context="jwst_9999.pmap"))
     assert set(before) == {("detector1", root) for root in roots.values()}
     assert changed_jobs(before, after) == {"detector1": {roots["F150W"]}}
+
+
+def test_an_exposure_whose_sources_could_not_be_found_is_left_out_until_its_work_changes(imaging):
+    plan = imaging()
+    record = {
+        "transition": "find_sources",
+        "work": digest(plan.source_finding_work(ROOTS[0])),
+        "identity": plan.exposures[ROOTS[0]].identity,
+        "reason": "a catalogue without positions",
+    }
+    (imaging.folder / "excluded").mkdir()
+    (imaging.folder / "excluded" / f"{ROOTS[0]}.json").write_text(json.dumps(record))
+    plan = imaging()
+    assert sorted(plan.exposures) == ROOTS[1:]
+    assert plan.left_out[0][1].startswith("a catalogue without positions (delete excluded/")
+    assert sorted(imaging(steps={"tweakreg": {"snr_threshold": 12}}).exposures) == ROOTS
