@@ -12,6 +12,8 @@ from snakewebb.errors import SnakewebbError
 from snakewebb.plan.lock import clear_stale_lock, record_owner
 from snakewebb.plan.modes import MODES, check_mode
 from snakewebb.plan.plan import Plan, check_version
+from snakewebb.plan.remembered import remember_plan
+from snakewebb.plan.staleness import find_forgotten, forgotten_lines
 from snakewebb.plan.summary import print_summary
 
 # imported as a module, the working directory's config.yaml is the importing workflow's
@@ -21,22 +23,25 @@ OWN_RUN = Path(workflow.basedir).resolve().is_relative_to(Path(HERE).resolve())
 try:
     check_version(workflow.source_path("VERSION"))
     check_mode(config.get("mode"), MODES)
-    PLAN = Plan(
-        workflow.source_path(f"config/modes/{config['mode']}.yaml"),
-        workflow.source_path("config/chains.yaml"),
-        workflow.source_path("config/builds.yaml"),
-        config_file="config.yaml" if OWN_RUN else None,
-        command_line=config,
-        read_headers=workflow.is_main_process,
-    )
+    SOURCES = {
+        "mode_file": workflow.source_path(f"config/modes/{config['mode']}.yaml"),
+        "chains_file": workflow.source_path("config/chains.yaml"),
+        "builds_file": workflow.source_path("config/builds.yaml"),
+        "config_file": "config.yaml" if OWN_RUN else None,
+        "command_line": config,
+    }
+    PLAN = Plan(**SOURCES, read_headers=workflow.is_main_process)
 except SnakewebbError as error:
     # the message is all that a user needs; a traceback through the parser would hide it
     raise WorkflowError(str(error)) from None
 
+FORGOTTEN = {}
 if workflow.is_main_process:
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
-    print_summary(PLAN)
+    remember_plan(SOURCES)
+    FORGOTTEN = find_forgotten(PLAN)
+    print_summary(PLAN, forgotten_lines(FORGOTTEN))
 
 
 include: "workflow/rules/plan.smk"

@@ -146,7 +146,7 @@ def test_a_step_that_is_off_by_default_is_switched_on_by_any_layer(monkeypatch):
 
     monkeypatch.setattr(parameters, "contract_of", lambda name: toy.contract)
     off = parameters.resolve_chain(["toy"], [parameters.Layer("mode", {})])
-    assert off.entries == [{"step": "toy", "version": 1, "skip": True}]
+    assert off.entries == [{"step": "toy", "skip": True}]
     on = parameters.resolve_chain(["toy"], [parameters.Layer("CRDS pars", {"toy": {"skip": False}})])
     assert on.entries == [{"step": "toy", "version": 1, "parameters": {"factor": 1.0}}]
     again = [parameters.Layer("CRDS pars", {"toy": {"skip": False}}), parameters.Layer("user", {"toy": {"skip": "on"}})]

@@ -46,8 +46,8 @@ def run_chain(exposure, chain, references, *, save=None, origins=None):
     ----------
     exposure : Ramp or Image
     chain : list of dict
-        ``{"step": name, "version": int, "parameters": {...}}``, with ``"skip": True`` for a step that is off, as
-        the plan resolved it.
+        ``{"step": name, "version": int, "parameters": {...}}``, ``{"step": name, "skip": True}`` for a step that is off,
+        as the plan resolved it.
     references : References
     save : callable, optional
         Called as ``save(name, exposure)`` after each step with ``"save_results": True`` that is not off.

@@ -15,14 +15,14 @@ truth: truth
 
 
 def main(arguments=None):
-    """Run the command line; returns the exit code."""
+    """Run the command line; returns the exit code, which is 0 unless a command says otherwise."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        code = options.run(options)
     except SnakewebbError as error:
         print(f"snakewebb: {error}", file=sys.stderr)
         return error.exit_code
-    return 0
+    return code or 0
 
 
 def _parser():
@@ -63,6 +63,17 @@ def _parser():
 
     parameters = commands.add_parser("parameters", help="print the documentation of all steps' parameters (Markdown)")
     parameters.set_defaults(run=_parameters)
+
+    why = commands.add_parser("why", help="explain a product: what it was made of and how, and whether it is stale")
+    why.add_argument("product", help="a file of the product, or its record (.json)")
+    why.set_defaults(run=_why)
+
+    diff = commands.add_parser(
+        "diff", help="what differs between two products in inputs, chain, parameters, references, versions and data"
+    )
+    diff.add_argument("first", help="a file of the product, or its record (.json)")
+    diff.add_argument("second")
+    diff.set_defaults(run=_diff)
     return parser
 
 
@@ -95,6 +106,21 @@ def _parameters(options):
     from snakewebb.plan.parameter_docs import parameter_page
 
     print(parameter_page(), end="")
+
+
+def _why(options):
+    from snakewebb.explain.why import explain
+
+    print("\n".join(explain(options.product)))
+
+
+def _diff(options):
+    """Exit code 0 if nothing differs, 1 if something does, like that of ``diff``."""
+    from snakewebb.explain.compare import compare
+
+    lines = compare(options.first, options.second)
+    print("\n".join(lines) or "no differences")
+    return 1 if lines else 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import difflib
 import functools
 import importlib
 import inspect
+import os
+import sys
 import types
 import typing
 from dataclasses import dataclass
@@ -277,6 +279,8 @@ STEPS = {
 def find_step(name):
     """The function of a step: a name of the package's own, or ``module:function`` of the user's.
 
+    Modules are looked for where Python does, and in the working directory.
+
     Raises
     ------
     ConfigError
@@ -284,6 +288,8 @@ def find_step(name):
     """
     if ":" in name:
         module_name, _, function_name = name.partition(":")
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # the programme's folder, where users keep their steps
         try:
             function = getattr(importlib.import_module(module_name), function_name)
         except (ImportError, AttributeError) as error:

@@ -6,7 +6,8 @@ from astropy.io import fits
 from astropy.table import Table
 
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.imaging.sources import find_sources, read_catfile
+from snakewebb.imaging.custom_catalogues import read_catfile
+from snakewebb.imaging.sources import find_sources
 from snakewebb.io.models import Image
 from snakewebb.wcs.tangent import TangentWCS
 

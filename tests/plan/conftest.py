@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from small_programmes import cache, no_references, plan_of, programme
+
+__all__ = ["cache", "make_exposure", "no_references", "plan_of", "programme"]
+
 HEADER = {
     "INSTRUME": "NIRCAM",
     "DETECTOR": "NRCALONG",

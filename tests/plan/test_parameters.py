@@ -80,7 +80,7 @@ def test_wrong_values_are_refused(given, message):
 
 def test_a_step_that_is_off_needs_no_reference_and_its_parameters_do_not_count():
     off = resolve_chain([SCALE], [Layer("x", {SCALE: {"skip": True, "factor": 5.0}})])
-    assert off.entries == [{"step": SCALE, "version": 2, "skip": True}]
+    assert off.entries == [{"step": SCALE, "skip": True}]
     assert off.reference_types() == []
 
 

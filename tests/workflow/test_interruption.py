@@ -1,9 +1,12 @@
 """Kill everything, run again."""
 
 import hashlib
+import json
 import os
 import signal
 import time
+
+import pytest
 
 
 def wait_for(condition, process, seconds=240):
@@ -51,3 +54,34 @@ def test_a_second_workflow_in_the_same_folder_is_refused_while_the_first_lives(f
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@pytest.mark.parametrize(
+    "then", ["", pytest.param("steps: {jump: {rejection_threshold: 6}}\n", marks=pytest.mark.long)], ids=["back", "on"]
+)
+def test_parameters_changed_after_an_interruption_never_mix_in_stage_3(programme, finished, then):
+    """Killed when some exposures are made with one value, run again with another one."""
+    records = sorted(programme.folder.glob("stage1/*_rate.json"))
+    before = {path: path.read_bytes() for path in records}
+    programme.configure("steps: {jump: {rejection_threshold: 5}}\n")
+    process = programme.start()
+    wait_for(lambda: any(path.exists() and path.read_bytes() != before[path] for path in records), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    programme.configure(then)
+    programme.snakemake()
+    assert programme.plan() == {}
+    thresholds = set()
+    for path in records:
+        work = json.loads(path.read_text())["work"]
+        (entry,) = (entry for entry in work["chain"] if entry["step"] == "jump")
+        thresholds.add(entry["parameters"]["rejection_threshold"])
+    assert thresholds == {6.0 if then else 4.0}
+    checked = 0
+    for path in programme.folder.rglob("stage*/**/*.json"):
+        for name, sha1 in json.loads(path.read_text()).get("inputs", {}).items():
+            assert hashlib.sha1((programme.folder / name).read_bytes()).hexdigest() == sha1, (path, name)
+            checked += 1
+    assert checked > 20
+    if not then:
+        assert checksums(programme.folder) == checksums(finished)

@@ -5,16 +5,31 @@ import os
 import shutil
 import time
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
-FROM_CATALOG = {"source_catalog": 1, "report": 1}
-FROM_RESAMPLE = {"resample": 1, **FROM_CATALOG}
-FROM_OUTLIERS = {"outlier_detection": 1, **FROM_RESAMPLE}
-FROM_SKY = {"skymatch": 1, **FROM_OUTLIERS}
-FROM_ALIGNMENT = {"tweakreg": 1, **FROM_SKY}
-FROM_SOURCES = {"find_sources": 4, **FROM_ALIGNMENT}
-FROM_IMAGE2 = {"image2": 4, "resample_exposure": 4, **FROM_SOURCES}
-FROM_DETECTOR1 = {"detector1": 4, **FROM_IMAGE2}
+from expected_reruns import (
+    FROM_ALIGNMENT,
+    FROM_CATALOG,
+    FROM_DETECTOR1,
+    FROM_IMAGE2,
+    FROM_OUTLIERS,
+    FROM_RESAMPLE,
+    FROM_SKY,
+    FROM_SOURCES,
+)
+
+MY_STEP = '''
+from snakewebb.steps import Status, step
+
+
+@step(version=1, keyword="S_MINE")
+def scaled(image, references, *, factor: float = 0.5) -> Status:
+    """Scale the data."""
+    image.data *= factor
+    return Status()
+'''
 
 # one parameter of each step, and the jobs that it makes stale
 CHANGES = [
@@ -29,6 +44,7 @@ CHANGES = [
     ("dq_init", "skip: true", {**FROM_DETECTOR1, "references": 1}),
     ("group_scale", "skip: true", FROM_DETECTOR1),
     ("gain_scale", "skip: true", FROM_DETECTOR1),
+    ("ipc", "skip: true", FROM_DETECTOR1),
     ("assign_wcs", "sip_degree: 3", FROM_IMAGE2),
     ("flat_field", "inverse: true", FROM_IMAGE2),
     ("photom", "apply_time_correction: false", FROM_IMAGE2),
@@ -52,6 +68,50 @@ def test_a_finished_programme_has_nothing_to_do(programme):
 def test_a_parameter_makes_stale_what_follows_it(programme, step, change, expected):
     programme.configure(f"steps: {{{step}: {{{change}}}}}\n")
     assert programme.plan() == expected
+
+
+def test_steps_that_are_off_make_stale_the_exposures_that_they_are_switched_on_for(programme):
+    """Each of four steps for one of the four exposures."""
+    roots = sorted(path.name.removesuffix("_uncal.fits") for path in (programme.folder / "uncal").glob("*_uncal.fits"))
+    steps = ("charge_migration", "clean_flicker_noise", "picture_frame", "persistence")
+    lines = [
+        f"  - {{select: {{exposure: {root}}}, steps: {{{step}: {{skip: false}}}}}}\n"
+        for root, step in zip(roots, steps, strict=True)
+    ]
+    programme.configure("overrides:\n" + "".join(lines))
+    planned = programme.plan()
+    planned.pop("references", None)
+    assert planned == FROM_DETECTOR1
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        ("detector1: {before: {linearity: dark_current}}", FROM_DETECTOR1),
+        ("image3: {remove: [skymatch]}", FROM_OUTLIERS),
+        ("image3: {remove: [outlier_detection]}", FROM_OUTLIERS),
+    ],
+)
+def test_an_edited_chain_makes_stale_what_follows(programme, edit, expected):
+    programme.configure(f"chain_edits: {{{edit}}}\n")
+    assert programme.plan() == expected
+
+
+def test_a_step_of_a_module_of_the_user_runs_and_its_source_counts(programme):
+    cal = sorted(programme.folder.glob("stage2/*_cal.fits"))[0]
+    before = fits.getdata(cal, "SCI")
+    module = programme.folder / "mine.py"
+    module.write_text(MY_STEP)
+    programme.configure(
+        "chain_edits: {image2: {after: {photom: 'mine:scaled'}}}\nsteps: {'mine:scaled': {factor: 0.25}}\n"
+    )
+    assert programme.plan() == FROM_IMAGE2
+    programme.snakemake("--until", "image2")
+    np.testing.assert_allclose(fits.getdata(cal, "SCI"), before * 0.25, rtol=1e-6)
+    after = {rule: n for rule, n in FROM_IMAGE2.items() if rule != "image2"}
+    assert programme.plan() == after
+    module.write_text(MY_STEP.replace("*= factor", "*= 1 / factor"))
+    assert programme.plan() == FROM_IMAGE2
 
 
 @pytest.mark.parametrize(
@@ -122,8 +182,6 @@ def test_a_moved_or_purged_cache_reruns_nothing(programme, tmp_path):
 
 
 def test_an_edited_override_reruns_what_uses_it(programme):
-    from astropy.io import fits
-
     source = next((programme.folder / "crds" / "references" / "jwst" / "nircam").glob("*flat*.fits"))
     mine = programme.folder / "my_flat.fits"
     shutil.copy(source, mine)

@@ -8,6 +8,7 @@ rule dark:
     input:
         uncal=lambda wildcards: ancient(exposure(wildcards).path),
         references=token_of("dark"),
+        mark=mark_for("stage1/{exposure}_dark.json"),
     output:
         dark="stage1/{exposure}_dark.fits",
         record="stage1/{exposure}_dark.json",

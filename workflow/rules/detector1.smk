@@ -8,6 +8,7 @@ rule persistence_windows:
     input:
         uncal=lambda wildcards: ancient(exposure(wildcards).path),
         references=token_of("persistence_windows"),
+        mark=mark_for("stage1/persistence/{exposure}_windows.json"),
     output:
         windows="stage1/persistence/{exposure}_windows.asdf",
         record="stage1/persistence/{exposure}_windows.json",
@@ -40,6 +41,7 @@ rule detector1:
             f"stage1/persistence/{root}_windows.json"
             for root in PLAN.persistence_sources(wildcards.exposure)
         ],
+        mark=mark_for("stage1/{exposure}_rate.json"),
     output:
         rate="stage1/{exposure}_rate.fits",
         rateints="stage1/{exposure}_rateints.fits",

@@ -5,6 +5,7 @@ rule guider_rates:
     input:
         uncal=lambda wildcards: ancient(exposure(wildcards).path),
         references=token_of("guider"),
+        mark=mark_for("stage1/{exposure}_cal.json"),
     output:
         cal="stage1/{exposure}_cal.fits",
         record="stage1/{exposure}_cal.json",

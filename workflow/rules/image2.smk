@@ -6,6 +6,7 @@ rule image2:
         rate=rate_of,
         rate_record=rate_record_of,
         references=token_of("image2"),
+        mark=mark_for("stage2/{exposure}_cal.json"),
     output:
         cal="stage2/{exposure}_cal.fits",
         record="stage2/{exposure}_cal.json",
@@ -32,6 +33,7 @@ rule resample_exposure:
     input:
         cal=lambda wildcards: ancient(calibrated(wildcards.exposure)),
         cal_record=lambda wildcards: calibrated_record(wildcards.exposure),
+        mark=mark_for("stage2/{exposure}_i2d.json"),
     output:
         i2d="stage2/{exposure}_i2d.fits",
         record="stage2/{exposure}_i2d.json",

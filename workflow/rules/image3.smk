@@ -6,6 +6,8 @@ localrules:
 
 
 rule association:
+    input:
+        mark=mark_for("stage3/{product}_asn.json"),
     output:
         asn="stage3/{product}_asn.json",
     log:
@@ -24,8 +26,10 @@ rule find_sources:
     input:
         cal=lambda wildcards: ancient(calibrated(wildcards.exposure)),
         cal_record=lambda wildcards: calibrated_record(wildcards.exposure),
+        mark=mark_for("stage3/sources/{exposure}_sources.json"),
     output:
         sources="stage3/sources/{exposure}_sources.ecsv",
+        record="stage3/sources/{exposure}_sources.json",
     log:
         "logs/find_sources/{exposure}.log",
     conda:
@@ -36,6 +40,7 @@ rule find_sources:
         runtime=5,
     params:
         work=lambda wildcards: PLAN.source_finding_work(wildcards.exposure),
+        circumstances=circumstances_of("tweakreg"),
     message:
         "sources for alignment: {wildcards.exposure}"
     script:
@@ -49,8 +54,10 @@ rule tweakreg:
         sources=lambda wildcards: [
             f"stage3/sources/{root}_sources.ecsv" for root in members(wildcards)
         ],
+        mark=mark_for("stage3/{product}_alignment.json"),
     output:
         alignment="stage3/{product}_alignment.ecsv",
+        record="stage3/{product}_alignment.json",
     log:
         "logs/tweakreg/{product}.log",
     conda:
@@ -61,6 +68,7 @@ rule tweakreg:
         runtime=10,
     params:
         work=lambda wildcards: PLAN.alignment_work(wildcards.product),
+        circumstances=circumstances_of("tweakreg"),
     message:
         "alignment: {wildcards.product}"
     script:
@@ -72,8 +80,10 @@ rule skymatch:
         cals=calibrated_members,
         cal_records=calibrated_member_records,
         alignment=alignment_of,
+        mark=mark_for("stage3/{product}_sky.json"),
     output:
         sky="stage3/{product}_sky.ecsv",
+        record="stage3/{product}_sky.json",
     log:
         "logs/skymatch/{product}.log",
     conda:
@@ -84,6 +94,7 @@ rule skymatch:
         runtime=10,
     params:
         work=product_work_of("skymatch"),
+        circumstances=circumstances_of("skymatch"),
     message:
         "sky levels: {wildcards.product}"
     script:
@@ -96,6 +107,7 @@ rule outlier_detection:
         cal_records=calibrated_member_records,
         alignment=alignment_of,
         sky=sky_of,
+        mark=mark_for("stage3/{product}_crf.json"),
     output:
         crf=directory("stage3/{product}_crf"),
         record="stage3/{product}_crf.json",
@@ -122,6 +134,7 @@ rule resample:
     input:
         crf=ancient("stage3/{product}_crf"),
         crf_record="stage3/{product}_crf.json",
+        mark=mark_for("stage3/{product}_i2d.json"),
     output:
         i2d="stage3/{product}_i2d.fits",
         record="stage3/{product}_i2d.json",
@@ -149,6 +162,7 @@ rule source_catalog:
         i2d=ancient("stage3/{product}_i2d.fits"),
         i2d_record="stage3/{product}_i2d.json",
         references=product_token_of("source_catalog"),
+        mark=mark_for("stage3/{product}_cat.json"),
     output:
         catalog="stage3/{product}_cat.ecsv",
         segmentation="stage3/{product}_segm.fits",

@@ -2,6 +2,7 @@
 
 
 from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN
+from snakewebb.plan.staleness import MARK
 
 
 wildcard_constraints:
@@ -31,6 +32,16 @@ def product_token_of(step):
 def as_ancient(path):
     """A list with one file whose time does not count, or none."""
     return [] if path is None else [ancient(path)]
+
+
+def mark_for(record):
+    """Input function: the mark that is new for a product that is stale by its record and forgotten by Snakemake."""
+
+    def mark(wildcards):
+        is_forgotten = record.format(**dict(wildcards.items())) in FORGOTTEN
+        return str(MARK) if is_forgotten else ancient(str(MARK))
+
+    return mark
 
 
 def work_of(transition):

@@ -4,7 +4,7 @@ from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import write_table
 from snakewebb.imaging.sources import find_sources
 from snakewebb.io.products import read_image
-from snakewebb.io.sidecar import check_product
+from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 from snakewebb.wcs.tangent import wcs_of
 
@@ -30,4 +30,12 @@ if "snakemake" in globals():
             snakemake.output.sources,
             work=snakemake.params.work,
             threads=snakemake.threads,
+        )
+        write_sidecar(
+            snakemake.output.record,
+            files={},
+            work=snakemake.params.work,
+            circumstances=snakemake.params.circumstances,
+            inputs=snakemake.input.cal_record,
+            tables=[snakemake.output.sources],
         )

@@ -6,6 +6,7 @@ from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import read_members, write_table
 from snakewebb.imaging.skymatch import skymatch
 from snakewebb.io.products import read_image
+from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
 
 
@@ -31,4 +32,12 @@ if "snakemake" in globals():
             snakemake.output.sky,
             work=snakemake.params.work,
             threads=snakemake.threads,
+        )
+        write_sidecar(
+            snakemake.output.record,
+            files={},
+            work=snakemake.params.work,
+            circumstances=snakemake.params.circumstances,
+            inputs=[*snakemake.input.cal_records, *snakemake.input.alignment],
+            tables=[snakemake.output.sky],
         )

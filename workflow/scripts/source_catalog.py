@@ -12,7 +12,7 @@ from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 
 
-def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, threads):
+def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, threads, inputs=()):
     """Find and measure the sources of a mosaic; the record is written last."""
     set_threads(threads)
     check_product(i2d)
@@ -28,6 +28,8 @@ def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, thr
         work=work,
         outcomes=outcomes,
         circumstances=circumstances,
+        inputs=inputs,
+        tables=[catalog],
         extra={"sources": 0 if mosaic.catalog is None else len(mosaic.catalog)},
     )
 
@@ -42,4 +44,5 @@ if "snakemake" in globals():
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
             threads=snakemake.threads,
+            inputs=[snakemake.input.i2d_record],
         )

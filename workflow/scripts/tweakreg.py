@@ -2,6 +2,7 @@
 
 from snakewebb.imaging.members import read_members, read_table, write_table
 from snakewebb.imaging.tweakreg import align
+from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
 
 
@@ -26,4 +27,12 @@ if "snakemake" in globals():
             snakemake.input.sources,
             snakemake.output.alignment,
             work=snakemake.params.work,
+        )
+        write_sidecar(
+            snakemake.output.record,
+            files={},
+            work=snakemake.params.work,
+            circumstances=snakemake.params.circumstances,
+            inputs=[*snakemake.input.cal_records, *snakemake.input.sources],
+            tables=[snakemake.output.alignment],
         )

@@ -8,8 +8,9 @@ import numpy as np
 
 from snakewebb.compiled import njit, prange
 from snakewebb.dq import DO_NOT_USE, NON_SCIENCE
-from snakewebb.errors import BadDataError, ConfigError
+from snakewebb.errors import BadDataError
 from snakewebb.imaging.background_mesh import background_mesh
+from snakewebb.imaging.custom_catalogues import read_catfile
 from snakewebb.steps import Between
 
 _FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
@@ -351,37 +352,6 @@ def _custom_catalogue_path(header, catfile):
         return listed[name]
     stored = str(header.get("TCATFILE", "")).strip()
     return Path(stored) if stored else None
-
-
-def read_catfile(catfile):
-    """Read the list of the user's catalogues: file name of the exposure and of its catalogue on each line.
-
-    Parameters
-    ----------
-    catfile : str or Path
-        Catalogue names are relative to its folder. A line without a second name means: find the sources.
-
-    Returns
-    -------
-    dict
-        Path of the catalogue, or None, by file name of the exposure.
-    """
-    catfile = Path(catfile.strip() if isinstance(catfile, str) else catfile)
-    try:
-        lines = catfile.read_text().splitlines()
-    except OSError as error:
-        raise ConfigError(f"steps.tweakreg.catfile: {catfile} cannot be read: {error.strerror}") from error
-    listed = {}
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        if len(words) > 2:
-            raise ConfigError(
-                f"{catfile}, line {number}: found {len(words)} words, expected an exposure and a catalogue"
-            )
-        listed[words[0]] = catfile.parent / words[1] if len(words) == 2 else None
-    return listed
 
 
 def _read_custom_catalogue(path):

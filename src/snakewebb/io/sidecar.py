@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from snakewebb import __version__
-from snakewebb.cache import read_json
+from snakewebb.cache import file_hash, read_json
 from snakewebb.errors import BadDataError
 from snakewebb.io.fits import atomic, check_structure
 
@@ -19,7 +19,7 @@ _DATED = ("HDRTAB",)  # keywords of the inputs, DATE among them: not the same wh
 _PACKAGES = ("astropy", "drizzle", "gwcs", "numba", "numpy", "photutils", "scipy", "stdatamodels")
 
 
-def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=None, extra=None):
+def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=None, inputs=(), tables=(), extra=None):
     """Write the record of a product, atomically.
 
     Parameters
@@ -35,6 +35,10 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
         ``context``, ``mode``, ``origins`` and ``unused`` (parameters of CRDS that the steps do not have) as the plan has them.
     wcs : dict, optional
         Record of the light WCS.
+    inputs : iterable of path-like
+        Records and tables that it was made from: their hashes tell later whether they still are the same.
+    tables : iterable of path-like
+        Files of the product that are not FITS, beside the record.
     extra : dict, optional
         More to tell, with plain types.
     """
@@ -59,6 +63,15 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
     }
     if circumstances.get("unused"):
         content["unused_parameters"] = circumstances["unused"]
+    if inputs:
+        content["inputs"] = {Path(name).as_posix(): file_hash(name) for name in inputs}
+    references = used_references(work)
+    if references:
+        content["references"] = references
+    if tables:
+        content["tables"] = {
+            Path(name).name: {"size": Path(name).stat().st_size, "sha1": file_hash(name)} for name in tables
+        }
     if wcs is not None:
         content["wcs"] = wcs
     content |= extra or {}
@@ -69,6 +82,19 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
 def _description(path, sums):
     kept = {name: value for name, value in sums.items() if name not in _DATED}
     return {"size": path.stat().st_size, "datasum": kept, "headers": _headers_digest(check_structure(path))}
+
+
+def used_references(work):
+    """Name, size and hash of the reference files of CRDS in a work by type, from its token; empty without one."""
+    from snakewebb.plan.plan import token_path
+
+    path = token_path(work)
+    known = {entry["name"]: entry for entry in (read_json(path, []) if path else [])}
+    return {
+        reftype: known[entry["name"]]
+        for reftype, entry in (work.get("references") or {}).items()
+        if entry and entry.get("name") in known
+    }
 
 
 @functools.cache
@@ -94,8 +120,12 @@ def matches(path):
     bool, str
         And the reason if it is not.
     """
+    return matches_record(path, read_sidecar(path))
+
+
+def matches_record(path, record):
+    """Like `matches`, with the content of the record, ``None`` if there is none."""
     path = Path(path)
-    record = read_sidecar(path)
     described = (record or {}).get("files", {}).get(path.name)
     if described is None:
         return False, f"there is no record of it in {path.with_suffix('.json').name}"

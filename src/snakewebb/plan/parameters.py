@@ -48,7 +48,8 @@ class ResolvedChain:
     Attributes
     ----------
     entries : list of dict
-        ``{"step", "version", "parameters"}`` and, where they apply, ``"skip"``, ``"save_results"``, ``"source"``.
+        ``{"step", "version", "parameters"}`` and, where they apply, ``"save_results"``, ``"source"``; of a step that is off,
+        ``{"step", "skip"}``.
     origins : dict
         Origin of every parameter by step and name; only those that are not the step's own default.
     overrides : dict
@@ -219,7 +220,7 @@ def resolve_chain(names, layers, header=None, root=""):
         if ":" in name:
             entry["source"] = source_hash(name)
         if skip:
-            entry = {"step": name, "version": contract.version, "skip": True}
+            entry = {"step": name, "skip": True}  # whatever version it has, it does nothing
         if save:
             entry["save_results"] = True
         entries.append(entry)

@@ -14,17 +14,19 @@ from pathlib import Path
 from snakewebb import __version__
 from snakewebb.cache import read_json
 from snakewebb.errors import ConfigError, MissingReferenceError
+from snakewebb.plan import stage3_work
 from snakewebb.plan.associations import (
     TargetNumbers,
     image_associations,
     merge_associations,
     read_association,
 )
+from snakewebb.plan.chains import OWN_RULES, edited_chains
 from snakewebb.plan.configuration import read_configuration
-from snakewebb.plan.contracts import alignment_parameters, contract_of
+from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.exposures import find_exposures, missing_segments
-from snakewebb.plan.modes import CHAINS, read_mode
-from snakewebb.plan.parameters import FileHashes, Layer, ResolvedChain, edited_chain, layer, resolve_chain, selected
+from snakewebb.plan.modes import read_mode
+from snakewebb.plan.parameters import FileHashes, Layer, ResolvedChain, layer, resolve_chain, selected
 from snakewebb.plan.persistence import earlier_exposures, find_windows
 from snakewebb.plan.yaml_text import read_yaml
 
@@ -78,7 +80,7 @@ class Plan:
         self.crds_path = os.path.abspath(
             os.path.expanduser(self.configuration["crds_path"] or os.environ.get("CRDS_PATH") or "~/crds_cache")
         )
-        self.chains = self._chains()
+        self.chains = edited_chains(self.mode.chains, self.configuration["chain_edits"])
         names = [name for chain in self.chains.values() for name in chain]
         self.layers = [
             Layer(f"mode {self.mode.name}", self.mode.steps),
@@ -118,16 +120,6 @@ class Plan:
         if build not in builds:
             raise ConfigError(f"build: found {build!r}, expected one of {', '.join(builds)}")
         return builds[build]["context"]
-
-    def _chains(self):
-        edits = self.configuration["chain_edits"]
-        for name in edits:
-            if name not in CHAINS:
-                raise ConfigError(f"chain_edits.{name}: unknown chain; valid: {', '.join(CHAINS)}")
-        return {
-            name: edited_chain(chain, edits.get(name, {}), f"chain_edits.{name}")
-            for name, chain in self.mode.chains.items()
-        }
 
     def _exposures(self, read_headers):
         table = find_exposures(
@@ -266,6 +258,8 @@ class Plan:
             For a product: the exposure whose parameter files of CRDS are used, by default the first one.
         """
         names = self.chains.get(transition)
+        if names is None and transition in OWN_RULES and not any(transition in chain for chain in self.chains.values()):
+            return _switched_off(transition)
         if names is None:
             names = [transition]
         elif transition == "image2":
@@ -306,10 +300,13 @@ class Plan:
             if key in _FILE_PARAMETERS - _OUTPUT_PARAMETERS and isinstance(value, str) and os.path.isfile(value):
                 entry.setdefault("files", {})[key] = self._hashes.sha1(value, f"steps.{entry['step']}.{key}")
 
+    def hash_of(self, path, key):
+        """SHA-1 of a file of the user that the configuration key ``key`` names."""
+        return self._hashes.sha1(path, key)
+
     def is_on(self, step):
         """Whether a step that is a rule of its own is in its chain and not skipped."""
-        in_chain = any(step in chain for chain in self.chains.values())
-        return in_chain and not self.chain(step).entries[0].get("skip", False)
+        return not self.chain(step).entries[0].get("skip", False)
 
     @functools.cache  # noqa: B019
     def exposure_work(self, transition, root):
@@ -324,16 +321,19 @@ class Plan:
         exposure = self.exposures[root]
         if transition == "persistence_windows":
             return self._windows_work(root)
+        if transition == "find_sources":
+            return self.source_finding_work(root)
         chain = self.chain(transition, root)
         work = {"chain": chain.entries}
         if transition == {"uncal": self.mode.stage1, "rate": "image2", "cal": "resample_exposure"}[exposure.level]:
             work["input"] = exposure.identity
         types = chain.reference_types()
         if types:
-            work["references"] = {reftype: self._reference(root, reftype, chain.overrides) for reftype in types}
+            work["references"] = {reftype: self.reference(root, reftype, chain.overrides) for reftype in types}
         return canonical(work)
 
-    def _reference(self, root, reftype, overrides):
+    def reference(self, root, reftype, overrides):
+        """Name of an exposure's reference file, or path and hash of the user's own; ``None`` for N/A."""
         if reftype in overrides:
             path = overrides[reftype]
             if path.upper() == "N/A":
@@ -377,61 +377,20 @@ class Plan:
         types = chain.reference_types()
         work = {"chain": kept, "input": self.exposures[root].identity}
         if types:
-            work["references"] = {reftype: self._reference(root, reftype, chain.overrides) for reftype in types}
+            work["references"] = {reftype: self.reference(root, reftype, chain.overrides) for reftype in types}
         return canonical(work)
 
     def source_finding_work(self, root):
-        """The work of the job that finds the sources of an exposure: tweakreg's parameters that concern it."""
-        (entry,) = self.chain("tweakreg", root).entries
-        work = self._part(entry, alignment_parameters()[0])
-        if self.exposures[root].level == "cal":
-            work["input"] = self.exposures[root].identity
-        return canonical(work)
+        """The work of the job that finds the sources of an exposure."""
+        return canonical(stage3_work.source_finding_work(self, root))
 
     def alignment_work(self, product):
-        """The work of a product's alignment: tweakreg's parameters that concern the matching."""
-        (entry,) = self.chain("tweakreg", like=self.associations[product].members[0]).entries
-        work = self._part(entry, alignment_parameters()[1]) | self._members_work(product)
-        table = self.configuration["alignment_table"]
-        if table:
-            work["alignment_table"] = {"path": table, "sha1": self._hashes.sha1(table, "alignment_table")}
-        return canonical(work)
-
-    @staticmethod
-    def _part(entry, names):
-        part = {
-            "version": entry["version"],
-            "parameters": {name: entry["parameters"][name] for name in sorted(names)},
-        }
-        files = {key: value for key, value in entry.get("files", {}).items() if key in names}
-        return part | ({"files": files} if files else {})
-
-    def _members_work(self, product):
-        """Members of a product, and the identity of those that are the user's own calibrated files."""
-        members = self.associations[product].members
-        own = {root: self.exposures[root].identity for root in members if self.exposures[root].level == "cal"}
-        return {"members": list(members)} | ({"inputs": own} if own else {})
+        """The work of a product's alignment."""
+        return canonical(stage3_work.alignment_work(self, product))
 
     def product_work(self, step, product):
-        """The work of a product's job: what determines it, besides the products it is made of."""
-        first = self.associations[product].members[0]
-        chain = self.chain(step, like=first)
-        work = {"chain": chain.entries}
-        if step in ("skymatch", "outlier_detection"):
-            work |= self._members_work(product)
-        if step == "outlier_detection" and self.is_on("tweakreg"):
-            # the corrected WCS is approximated by FITS keywords as tweakreg's parameters say
-            (entry,) = self.chain("tweakreg", like=first).entries
-            if entry["parameters"]["sip_approx"]:
-                work["sip"] = {
-                    name.removeprefix("sip_"): entry["parameters"][name]
-                    for name in sorted(entry["parameters"])
-                    if name.startswith("sip_") and name != "sip_approx"
-                }
-        types = chain.reference_types()
-        if types:
-            work["references"] = {reftype: self._reference(first, reftype, chain.overrides) for reftype in types}
-        return canonical(work)
+        """The work of another job of a product."""
+        return canonical(stage3_work.product_work(self, step, product))
 
     def circumstances(self, transition, root=None):
         """What a record tells besides the work, and what a job needs but does not change its product."""
@@ -451,12 +410,8 @@ class Plan:
         }
 
     def token(self, work):
-        """Path of the token that stands for the CRDS references in a work, ``None`` without any.
-
-        Exposures that use the same files share a token: one input of a job instead of a dozen.
-        """
-        names = _reference_names(work)
-        return f"references/{digest(names)[:16]}.json" if names else None
+        """Path of the token that stands for the CRDS references in a work, ``None`` without any."""
+        return token_path(work)
 
     @functools.cached_property
     def reference_sets(self):
@@ -469,6 +424,15 @@ class Plan:
         return {digest(names)[:16]: names for names in map(_reference_names, works) if names}
 
 
+def token_path(work):
+    """Path of the token that stands for the CRDS references in a work, ``None`` without any.
+
+    Exposures that use the same files share a token: one input of a job instead of a dozen.
+    """
+    names = _reference_names(work)
+    return f"references/{digest(names)[:16]}.json" if names else None
+
+
 def _reference_names(work):
     """Names of the CRDS references in a work, sorted."""
     entries = (work.get("references") or {}).values()
@@ -476,6 +440,11 @@ def _reference_names(work):
 
 
 _NEVER = {"exposure": "never"}
+
+
+def _switched_off(step):
+    """The chain of a step that is a rule of its own and that the user, or the mode, took out."""
+    return ResolvedChain([{"step": step, "skip": True}], {step: {"skip": "chain_edits"}}, {})
 
 
 def _suspect_pointing(header):

@@ -3,9 +3,9 @@
 import sys
 
 
-def print_summary(plan, stream=sys.stderr):
-    """Print what is processed, what is left out and why, and what deserves a look."""
-    print("\n".join(summary_lines(plan)), file=stream)
+def print_summary(plan, more=(), stream=sys.stderr):
+    """Print what is processed, what is left out and why, what deserves a look, and further lines."""
+    print("\n".join([*summary_lines(plan), *more]), file=stream)
 
 
 def summary_lines(plan):

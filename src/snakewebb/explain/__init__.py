@@ -1,0 +1,1 @@
+"""Products explained from their records: why one is as it is, and what differs between two."""

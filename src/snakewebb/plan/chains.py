@@ -1,0 +1,54 @@
+"""Chains of a mode after the user's edits."""
+
+from snakewebb.errors import ConfigError
+from snakewebb.plan.modes import CHAINS
+from snakewebb.plan.parameters import edited_chain
+
+OWN_RULES = ("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "resample_exposure")
+"""Steps that are rules of their own: what they are made from decides their order, not the chain."""
+
+
+def edited_chains(chains, edits):
+    """Chains of a mode after the user's edits.
+
+    Parameters
+    ----------
+    chains : dict of str to list of str
+        Names of the steps of each pipeline.
+    edits : dict
+        ``chain_edits`` of the configuration.
+
+    Returns
+    -------
+    dict of str to list of str
+
+    Raises
+    ------
+    ConfigError
+        For an unknown chain, and for an edit that could have no effect: of the place of a step that is a rule of its own.
+    """
+    for name in edits:
+        if name not in CHAINS:
+            raise ConfigError(f"chain_edits.{name}: unknown chain; valid: {', '.join(CHAINS)}")
+    edited = {name: edited_chain(chain, edits.get(name, {}), f"chain_edits.{name}") for name, chain in chains.items()}
+    for name, chain in edited.items():
+        _check_places(name, chain, chains[name])
+    return edited
+
+
+def _check_places(name, chain, before):
+    """Refuse edits that no rule would follow."""
+    fixed = [step for step in before if step in OWN_RULES]
+    kept = [step for step in chain if step in OWN_RULES]
+    if kept != [step for step in fixed if step in kept]:
+        raise ConfigError(
+            f"chain_edits.{name}: found the order {', '.join(kept)}, expected {', '.join(fixed)}: these steps are rules of their "
+            "own, whose order is fixed; they can be removed"
+        )
+    first = next((number for number, step in enumerate(chain) if step in OWN_RULES), len(chain))
+    late = [step for step in chain[first:] if step not in OWN_RULES]
+    if late:
+        raise ConfigError(
+            f"chain_edits.{name}: {late[0]!r} comes after {chain[first]}, which is a rule of its own: no job would run it; "
+            "put it into the chain of stage 1, or into image2 before resample_exposure"
+        )

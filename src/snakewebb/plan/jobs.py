@@ -1,0 +1,123 @@
+"""The jobs of a plan: rule, record, tracked inputs and work of each.
+
+The rules of the workflow ask the plan for the same works; here they are listed without Snakemake.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that makes a product.
+
+    Attributes
+    ----------
+    rule : str
+    name : str
+        Root of the exposure, or name of the product.
+    record : str
+        Path of the record beside what it makes; of an association, the association.
+    inputs : tuple of str
+        Paths of the records and tables that it is made from; raw files and the user's own are in its work.
+    find_work, find_chain : callable
+        Make the work and the resolved chain, which most questions do not need.
+    """
+
+    rule: str
+    name: str
+    record: str
+    inputs: tuple
+    find_work: Callable
+    find_chain: Callable | None = None
+
+    @functools.cached_property
+    def work(self):
+        """What determines its product besides its inputs, a dict."""
+        return self.find_work()
+
+    @property
+    def origins(self):
+        """Origin of the parameters by step and name, of those that are not the step's own default."""
+        return self.find_chain().origins if self.find_chain else {}
+
+
+def planned_jobs(plan):
+    """Jobs of a plan; without those of tokens and reports.
+
+    Parameters
+    ----------
+    plan : Plan
+
+    Returns
+    -------
+    dict of str to Job
+        By the path of the record.
+    """
+    jobs = [job for root in plan.exposures for job in _exposure_jobs(plan, root)]
+    for product in plan.associations:
+        jobs += _product_jobs(plan, product)
+    return {job.record: job for job in jobs}
+
+
+def _exposure_jobs(plan, root):
+    level = plan.exposures[root].level
+    stage1 = f"stage1/{root}_{plan.stage1_suffix}.json"
+    if level == "uncal":
+        sources = plan.persistence_sources(root)
+        windows = tuple(f"stage1/persistence/{source}_windows.json" for source in sources)
+        for source, record in zip(sources, windows, strict=True):
+            yield _exposure_job(plan, "persistence_windows", source, record, (), chain="detector1")
+        rule = "guider_rates" if plan.mode.stage1 == "guider" else plan.mode.stage1
+        yield _exposure_job(plan, plan.mode.stage1, root, stage1, windows, rule=rule)
+    if "image2" not in plan.chains:
+        return
+    if level != "cal":
+        yield _exposure_job(plan, "image2", root, f"stage2/{root}_cal.json", (stage1,) if level == "uncal" else ())
+    if plan.is_on("resample_exposure"):
+        yield _exposure_job(plan, "resample_exposure", root, f"stage2/{root}_i2d.json", _calibrated_record(plan, root))
+
+
+def _exposure_job(plan, transition, root, record, inputs, *, rule=None, chain=None):
+    work = functools.partial(plan.exposure_work, transition, root)
+    return Job(rule or transition, root, record, inputs, work, functools.partial(plan.chain, chain or transition, root))
+
+
+def _product_jobs(plan, product):
+    association = plan.associations[product]
+    stem = f"stage3/{product}"
+    yield Job("association", product, f"{stem}_asn.json", (), association.as_json)
+    inputs = tuple(record for root in association.members for record in _calibrated_record(plan, root))
+    if plan.is_on("tweakreg"):
+        for root in association.members:
+            record = f"stage3/sources/{root}_sources.json"
+            yield _exposure_job(plan, "find_sources", root, record, _calibrated_record(plan, root), chain="tweakreg")
+        sources = tuple(f"stage3/sources/{root}_sources.ecsv" for root in association.members)
+        work = functools.partial(plan.alignment_work, product)
+        yield Job(
+            "tweakreg", product, f"{stem}_alignment.json", inputs + sources, work, _chain(plan, "tweakreg", product)
+        )
+        inputs += (f"{stem}_alignment.ecsv",)
+    if plan.is_on("skymatch"):
+        yield _product_job(plan, "skymatch", product, f"{stem}_sky.json", inputs)
+        inputs += (f"{stem}_sky.ecsv",)
+    yield _product_job(plan, "outlier_detection", product, f"{stem}_crf.json", inputs)
+    if plan.is_on("resample"):
+        yield _product_job(plan, "resample", product, f"{stem}_i2d.json", (f"{stem}_crf.json",))
+        if plan.is_on("source_catalog"):
+            yield _product_job(plan, "source_catalog", product, f"{stem}_cat.json", (f"{stem}_i2d.json",))
+
+
+def _product_job(plan, step, product, record, inputs):
+    work = functools.partial(plan.product_work, step, product)
+    return Job(step, product, record, inputs, work, _chain(plan, step, product))
+
+
+def _chain(plan, step, product):
+    return functools.partial(plan.chain, step, like=plan.associations[product].members[0])
+
+
+def _calibrated_record(plan, root):
+    """Path of the record of an exposure's calibrated file in a tuple, empty for a file of the user."""
+    return () if plan.exposures[root].level == "cal" else (f"stage2/{root}_cal.json",)

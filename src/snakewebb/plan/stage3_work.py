@@ -1,0 +1,71 @@
+"""The work of the jobs of stage 3: each step is a rule of its own, and its work holds the parameters that concern it."""
+
+from snakewebb.plan.contracts import alignment_parameters
+
+
+def source_finding_work(plan, root):
+    """Work of the job that finds the sources of an exposure: tweakreg's parameters that concern it."""
+    (entry,) = plan.chain("tweakreg", root).entries
+    work = _part(entry, alignment_parameters()[0])
+    if plan.exposures[root].level == "cal":
+        work["input"] = plan.exposures[root].identity
+    catalogue = _custom_catalogue(plan, root, entry["parameters"])
+    return work | ({"catalogue": catalogue} if catalogue else {})
+
+
+def _custom_catalogue(plan, root, parameters):
+    """Path and hash of the user's catalogue of an exposure that ``catfile`` lists."""
+    if not parameters["use_custom_catalogs"] or not parameters["catfile"].strip():
+        return None
+    from snakewebb.imaging.custom_catalogues import read_catfile
+
+    path = read_catfile(parameters["catfile"]).get(f"{root}_cal.fits")
+    return path and {"path": str(path), "sha1": plan.hash_of(path, "steps.tweakreg.catfile")}
+
+
+def alignment_work(plan, product):
+    """Work of a product's alignment: tweakreg's parameters that concern the matching."""
+    (entry,) = plan.chain("tweakreg", like=plan.associations[product].members[0]).entries
+    work = _part(entry, alignment_parameters()[1]) | _members(plan, product)
+    table = plan.configuration["alignment_table"]
+    if table:
+        work["alignment_table"] = {"path": table, "sha1": plan.hash_of(table, "alignment_table")}
+    return work
+
+
+def product_work(plan, step, product):
+    """Work of another job of a product: what determines it, besides the products it is made of."""
+    first = plan.associations[product].members[0]
+    chain = plan.chain(step, like=first)
+    work = {"chain": chain.entries}
+    if step in ("skymatch", "outlier_detection"):
+        work |= _members(plan, product)
+    if step == "outlier_detection" and plan.is_on("tweakreg"):
+        # the corrected WCS is approximated by FITS keywords as tweakreg's parameters say
+        (entry,) = plan.chain("tweakreg", like=first).entries
+        if entry["parameters"]["sip_approx"]:
+            work["sip"] = {
+                name.removeprefix("sip_"): entry["parameters"][name]
+                for name in sorted(entry["parameters"])
+                if name.startswith("sip_") and name != "sip_approx"
+            }
+    types = chain.reference_types()
+    if types:
+        work["references"] = {reftype: plan.reference(first, reftype, chain.overrides) for reftype in types}
+    return work
+
+
+def _part(entry, names):
+    part = {
+        "version": entry["version"],
+        "parameters": {name: entry["parameters"][name] for name in sorted(names)},
+    }
+    files = {key: value for key, value in entry.get("files", {}).items() if key in names}
+    return part | ({"files": files} if files else {})
+
+
+def _members(plan, product):
+    """Members of a product, and the identity of those that are the user's own calibrated files."""
+    members = plan.associations[product].members
+    own = {root: plan.exposures[root].identity for root in members if plan.exposures[root].level == "cal"}
+    return {"members": list(members)} | ({"inputs": own} if own else {})
