@@ -10,6 +10,7 @@ min_version("9.27")
 
 from snakewebb.errors import SnakewebbError
 from snakewebb.plan.lock import clear_stale_lock, record_owner
+from snakewebb.plan.missing_files import require_references, restore_references
 from snakewebb.plan.modes import MODES, check_mode
 from snakewebb.plan.plan import Plan, check_version
 from snakewebb.plan.summary import print_summary
@@ -34,6 +35,10 @@ except SnakewebbError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
+    try:
+        PLAN.notes += require_references(PLAN)
+    except SnakewebbError as error:
+        raise WorkflowError(str(error)) from None
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
     print_summary(PLAN)
@@ -51,6 +56,10 @@ include: "workflow/rules/report.smk"
 
 onstart:
     record_owner()
+    try:
+        restore_references(PLAN, {path for job in workflow.dag.needrun_jobs() for path in job.input})
+    except SnakewebbError as error:
+        raise WorkflowError(str(error)) from None
 
 
 rule all:

@@ -213,7 +213,10 @@ def test_files_that_are_not_there_are_named_with_the_command(cache, tmp_path):
     with pytest.raises(MissingReferenceError) as caught:
         select_references({"a": HEADER}, TYPES, CONTEXT, copy)
     assert f"2 reference files are not in the CRDS cache {copy}" in str(caught.value)
-    assert "crds sync --files jwst_nircam_dark_9001.fits jwst_nircam_gain_9001.fits" in str(caught.value)
+    assert "\n  jwst_nircam_dark_9001.fits  size not known\n  jwst_nircam_gain_9001.fits  " in str(caught.value)
+    assert "run `snakewebb fetch --references`" in str(caught.value)
+    assert caught.value.names == ("jwst_nircam_dark_9001.fits", "jwst_nircam_gain_9001.fits")
+    assert caught.value.crds_path == str(copy)
 
 
 def test_exposures_without_a_rule_are_named(cache, refuse_to_ask):
@@ -226,7 +229,7 @@ def test_exposures_without_a_rule_are_named(cache, refuse_to_ask):
 
 
 def test_a_context_that_is_not_there(cache, tmp_path):
-    with pytest.raises(ConfigError, match=r"crds_context: jwst_1584\.pmap is not in the CRDS cache .*crds sync"):
+    with pytest.raises(ConfigError, match=r"crds_context: jwst_1584\.pmap is not in the CRDS cache .*snakewebb fetch --references"):
         select_references({"a": HEADER}, TYPES, "jwst_1584.pmap", cache)
     with pytest.raises(ConfigError, match=r"jwst_9999\.pmap is not in the CRDS cache"):
         select_references({"a": HEADER}, TYPES, CONTEXT, tmp_path / "nothing")
@@ -236,7 +239,7 @@ def test_a_cache_without_its_configuration(cache, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(cache, copy)
     (copy / "config" / "jwst" / "server_config").unlink()
-    with pytest.raises(ConfigError, match="server_config is missing"):
+    with pytest.raises(ConfigError, match="server_config or the context is missing"):
         select_references({"a": HEADER}, TYPES, CONTEXT, copy)
 
 

@@ -1,4 +1,5 @@
 # Tokens of reference files: what jobs depend on instead of the bytes, whose path and times differ between machines.
+# The only rule that may use the network, and a local one: jobs that calibrate find the bytes in the cache.
 
 
 localrules:
@@ -15,6 +16,7 @@ rule references:
     params:
         names=lambda wildcards: PLAN.reference_sets[wildcards.set],
         crds_path=lambda wildcards, threads: PLAN.crds_path,
+        crds_server=lambda wildcards, threads: PLAN.configuration["crds_server"],
     message:
         "reference files: {params.names}"
     script:
