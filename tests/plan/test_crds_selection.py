@@ -229,7 +229,9 @@ def test_exposures_without_a_rule_are_named(cache, refuse_to_ask):
 
 
 def test_a_context_that_is_not_there(cache, tmp_path):
-    with pytest.raises(ConfigError, match=r"crds_context: jwst_1584\.pmap is not in the CRDS cache .*snakewebb fetch --references"):
+    with pytest.raises(
+        ConfigError, match=r"crds_context: jwst_1584\.pmap is not in the CRDS cache .*snakewebb fetch --references"
+    ):
         select_references({"a": HEADER}, TYPES, "jwst_1584.pmap", cache)
     with pytest.raises(ConfigError, match=r"jwst_9999\.pmap is not in the CRDS cache"):
         select_references({"a": HEADER}, TYPES, CONTEXT, tmp_path / "nothing")

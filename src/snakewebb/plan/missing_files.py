@@ -140,11 +140,20 @@ def complete_cache(make_plan, *, server, report=None):
         If something cannot be fetched or written.
     """
     server = server if isinstance(server, CrdsServer) else CrdsServer(server)
+    plan, fetched = complete_rules(make_plan, server=server, report=report)
+    lacking = [entry["name"] for entry in missing_references(plan)]
+    names = {name for found in plan.reference_sets.values() for name in found}
+    fetch_references(names, plan.crds_path, server=server, report=report)
+    return plan, [*fetched, *lacking]
+
+
+def complete_rules(make_plan, *, server, report=None):
+    """Make a plan, and fetch what it takes to make it: mappings and parameter files; as `complete_cache`, without reference files."""
+    server = server if isinstance(server, CrdsServer) else CrdsServer(server)
     fetched, tried = [], set()
     while True:
         try:
-            plan = make_plan()
-            break
+            return make_plan(), fetched
         except MissingMappingsError as error:
             wanted = {error.context} - tried
             if not wanted:
@@ -157,10 +166,6 @@ def complete_cache(make_plan, *, server, report=None):
             fetch_references(wanted, error.crds_path, server=server, report=report)
             fetched += sorted(wanted)
         tried |= wanted
-    names = sorted({name for found in plan.reference_sets.values() for name in found})
-    lacking = [entry["name"] for entry in missing_references(plan)]
-    fetch_references(names, plan.crds_path, server=server, report=report)
-    return plan, [*fetched, *lacking]
 
 
 def _token(stem):
