@@ -1,0 +1,93 @@
+"""A change of context reruns what `context-diff` says, whichever way it is chosen."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from derived_contexts import derive_context
+from snakewebb.cli import main
+from snakewebb.simulate.crds_cache import ParameterFile, write_parameters
+from test_module import PAPER
+from test_reruns import FROM_ALIGNMENT, FROM_CATALOG, FROM_IMAGE2
+
+OLD, NEW = "jwst_9999.pmap", "jwst_9990.pmap"
+
+
+@pytest.fixture
+def add_context(programme, tmp_path, monkeypatch):
+    """Add contexts to the cache of the calibrated programme: ``add_context(name, reftype=..., or step=..., parameters=...)``."""
+    monkeypatch.setenv("SNAKEWEBB_CACHE", str(tmp_path / "memo"))
+    monkeypatch.chdir(programme.folder)
+    crds = programme.folder / "crds"
+    folder = crds / "references" / "jwst" / "nircam"
+
+    def add(name, *, reftype=None, step=None, parameters=None):
+        edits, added = {}, {}
+        if reftype:
+            (old,) = folder.glob(f"jwst_nircam_{reftype}_*.fits")
+            new = old.name.replace("_9001", "_9002")
+            shutil.copy(old, folder / new)
+            edits["nircam", reftype] = (old.name, new)
+        if step:
+            kind = f"pars-{step.replace('_', '')}step"
+            file = f"jwst_nircam_{kind}_{name[5:9]}.asdf"
+            write_parameters(folder / file, ParameterFile(kind, f"jwst.{step}.Step", parameters))
+            added["nircam", kind] = (("META.EXPOSURE.TYPE",), {("NRC_IMAGE",): file})
+        derive_context(crds, OLD, name, edits=edits, added=added)
+
+    return add
+
+
+def rules_of_difference(capsys, new):
+    """Number of jobs by rule that the command tells."""
+    capsys.readouterr()
+    assert main(["context-diff", OLD, new, "--mode", "nircam_imaging", "--json"]) == 0
+    return {rule: len(targets) for rule, targets in json.loads(capsys.readouterr().out)["rules"].items()}
+
+
+def test_what_context_diff_tells_is_what_reruns(programme, add_context, capsys):
+    add_context("jwst_9990.pmap", reftype="flat")
+    add_context("jwst_9991.pmap", step="tweakreg", parameters={"searchrad": 1.5})
+    add_context("jwst_9992.pmap", step="source_catalog", parameters={"snr_threshold": 4.0, "suffix": "cat"})
+    add_context("jwst_9993.pmap")
+    for context, expected, tokens in (
+        ("jwst_9990.pmap", FROM_IMAGE2, {"references": 1}),
+        ("jwst_9991.pmap", FROM_ALIGNMENT, {}),
+        ("jwst_9992.pmap", FROM_CATALOG, {}),
+        ("jwst_9993.pmap", {}, {}),
+    ):
+        assert rules_of_difference(capsys, context) == expected
+        assert programme.plan("--config", f"crds_context={context}") == {**expected, **tokens}
+
+
+def test_the_same_resolution_from_every_entry(programme, add_context):
+    """Parameter files of CRDS give the same work by config.yaml, command line, file, and as a module of another workflow."""
+    add_context(NEW, step="jump", parameters={"rejection_threshold": 5.5, "flag_4_neighbors": False})
+    simulated = (programme.folder / "simulated.yaml").read_text().replace(OLD, NEW)
+    (programme.folder / "other.yaml").write_text(f"crds_context: {NEW}\n")
+    found = {}
+    for entry, arguments in (
+        ("command line", ["--config", f"crds_context={NEW}"]),
+        ("file", ["--configfile", "other.yaml"]),
+    ):
+        found[entry] = programme.snakemake("--dry-run", *arguments)
+    (programme.folder / "config.yaml").write_text(simulated)
+    found["config.yaml"] = programme.snakemake("--dry-run")
+    (programme.folder / "config.yaml").write_text(
+        "webb:\n  mode: nircam_imaging\n" + "".join(f"  {line}\n" for line in simulated.splitlines())
+    )
+    (programme.folder / "Snakefile").write_text(PAPER.replace("SNAKEFILE", str(programme.repository / "Snakefile")))
+    found["module"] = programme.snakemake("--dry-run", "--snakefile", "Snakefile")
+    works = {}
+    for entry, result in found.items():
+        works[entry] = sorted(
+            set(re.findall(r"Params have changed since last execution[^\n]*(?:\n[^\n]*)?", result.stdout))
+        )
+        assert programme.counts(result).get("webb_detector1", programme.counts(result).get("detector1")) == 4
+    first = works.pop("config.yaml")
+    assert any("'rejection_threshold': 5.5" in text for text in first)
+    assert any("'flag_4_neighbors': False" in text for text in first)
+    for entry, found in works.items():
+        assert found == first, entry
