@@ -57,7 +57,10 @@ include: "workflow/rules/report.smk"
 onstart:
     record_owner()
     try:
-        restore_references(PLAN, {path for job in workflow.dag.needrun_jobs() for path in job.input})
+        restore_references(
+            PLAN,
+            {path for job in workflow.dag.needrun_jobs() for path in job.input},
+        )
     except SnakewebbError as error:
         raise WorkflowError(str(error)) from None
 

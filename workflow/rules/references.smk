@@ -13,6 +13,7 @@ rule references:
         "logs/references/{set}.log",
     conda:
         "../../envs/conda.yaml"
+    threads: 1024  # all there are: sets share files, and side by side each job would fetch them
     params:
         names=lambda wildcards: PLAN.reference_sets[wildcards.set],
         crds_path=lambda wildcards, threads: PLAN.crds_path,

@@ -15,6 +15,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from snakewebb.cache import cache_root, read_json, write_json_if_changed
@@ -171,8 +172,9 @@ def damage_of(path, facts, *, content=True):
         size = os.stat(path).st_size
     except OSError:
         return None
-    if facts is None:
-        return f"{path}: the file is empty" if size == 0 else None
+    facts = facts or {"size": None, "sha1": None}
+    if size == 0 and facts["size"] is None:
+        return f"{path}: the file is empty"
     if facts["size"] is not None and size != facts["size"]:
         return f"{path}: the file has {size} bytes, expected {facts['size']}"
     if content and facts.get("sha1"):
@@ -334,9 +336,11 @@ def _fetch(paths, facts, server, report, connections):
 
     def fetch(name):
         path = paths[name]
+        if path.is_file() and not damage_of(path, facts[name]):
+            return  # another run was faster
         _remove_abandoned(path)
         _log.info("fetching %s (%s)", name, size_text(facts[name]["size"]))
-        portion = None if report is None else (lambda size: report(name, size))
+        portion = None if report is None else partial(_report_in_turn, report, name)
         download(
             server.url(name),
             path,
@@ -365,6 +369,14 @@ def _fetch(paths, facts, server, report, connections):
         type(next(iter(errors.values()))),
     )
     raise kind("\n".join(str(error) for error in errors.values()))
+
+
+_report_lock = threading.Lock()
+
+
+def _report_in_turn(report, name, size):
+    with _report_lock:
+        report(name, size)
 
 
 def _remove_abandoned(path):
