@@ -121,7 +121,6 @@ def test_the_command_fetches_mappings_and_parameter_files(contexts, programme, m
     source = shutil.move(contexts, tmp_path / "source")
     programme.configure()
     monkeypatch.chdir(programme.folder)
-    monkeypatch.setenv("SNAKEWEBB_CACHE", str(tmp_path / "memo"))
     with crds_service(source) as service:
         monkeypatch.setenv("CRDS_SERVER_URL", service.url)
         assert main(["context-diff", CONTEXT, NEW, "--mode", "niriss_imaging", "--fetch", "--json"]) == 0

@@ -48,7 +48,7 @@ def fetch_mappings(context, cache, *, server, report=None):
     Returns
     -------
     list of str
-        Names of those that were fetched.
+        Names of those that were fetched, in this order.
 
     Raises
     ------
@@ -70,11 +70,13 @@ def fetch_mappings(context, cache, *, server, report=None):
     for name in names:
         _put_aside_if_damaged(mapping_path(cache, name), facts.get(name))
     missing = [name for name in names if not mapping_path(cache, name).is_file()]
+    fetched = []
     for kind in ("rmap", "imap", "pmap"):
-        part = [name for name in missing if name.endswith(kind)]
+        part = sorted(name for name in missing if name.endswith(kind))
         _fetch({name: mapping_path(cache, name) for name in part}, facts, server, report, CONNECTIONS["mappings"])
+        fetched += part
     _write_configuration(cache, server)
-    return missing
+    return fetched
 
 
 def fetch_references(names, cache, *, server=None, known=None, report=None):
