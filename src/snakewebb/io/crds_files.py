@@ -317,10 +317,13 @@ def _remember(hashes):
         write_json_if_changed(_memo_file(), read_json(_memo_file(), {}) | new)
 
 
-def remembered_facts(path):
-    """Size and hash of a file that was seen once and may be gone, ``None`` if it never was."""
-    entry = read_json(_memo_file(), {}).get(str(path))
-    return None if entry is None else {"size": entry[0], "sha1": entry[2]}
+def remembered_facts(paths):
+    """Size and hash, by name, of files that were seen once and may be gone; ``None`` of those that never were."""
+    known, facts = read_json(_memo_file(), {}) if paths else {}, {}
+    for path in paths:
+        entry = known.get(str(path))
+        facts[path.name] = None if entry is None else {"size": entry[0], "sha1": entry[2]}
+    return facts
 
 
 def _server(server):

@@ -354,8 +354,8 @@ def _facts(names, crds_path):
     crds_path = os.path.abspath(crds_path)
     paths = {name: reference_path(crds_path, name) for name in sorted(names)}
     there = {name: path for name, path in paths.items() if path.is_file()}
-    remembered = {name: remembered_facts(path) for name, path in paths.items() if name not in there}
-    new = [name for name, path in there.items() if unverified([path])]
+    remembered = remembered_facts([path for name, path in paths.items() if name not in there])
+    new = [path.name for path in unverified(there.values())]
     expected = catalogue(crds_path, new) if new else {}
     damaged = {name: damage for name in new if (damage := damage_of(there[name], expected.get(name)))}
     missing = [name for name, facts in remembered.items() if facts is None]

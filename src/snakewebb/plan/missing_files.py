@@ -42,7 +42,7 @@ def missing_references(plan):
 
 def _lacking(names, cache):
     paths = {name: str(reference_path(cache, name)) for name in sorted(names)}
-    doubtful = [name for name, path in paths.items() if unverified([path])]
+    doubtful = [Path(path).name for path in unverified(paths.values())]
     known = catalogue(cache, doubtful) if doubtful else {}
     lacking = []
     for name in doubtful:
@@ -105,7 +105,7 @@ def restore_references(plan, inputs, *, stream=sys.stderr):
     for path in sorted({path for path in inputs if Path(path).parent.name == "references"}):
         for entry in read_json(path, []):
             known[entry["name"]] = entry
-    changed = [name for name in known if unverified([reference_path(plan.crds_path, name)])]
+    changed = [path.name for path in unverified(reference_path(plan.crds_path, name) for name in known)]
     if not changed:
         return
     server = server_url(plan.configuration["crds_server"])
