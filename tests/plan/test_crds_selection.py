@@ -1,5 +1,7 @@
 """References and parameter files are selected as crds would, offline, and asked for once."""
 
+import ast
+import hashlib
 import json
 import os
 import shutil
@@ -302,6 +304,28 @@ def test_an_unreadable_parameter_file(cache, tmp_path):
     path.write_text("nothing")
     with pytest.raises(MissingReferenceError, match=r"pars-jumpstep_9001\.asdf: not a readable parameter file"):
         select_parameters({"a": HEADER}, ["jump"], CONTEXT, copy)
+
+
+def test_a_poisoned_parameter_file_is_named_each_time(cache, tmp_path):
+    """Size and hash are those that the server told when the cache was filled."""
+    from snakewebb.io.crds_server import encode
+
+    copy = tmp_path / "copy"
+    shutil.copytree(cache, copy)
+    path = copy / "references" / "jwst" / "nircam" / "jwst_nircam_pars-jumpstep_9001.asdf"
+    content = path.read_bytes()
+    facts = {path.name: {"size": str(len(content)), "sha1sum": hashlib.sha1(content).hexdigest()}}
+    config = copy / "config" / "jwst" / "server_config"
+    config.write_text(repr(ast.literal_eval(config.read_text()) | {"download_metadata": encode(facts)}))
+    select_parameters({"a": HEADER}, ["jump"], CONTEXT, copy)
+    path.write_bytes(content.replace(b"4.5", b"9.5"))
+    for _ in range(2):
+        with pytest.raises(
+            MissingReferenceError, match=r"pars-jumpstep_9001\.asdf: the sha1 of the content is"
+        ) as caught:
+            select_parameters({"a": HEADER}, ["jump"], CONTEXT, copy)
+        assert caught.value.names == (path.name,)
+        assert "run `snakewebb fetch --references`, which puts these aside" in str(caught.value)
 
 
 @pytest.fixture(scope="module")

@@ -182,6 +182,7 @@ def damage_of(path, facts, *, content=True):
     if content and facts.get("sha1"):
         sha1 = sha1_of_files([path])[Path(path)]
         if sha1 != facts["sha1"]:
+            _remember({}, forget=path)  # else it would count as verified
             return f"{path}: the sha1 of the content is {sha1}, expected {facts['sha1']}"
     return None
 
@@ -307,14 +308,16 @@ def _is_known(path, known):
     return known.get(str(path), [])[:2] == [stat.st_size, stat.st_mtime_ns]
 
 
-def _remember(hashes):
-    """Note hashes by path; what another run noted meanwhile is kept, as the notes are read anew."""
+def _remember(hashes, *, forget=None):
+    """Note hashes by path, and forget one; what another run noted meanwhile is kept, as the notes are read anew."""
     with _memo_lock:
         new = {}
         for path, sha1 in hashes.items():
             stat = os.stat(path)
             new[str(path)] = [stat.st_size, stat.st_mtime_ns, sha1]
-        write_json_if_changed(_memo_file(), read_json(_memo_file(), {}) | new)
+        noted = read_json(_memo_file(), {}) | new
+        noted.pop(str(forget), None)
+        write_json_if_changed(_memo_file(), noted)
 
 
 def remembered_facts(paths):
