@@ -24,7 +24,7 @@ JUMP = "jwst_niriss_pars-jumpstep_9001.asdf"
 
 
 def write_jump_parameters(crds):
-    parameters = {"rejection_threshold": 5.5, "after_jump_flag_n1": 2}
+    parameters = {"rejection_threshold": 5.5, "flag_4_neighbors": False}
     entry = ParameterFile("pars-jumpstep", "jwst.jump.jump_step.JumpStep", parameters, instrument="NIRISS")
     write_parameters(crds / "references" / "jwst" / "niriss" / JUMP, entry)
 
@@ -61,7 +61,7 @@ def test_exposures_steps_and_rules(plan_of):
     assert {root: [str(change) for change in changes] for root, changes in diff.exposures.items()} == {
         FIRST: ["dark_current: reference dark N/A -> jwst_niriss_dark_0002.fits"],
         SECOND: [
-            f"jump: parameter after_jump_flag_n1 0 -> 2 ({origin})",
+            f"jump: parameter flag_4_neighbors True -> False ({origin})",
             f"jump: parameter rejection_threshold 4.0 -> 5.5 ({origin})",
         ],
     }
@@ -80,7 +80,7 @@ def test_what_the_user_says_goes_before_the_context(programme, plan_of):
     own = programme.folder / "own.fits"
     own.write_bytes(b"any")
     programme.configure(
-        "steps:\n  jump: {rejection_threshold: 4.5, after_jump_flag_n1: 1}\n"
+        "steps:\n  jump: {rejection_threshold: 4.5, flag_4_neighbors: true}\n"
         f"overrides: [{{select: {{filter: F200W}}, steps: {{dark_current: {{override_dark: {own}}}}}}}]\n"
     )
     diff = context_diff(plan_of("niriss_imaging"), plan_of("niriss_imaging", crds_context=NEW))
@@ -111,7 +111,7 @@ def test_the_command(contexts, programme, monkeypatch, capsys):
     assert main(["context-diff", CONTEXT, NEW, "--mode", "niriss_imaging", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["rules"]["detector1"] == [FIRST, SECOND]
-    assert found["exposures"][SECOND][0]["new"] == 2
+    assert found["exposures"][SECOND][0]["new"] is False
     # builds are contexts too; theirs is not in this cache
     assert main(["context-diff", "12.3", NEW, "--mode", "niriss_imaging"]) == 78
     assert "jwst_1535.pmap is not in the CRDS cache" in capsys.readouterr().err
@@ -173,7 +173,7 @@ def test_real_mappings(real, plan_of):
     assert {root: [str(change) for change in changes] for root, changes in diff.exposures.items()} == {
         FIRST: [f"dark_current: reference dark {dark} -> jwst_niriss_dark_9999.fits"],
         THIRD: [
-            f"jump: parameter after_jump_flag_n1 0 -> 2 (CRDS {JUMP})",
+            f"jump: parameter flag_4_neighbors True -> False (CRDS {JUMP})",
             f"jump: parameter rejection_threshold 4.0 -> 5.5 (CRDS {JUMP})",
         ],
     }

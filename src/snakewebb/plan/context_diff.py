@@ -154,7 +154,7 @@ def _changes(old, new, transition, root, before, after):
             origin = origins.get("skip", "default")
             changes.append(Change(step, "skip", bool(entry.get("skip")), bool(other.get("skip")), origin))
             continue
-        for name, value in other.get("parameters", {}).items():
+        for name, value in sorted(other.get("parameters", {}).items()):
             if entry["parameters"][name] != value:
                 origin = origins.get(name, "default")
                 changes.append(Change(step, f"parameter {name}", entry["parameters"][name], value, origin))
