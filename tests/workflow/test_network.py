@@ -16,7 +16,8 @@ MODE = "fgs_imaging"
 FGS = "references/jwst/fgs"
 # what the chain of the mode uses of the cache
 USED = {
-    f"jwst_fgs_{reftype}_0001.fits" for reftype in ("gain", "linearity", "mask", "readnoise", "saturation", "superbias")
+    f"jwst_fgs_{reftype}_0001.fits"
+    for reftype in ("gain", "ipc", "linearity", "mask", "readnoise", "saturation", "superbias")
 }
 RATE = "stage1/jw01234001001_02101_00001_guider1_rate.json"
 
