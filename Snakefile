@@ -9,10 +9,11 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 from snakewebb.errors import SnakewebbError
+from snakewebb.plan.context import record_context
 from snakewebb.plan.lock import clear_stale_lock, record_owner
 from snakewebb.plan.missing_files import require_references, restore_references
 from snakewebb.plan.modes import MODES, check_mode
-from snakewebb.plan.plan import Plan, check_version
+from snakewebb.plan.plan import LAST_CONTEXT, Plan, check_version
 from snakewebb.plan.summary import print_summary
 
 # imported as a module, the working directory's config.yaml is the importing workflow's
@@ -56,6 +57,7 @@ include: "workflow/rules/report.smk"
 
 onstart:
     record_owner()
+    record_context(PLAN.context, LAST_CONTEXT)
     try:
         restore_references(
             PLAN,

@@ -7,7 +7,7 @@ import pytest
 
 from snakewebb.errors import ConfigError
 from snakewebb.plan.configuration import read_configuration
-from snakewebb.plan.context import chosen_context, ignored_environment
+from snakewebb.plan.context import chosen_context, context_notes, record_context
 
 BUILDS = Path(__file__).parents[2] / "config" / "builds.yaml"
 
@@ -81,9 +81,19 @@ def test_the_command_line_goes_before_config_yaml_whichever_of_the_two_it_gives(
     assert context_of("crds_context: jwst_1408.pmap", build=12.1) == "jwst_1464.pmap"  # Snakemake makes it a number
 
 
-def test_the_environment_has_no_say_but_is_mentioned(context_of, monkeypatch):
+def test_the_environment_has_no_say_but_is_mentioned(context_of, monkeypatch, tmp_path):
     monkeypatch.setenv("CRDS_CONTEXT", "jwst_1408.pmap")
     assert context_of() == "jwst_1584.pmap"
-    (note,) = ignored_environment("jwst_1584.pmap")
+    (note,) = context_notes("jwst_1584.pmap", tmp_path / "nothing")
     assert note.startswith("CRDS_CONTEXT=jwst_1408.pmap in the environment has no effect: jwst_1584.pmap is used")
-    assert ignored_environment("jwst_1408.pmap") == []
+    assert context_notes("jwst_1408.pmap", tmp_path / "nothing") == []
+
+
+def test_another_context_than_in_the_run_before_is_mentioned(tmp_path, monkeypatch):
+    monkeypatch.delenv("CRDS_CONTEXT", raising=False)
+    memo = tmp_path / "state" / "context.json"
+    assert context_notes("jwst_1535.pmap", memo) == []
+    record_context("jwst_1535.pmap", memo)
+    assert context_notes("jwst_1535.pmap", memo) == []
+    (note,) = context_notes("jwst_1584.pmap", memo)
+    assert "that of the run before was jwst_1535.pmap: `snakewebb context-diff jwst_1535.pmap jwst_1584.pmap`" in note

@@ -3,6 +3,7 @@
 import os
 import re
 
+from snakewebb.cache import read_json, write_json_if_changed
 from snakewebb.errors import ConfigError
 from snakewebb.plan.yaml_text import read_yaml
 
@@ -55,11 +56,30 @@ def _advice(context, builds):
     return f"such as {builds[newest]['context']} (that of build {newest}): what 'latest' or 'operational' mean changes with time"
 
 
-def ignored_environment(context):
-    """Notes of what the environment says of the context, which has no effect here."""
+def context_notes(context, memo_file):
+    """Notes on the context: what the environment says, which has no effect here, and that an earlier run had another one.
+
+    Parameters
+    ----------
+    context : str
+    memo_file : path-like
+        What `record_context` wrote.
+    """
+    notes = []
     other = os.environ.get("CRDS_CONTEXT")
-    if not other or other == context:
-        return []
-    return [
-        f"CRDS_CONTEXT={other} in the environment has no effect: {context} is used; choose with crds_context or build"
-    ]
+    if other and other != context:
+        notes.append(
+            f"CRDS_CONTEXT={other} in the environment has no effect: {context} is used; choose with crds_context or build"
+        )
+    earlier = read_json(memo_file)
+    if earlier and earlier != context:
+        notes.append(
+            f"the context is {context}, that of the run before was {earlier}: `snakewebb context-diff {earlier} {context}` "
+            "tells what changes"
+        )
+    return notes
+
+
+def record_context(context, memo_file):
+    """Note the context of a run that starts."""
+    write_json_if_changed(memo_file, context)

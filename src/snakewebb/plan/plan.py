@@ -21,7 +21,7 @@ from snakewebb.plan.associations import (
     read_association,
 )
 from snakewebb.plan.configuration import read_configuration
-from snakewebb.plan.context import chosen_context, ignored_environment
+from snakewebb.plan.context import chosen_context, context_notes
 from snakewebb.plan.contracts import alignment_parameters, contract_of
 from snakewebb.plan.exposures import find_exposures, missing_segments
 from snakewebb.plan.modes import CHAINS, read_mode
@@ -30,6 +30,8 @@ from snakewebb.plan.persistence import earlier_exposures, find_windows
 
 STATE = Path(".snakewebb")
 """Folder of the programme for tables that can be made again."""
+LAST_CONTEXT = STATE / "context.json"
+"""Context of the last run."""
 
 # parameters of steps whose value is the path of a file of the user: its content counts, not its name
 _FILE_PARAMETERS = {
@@ -85,7 +87,7 @@ class Plan:
             *(layer(origin, content, names) for origin, content in self.configuration.layers),
         ]
         self._hashes = FileHashes(STATE / "files.json")
-        self.left_out, self.notes = [], [*ignored_environment(self.context), *self._without_effect(names)]
+        self.left_out, self.notes = [], [*context_notes(self.context, LAST_CONTEXT), *self._without_effect(names)]
         self.exposures = self._exposures(read_headers)
         self.notes += missing_segments(self.exposures.values())
         self.parameter_files = self._parameter_files()
