@@ -73,8 +73,8 @@ def test_without_a_size_a_truncated_answer_is_noticed_too(get, service):
 
 def test_a_slow_answer_is_given_up_and_gone_on_with(get, service):
     service.faults[GAIN] = ["slow"]
-    service.slowness = 2.0
-    get(timeout=0.4)
+    service.slowness = 5.0
+    get(timeout=1.5)
     assert service.requests == [(GAIN, None), (GAIN, "bytes=150000-")]
 
 
