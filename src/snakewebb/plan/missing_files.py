@@ -23,6 +23,8 @@ from snakewebb.io.crds_files import (
 )
 from snakewebb.io.crds_server import CrdsServer, server_url
 
+_WORTH_TELLING = 10**9  # bytes that take seconds to read
+
 
 def missing_references(plan):
     """Reference files that a plan has selected and that its cache lacks, or has with another size than the server's.
@@ -114,6 +116,10 @@ def restore_references(plan, inputs, *, stream=sys.stderr):
         total = size_text(sum(known[name]["size"] for name in absent))
         what = counted(len(absent), "reference file", "reference files")
         print(f"snakewebb: restoring {what} ({total}) in {plan.crds_path} from {server}", file=stream)
+    to_read = sum(known[name]["size"] for name in changed if name not in absent)
+    if to_read > _WORTH_TELLING:
+        what = counted(len(changed) - len(absent), "reference file", "reference files")
+        print(f"snakewebb: verifying {what} ({size_text(to_read)}), once", file=stream)
     fetch_references(changed, plan.crds_path, server=server, known=known)
 
 
