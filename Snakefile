@@ -9,9 +9,11 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 from snakewebb.errors import SnakewebbError
+from snakewebb.plan.context import record_context
 from snakewebb.plan.lock import clear_stale_lock, record_owner
+from snakewebb.plan.missing_files import require_references, restore_references
 from snakewebb.plan.modes import MODES, check_mode
-from snakewebb.plan.plan import Plan, check_version
+from snakewebb.plan.plan import LAST_CONTEXT, Plan, check_version
 from snakewebb.plan.remembered import remember_plan
 from snakewebb.plan.staleness import find_forgotten, forgotten_lines
 from snakewebb.plan.summary import print_summary
@@ -37,6 +39,10 @@ except SnakewebbError as error:
 
 FORGOTTEN = {}
 if workflow.is_main_process:
+    try:
+        PLAN.notes += require_references(PLAN)
+    except SnakewebbError as error:
+        raise WorkflowError(str(error)) from None
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
     remember_plan(SOURCES)
@@ -56,6 +62,14 @@ include: "workflow/rules/report.smk"
 
 onstart:
     record_owner()
+    record_context(PLAN.context, LAST_CONTEXT)
+    try:
+        restore_references(
+            PLAN,
+            {path for job in workflow.dag.needrun_jobs() for path in job.input},
+        )
+    except SnakewebbError as error:
+        raise WorkflowError(str(error)) from None
 
 
 rule all:

@@ -61,6 +61,17 @@ def _parser():
     compile_.add_argument("--repository", default=".", help="root of the workflow (default: the working directory)")
     compile_.set_defaults(run=_compile)
 
+    difference = commands.add_parser(
+        "context-diff", help="list the exposures, steps and rules that a change of the CRDS context touches"
+    )
+    difference.add_argument("old", help="context or build: jwst_1535.pmap, or 12.3")
+    difference.add_argument("new", help="context or build to compare it with")
+    difference.add_argument("--mode", help="observing mode (default: mode of config.yaml)")
+    difference.add_argument("--repository", help="root of the workflow (default: where snakewebb is installed from)")
+    difference.add_argument("--fetch", action="store_true", help="fetch mappings and parameter files that are missing")
+    difference.add_argument("--json", action="store_true", help="print JSON")
+    difference.set_defaults(run=_context_diff)
+
     parameters = commands.add_parser("parameters", help="print the documentation of all steps' parameters (Markdown)")
     parameters.set_defaults(run=_parameters)
 
@@ -100,6 +111,12 @@ def _compile(options):
     from snakewebb.warm_up import compile_kernels
 
     compile_kernels(options.repository)
+
+
+def _context_diff(options):
+    from snakewebb.plan.context_diff import compare_contexts
+
+    compare_contexts(options)
 
 
 def _parameters(options):

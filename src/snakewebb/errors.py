@@ -28,7 +28,40 @@ class ConfigError(SnakewebbError):
     exit_code = 78
 
 
+class MissingMappingsError(ConfigError):
+    """The cache lacks mappings of a context.
+
+    Attributes
+    ----------
+    context : str
+    crds_path : str
+        The cache.
+    """
+
+    def __init__(self, message, context, crds_path):
+        super().__init__(message)
+        self.context, self.crds_path = context, str(crds_path)
+
+
 class MissingReferenceError(SnakewebbError):
-    """A reference file is needed and is not there, or is not what it should be."""
+    """A reference file is needed and is not there, or is not what it should be.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Files that fetching would bring, if that is what is missing.
+    crds_path : str
+        The cache that lacks them.
+    """
 
     exit_code = 78
+
+    def __init__(self, message, names=(), crds_path=None):
+        super().__init__(message)
+        self.names, self.crds_path = tuple(names), crds_path
+
+
+class NotOnServerError(SnakewebbError):
+    """A server does not have a file, or does not give it: trying again does not help."""
+
+    exit_code = 69

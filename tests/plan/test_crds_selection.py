@@ -1,5 +1,7 @@
 """References and parameter files are selected as crds would, offline, and asked for once."""
 
+import ast
+import hashlib
 import json
 import os
 import shutil
@@ -213,7 +215,10 @@ def test_files_that_are_not_there_are_named_with_the_command(cache, tmp_path):
     with pytest.raises(MissingReferenceError) as caught:
         select_references({"a": HEADER}, TYPES, CONTEXT, copy)
     assert f"2 reference files are not in the CRDS cache {copy}" in str(caught.value)
-    assert "crds sync --files jwst_nircam_dark_9001.fits jwst_nircam_gain_9001.fits" in str(caught.value)
+    assert "\n  jwst_nircam_dark_9001.fits  size not known\n  jwst_nircam_gain_9001.fits  " in str(caught.value)
+    assert "run `snakewebb fetch --references`" in str(caught.value)
+    assert caught.value.names == ("jwst_nircam_dark_9001.fits", "jwst_nircam_gain_9001.fits")
+    assert caught.value.crds_path == str(copy)
 
 
 def test_exposures_without_a_rule_are_named(cache, refuse_to_ask):
@@ -226,7 +231,9 @@ def test_exposures_without_a_rule_are_named(cache, refuse_to_ask):
 
 
 def test_a_context_that_is_not_there(cache, tmp_path):
-    with pytest.raises(ConfigError, match=r"crds_context: jwst_1584\.pmap is not in the CRDS cache .*crds sync"):
+    with pytest.raises(
+        ConfigError, match=r"crds_context: jwst_1584\.pmap is not in the CRDS cache .*snakewebb fetch --references"
+    ):
         select_references({"a": HEADER}, TYPES, "jwst_1584.pmap", cache)
     with pytest.raises(ConfigError, match=r"jwst_9999\.pmap is not in the CRDS cache"):
         select_references({"a": HEADER}, TYPES, CONTEXT, tmp_path / "nothing")
@@ -236,7 +243,7 @@ def test_a_cache_without_its_configuration(cache, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(cache, copy)
     (copy / "config" / "jwst" / "server_config").unlink()
-    with pytest.raises(ConfigError, match="server_config is missing"):
+    with pytest.raises(ConfigError, match="server_config or the context is missing"):
         select_references({"a": HEADER}, TYPES, CONTEXT, copy)
 
 
@@ -297,6 +304,28 @@ def test_an_unreadable_parameter_file(cache, tmp_path):
     path.write_text("nothing")
     with pytest.raises(MissingReferenceError, match=r"pars-jumpstep_9001\.asdf: not a readable parameter file"):
         select_parameters({"a": HEADER}, ["jump"], CONTEXT, copy)
+
+
+def test_a_poisoned_parameter_file_is_named_each_time(cache, tmp_path):
+    """Size and hash are those that the server told when the cache was filled."""
+    from snakewebb.io.crds_server import encode
+
+    copy = tmp_path / "copy"
+    shutil.copytree(cache, copy)
+    path = copy / "references" / "jwst" / "nircam" / "jwst_nircam_pars-jumpstep_9001.asdf"
+    content = path.read_bytes()
+    facts = {path.name: {"size": str(len(content)), "sha1sum": hashlib.sha1(content).hexdigest()}}
+    config = copy / "config" / "jwst" / "server_config"
+    config.write_text(repr(ast.literal_eval(config.read_text()) | {"download_metadata": encode(facts)}))
+    select_parameters({"a": HEADER}, ["jump"], CONTEXT, copy)
+    path.write_bytes(content.replace(b"4.5", b"9.5"))
+    for _ in range(2):
+        with pytest.raises(
+            MissingReferenceError, match=r"pars-jumpstep_9001\.asdf: the sha1 of the content is"
+        ) as caught:
+            select_parameters({"a": HEADER}, ["jump"], CONTEXT, copy)
+        assert caught.value.names == (path.name,)
+        assert "run `snakewebb fetch --references`, which puts these aside" in str(caught.value)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,11 @@ from snakewebb.errors import MissingReferenceError
 INSTRUMENTS = ("nircam", "niriss", "nirspec", "miri", "fgs")
 
 
+def mapping_path(cache, name):
+    """Path of a mapping in a cache."""
+    return Path(cache) / "mappings" / "jwst" / name
+
+
 def reference_path(cache, name):
     """Path of a reference file in a cache.
 

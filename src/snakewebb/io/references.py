@@ -11,6 +11,7 @@ from snakewebb.compiled import by_rows
 from snakewebb.dq import to_standard_bits
 from snakewebb.errors import BadDataError, MissingReferenceError
 from snakewebb.io.cache_layout import reference_path
+from snakewebb.io.crds_files import FETCH_COMMAND
 from snakewebb.io.fits import check_structure, shape_of
 from snakewebb.io.models import INTERLEAVED
 
@@ -64,7 +65,7 @@ class References:
         if path is None:
             raise MissingReferenceError(f"no reference file of type {reftype!r} was selected for this exposure")
         if not path.exists():
-            raise MissingReferenceError(f"{path}: the {reftype!r} reference file is missing; restore it in the cache")
+            raise MissingReferenceError(f"{path}: the {reftype!r} reference file is missing; run `{FETCH_COMMAND}`")
         return path
 
     @contextlib.contextmanager

@@ -15,6 +15,7 @@ KEYS = {
     "crds_context": (str, None, "a context such as jwst_1584.pmap"),
     "build": (str, None, 'a build such as "13.0"'),
     "crds_path": (str, None, "the folder of the CRDS cache"),
+    "crds_server": (str, None, "the address of a CRDS server"),
     "steps": (dict, {}, "a mapping of step names to parameters"),
     "overrides": (list, [], "a list of {select: ..., steps: ...}"),
     "chain_edits": (dict, {}, "a mapping of chain names to edits"),
@@ -75,6 +76,8 @@ def read_configuration(config_file, command_line):
         layers.append(("command line", dict(command_line)))
     values = {key: default for key, (_, default, _) in KEYS.items()}
     for origin, content in layers:
+        if content.get("crds_context") or content.get("build"):
+            values |= {"crds_context": None, "build": None}  # one takes the place of the other in a lower layer
         for key, value in content.items():
             values[key] = _checked(origin, key, value, values.get(key))
     return Configuration(

@@ -16,8 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snakewebb.cache import cache_root, read_json, write_json_if_changed
-from snakewebb.errors import ConfigError, MissingReferenceError
-from snakewebb.io.cache_layout import reference_path
+from snakewebb.errors import ConfigError, MissingMappingsError, MissingReferenceError
+from snakewebb.io.cache_layout import mapping_path, reference_path
+from snakewebb.io.crds_files import (
+    FETCH_COMMAND,
+    catalogue,
+    damage_of,
+    missing_message,
+    remembered_facts,
+    sha1_of_files,
+    unverified,
+)
 
 SELECTION_KEYWORDS = {
     "META.EXPOSURE.NOUTPUTS": "NOUTPUTS",
@@ -223,9 +232,11 @@ def _rules(context, crds_path, instrument):
     if not (folder / context).is_file():
         remembered = read_json(memo, {}).get(key)
         if remembered is None:
-            raise ConfigError(
+            raise MissingMappingsError(
                 f"crds_context: {context} is not in the CRDS cache {crds_path}; "
-                f"run `CRDS_PATH={crds_path} crds sync --contexts {context}` or set crds_path to the cache that has it"
+                f"run `{FETCH_COMMAND}` where there is a network, or set crds_path to the cache that has it",
+                context,
+                crds_path,
             )
         return _Rules(remembered["digest"], tuple(remembered["names"]), tuple(remembered["dates"]))
     stamps = tuple((path.name, path.stat().st_mtime_ns) for path in _mapping_files(folder, context, instrument))
@@ -245,9 +256,10 @@ def _mapping_files(folder, context, instrument):
         names = sorted(set(re.findall(rf"'(jwst_{instrument.lower()}_[\w-]+\.{suffix})'", text)))
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
-            raise ConfigError(
-                f"crds_context: the CRDS cache lacks mappings of {context}: {', '.join(missing)} in {folder}; "
-                f"run `CRDS_PATH={folder.parents[1]} crds sync --contexts {context}`"
+            raise MissingMappingsError(
+                f"crds_context: the CRDS cache lacks mappings of {context}: {', '.join(missing)} in {folder}; run `{FETCH_COMMAND}`",
+                context,
+                folder.parents[1],
             )
         paths += [folder / name for name in names]
         if suffix == "imap" and not names:
@@ -279,10 +291,11 @@ def _parameters(request, header):
 def _ask(context, crds_path, requests):
     """Let ``crds`` answer in another process, which never looks for a server."""
     config = crds_path / "config" / "jwst" / "server_config"
-    if not config.is_file():
-        raise ConfigError(
-            f"{config} is missing: {crds_path} is not a complete CRDS cache; "
-            f"run `CRDS_PATH={crds_path} crds sync --contexts {context}`"
+    if not config.is_file() or not mapping_path(crds_path, context).is_file():
+        raise MissingMappingsError(
+            f"{config} or the context is missing: {crds_path} is not a complete CRDS cache; run `{FETCH_COMMAND}`",
+            context,
+            crds_path,
         )
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CRDS_")}
     environment |= {
@@ -338,33 +351,24 @@ def _checked(answers, reftypes, context):
 
 def _facts(names, crds_path):
     """Name, size and hash of reference files: remembered, so that a file is read once."""
-    memo = cache_root() / "crds" / "files.json"
-    known = read_json(memo, {})
-    before = json.dumps(known, sort_keys=True)
-    facts, missing = {}, []
-    for name in sorted(names):
-        path = reference_path(os.path.abspath(crds_path), name)
-        try:
-            stat = path.stat()
-        except OSError:
-            if str(path) not in known:
-                missing.append(name)
-                continue
+    crds_path = os.path.abspath(crds_path)
+    paths = {name: reference_path(crds_path, name) for name in sorted(names)}
+    there = {name: path for name, path in paths.items() if path.is_file()}
+    remembered = remembered_facts([path for name, path in paths.items() if name not in there])
+    new = [path.name for path in unverified(there.values())]
+    expected = catalogue(crds_path, new) if new else {}
+    damaged = {name: damage for name in new if (damage := damage_of(there[name], expected.get(name)))}
+    missing = [name for name, facts in remembered.items() if facts is None]
+    if missing or damaged:
+        lines = list(damaged.values())
+        if missing:
+            lines.append(missing_message(missing, crds_path, catalogue(crds_path, missing)))
         else:
-            if known.get(str(path), [])[:2] != [stat.st_size, stat.st_mtime_ns]:
-                with open(path, "rb") as stream:
-                    sha1 = hashlib.file_digest(stream, "sha1").hexdigest()
-                known[str(path)] = [stat.st_size, stat.st_mtime_ns, sha1]
-        size, _, sha1 = known[str(path)]
-        facts[name] = {"name": name, "size": size, "sha1": sha1}
-    if json.dumps(known, sort_keys=True) != before:
-        write_json_if_changed(memo, known)
-    if missing:
-        raise MissingReferenceError(
-            f"{len(missing)} reference files are not in the CRDS cache {crds_path}; "
-            f"run `CRDS_PATH={crds_path} crds sync --files {' '.join(missing)}`"
-        )
-    return facts
+            lines.append(f"run `{FETCH_COMMAND}`, which puts these aside and replaces them")
+        raise MissingReferenceError("\n".join(lines), [*missing, *damaged], crds_path)
+    hashes = sha1_of_files(there.values())
+    facts = {name: {"size": path.stat().st_size, "sha1": hashes[path]} for name, path in there.items()}
+    return {name: {"name": name, **(facts.get(name) or remembered[name])} for name in paths}
 
 
 def _parameter_file(entry, crds_path):
@@ -388,8 +392,9 @@ def _parameter_file(entry, crds_path):
             }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MissingReferenceError(
-            f"{path}: not a readable parameter file ({error}); delete it and run "
-            f"`CRDS_PATH={crds_path} crds sync --files {entry['name']}`"
+            f"{path}: not a readable parameter file ({error}); delete it and run `{FETCH_COMMAND}`",
+            [entry["name"]],
+            crds_path,
         ) from error
     write_json_if_changed(memo, content)
     return content

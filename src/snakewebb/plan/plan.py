@@ -23,15 +23,17 @@ from snakewebb.plan.associations import (
 )
 from snakewebb.plan.chains import OWN_RULES, edited_chains
 from snakewebb.plan.configuration import read_configuration
+from snakewebb.plan.context import chosen_context, context_notes
 from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.exposures import find_exposures, missing_segments
 from snakewebb.plan.modes import read_mode
 from snakewebb.plan.parameters import FileHashes, Layer, ResolvedChain, layer, resolve_chain, selected
 from snakewebb.plan.persistence import earlier_exposures, find_windows
-from snakewebb.plan.yaml_text import read_yaml
 
 STATE = Path(".snakewebb")
 """Folder of the programme for tables that can be made again."""
+LAST_CONTEXT = STATE / "context.json"
+"""Context of the last run."""
 
 # parameters of steps whose value is the path of a file of the user: its content counts, not its name
 _FILE_PARAMETERS = {
@@ -76,7 +78,7 @@ class Plan:
     def __init__(self, mode_file, chains_file, builds_file, *, config_file, command_line, read_headers=True):
         self.configuration = read_configuration(config_file, command_line)
         self.mode = read_mode(mode_file, self.configuration["mode"], chains_file)
-        self.context = self._context(builds_file)
+        self.context = chosen_context(self.configuration, builds_file)
         self.crds_path = os.path.abspath(
             os.path.expanduser(self.configuration["crds_path"] or os.environ.get("CRDS_PATH") or "~/crds_cache")
         )
@@ -87,7 +89,7 @@ class Plan:
             *(layer(origin, content, names) for origin, content in self.configuration.layers),
         ]
         self._hashes = FileHashes(STATE / "files.json")
-        self.left_out, self.notes = [], self._without_effect(names)
+        self.left_out, self.notes = [], [*context_notes(self.context, LAST_CONTEXT), *self._without_effect(names)]
         self.exposures = self._exposures(read_headers)
         self.notes += missing_segments(self.exposures.values())
         self.parameter_files = self._parameter_files()
@@ -111,15 +113,6 @@ class Plan:
         ]
 
     # -- what is there ------------------------------------------------------------------------------------------------
-
-    def _context(self, builds_file):
-        builds = read_yaml(builds_file)
-        if self.configuration["crds_context"]:
-            return self.configuration["crds_context"]
-        build = self.configuration["build"] or next(iter(builds))
-        if build not in builds:
-            raise ConfigError(f"build: found {build!r}, expected one of {', '.join(builds)}")
-        return builds[build]["context"]
 
     def _exposures(self, read_headers):
         table = find_exposures(
