@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 from snakewebb.errors import SnakewebbError
+from snakewebb.plan.fetched_files import NOTHING_THERE, asks_to_fetch
 from snakewebb.plan.lock import clear_stale_lock, record_owner
 from snakewebb.plan.modes import MODES, check_mode
 from snakewebb.plan.plan import Plan, check_version
@@ -18,6 +19,8 @@ from snakewebb.plan.summary import print_summary
 HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)
 OWN_RUN = Path(workflow.basedir).resolve().is_relative_to(Path(HERE).resolve())
 
+FETCHING = workflow.is_main_process and asks_to_fetch(sys.argv[1:])
+
 try:
     check_version(workflow.source_path("VERSION"))
     check_mode(config.get("mode"), MODES)
@@ -26,7 +29,7 @@ try:
         workflow.source_path("config/chains.yaml"),
         workflow.source_path("config/builds.yaml"),
         config_file="config.yaml" if OWN_RUN else None,
-        command_line=config,
+        command_line={**config, **NOTHING_THERE} if FETCHING else config,
         read_headers=workflow.is_main_process,
     )
 except SnakewebbError as error:
@@ -36,11 +39,13 @@ except SnakewebbError as error:
 if workflow.is_main_process:
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
-    print_summary(PLAN)
+    if not FETCHING:
+        print_summary(PLAN)
 
 
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/references.smk"
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/detector1.smk"
 include: "workflow/rules/dark.smk"
 include: "workflow/rules/guider.smk"

@@ -132,7 +132,10 @@ def read_association(path, roots):
                 wanted.append(name.root)
         missing = sorted(set(wanted) - roots)
         if missing:
-            raise ConfigError(f"{path}: {len(missing)} members are not in the input folders: {', '.join(missing)}")
+            raise ConfigError(
+                f"{path}: {len(missing)} members are not in the input folders: {', '.join(missing)}; get them, as with "
+                f"`snakewebb fetch --exposures {' '.join(missing)}`, or take {path} off the list"
+            )
         found.append(
             Association(
                 product,
