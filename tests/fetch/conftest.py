@@ -72,8 +72,9 @@ def exposure_bytes(*, checksum=False, seed=1, **keywords):
 class FakeArchive:
     """State of the server: what it has, what it does wrong, what it was asked.
 
-    ``trouble[path or file name]`` is a list of words, one used up by each request: ``500``, ``503``, ``404``, ``cut`` (the connection ends half
-    way), ``hang`` (silence), ``drip`` (a byte now and then), ``html``, ``longer`` (other content, other size), ``flip`` (a bit),
+    ``trouble[path or file name]`` is a list of words, one used up by each request: ``500`` and other codes, ``cut`` (the connection ends
+    half way), ``silence`` (no answer), ``hang`` (none from the hundredth byte on), ``drip`` (a byte now and then), ``html``,
+    ``longer`` (other content, other size), ``flip`` (a bit),
     ``no length``, ``no ranges``, ``ok``.
     """
 
@@ -175,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._json({"status": "ERROR", "msg": f"unknown service {request['service']}"})
 
     def _page(self, rows, fields, request):
-        if "executing" in self.archive.trouble and self.archive.trouble["executing"]:
+        if self.archive.trouble.get("executing"):
             self.archive.trouble["executing"].pop()
             return self._json({"status": "EXECUTING", "msg": "", "data": [], "fields": []})
         if "error" in self.archive.trouble:
@@ -230,7 +231,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _misbehave(self, trouble, content):
         if trouble.isdigit():
-            return self._plain(int(trouble), b"<html>in trouble</html>", {"Retry-After": "0"} if trouble == "429" else {})
+            return self._plain(
+                int(trouble), b"<html>in trouble</html>", {"Retry-After": "0"} if trouble == "429" else {}
+            )
+        if trouble == "silence":
+            time.sleep(1.5)
+            self.close_connection = True
+            return None
         if trouble == "html":
             return self._plain(200, b"<html><body>Please log in to the network</body></html>")
         if trouble == "longer":
@@ -316,7 +323,12 @@ def programme(archive):
     archive.add("jw02739002001_02105_00001_nrcalong", content=exposure_bytes(checksum=True, seed=2))
     archive.add("jw02739001001_02105_00001_nrcalong", "rate")
     archive.add("jw02739001001_gs-fg_2022272151123", filters="F444W")
-    mosaic = {**archive.observations[0], "obs_id": "jw02739-o001_t001_nircam_clear-f115w", "calib_level": 3, "obsid": 87700000}
+    mosaic = {
+        **archive.observations[0],
+        "obs_id": "jw02739-o001_t001_nircam_clear-f115w",
+        "calib_level": 3,
+        "obsid": 87700000,
+    }
     planned = {**archive.observations[0], "obs_id": "jw02739009001_xx", "calib_level": -1, "obsid": 87800000}
     archive.observations += [mosaic, planned]
     # a mosaic lists the raw files of its members again, and its own products

@@ -55,9 +55,15 @@ def test_what_is_known_of_a_file(programme):
     ("keys", "message"),
     [
         ({"programs": 9999}, "fetch.programs: 09999: the archive has no observations of it"),
-        ({"programs": 2739, "filters": "F200W"}, "no observation of 02739 has .* there are: NIRCAM/IMAGE F115W, NIRCAM/IMAGE F444W"),
+        (
+            {"programs": 2739, "filters": "F200W"},
+            "no observation of 02739 has .* there are: NIRCAM/IMAGE F115W, NIRCAM/IMAGE F444W",
+        ),
         ({"programs": 2739, "instruments": "miri"}, "no observation of 02739 has the instruments"),
-        ({"programs": 2739, "observations": 7}, r"none of the 7 files of 02739 is .* \(level uncal, observations 007\)"),
+        (
+            {"programs": 2739, "observations": 7},
+            r"none of the 7 files of 02739 is .* \(level uncal, observations 007\)",
+        ),
         ({"programs": 2739, "level": "cal"}, r"none of the 7 files of 02739 is .* \(level cal\)"),
     ],
 )
@@ -95,15 +101,17 @@ def test_an_error_that_the_archive_states_is_passed_on(programme):
 
 
 def test_an_archive_that_is_silent_is_given_up(programme):
-    programme.trouble["/api/v0/invoke"] = ["hang"]
+    programme.trouble["/api/v0/invoke"] = ["silence"]
     selection = selection_of({"programs": ["02739"]})
-    with pytest.raises(TransientError, match="no answer from the archive within 0.3 s|cannot be reached"):
+    with pytest.raises(TransientError, match=r"no answer from the archive within 0.3 s"):
         Archive(timeout=0.3, retries=0).products(selection)
 
 
 def test_without_a_network_there_is_one_message(monkeypatch):
     monkeypatch.setenv("SNAKEWEBB_ARCHIVE", "http://archive.invalid")
-    with pytest.raises(TransientError, match=r"http://archive.invalid: the archive cannot be reached \(.*only command that needs"):
+    with pytest.raises(
+        TransientError, match=r"http://archive.invalid: the archive cannot be reached \(.*only command that needs"
+    ):
         Archive(timeout=5, retries=1, pause=0.01).products(selection_of({"programs": ["02739"]}))
 
 

@@ -7,7 +7,7 @@ import pytest
 from snakewebb.errors import TransientError
 from snakewebb.fetch import download as module
 from snakewebb.fetch.archive import archive_address
-from snakewebb.fetch.download import Connection, RefusedError, download, part_of
+from snakewebb.fetch.download import Connection, NotThereError, RefusedError, download, part_of
 from snakewebb.fetch.retries import AgainError, with_retries
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -26,11 +26,14 @@ def file(archive, tmp_path):
 
         def get(self, *, size=None, retries=3, timeout=5, token=None, **options):
             connection = Connection(
-                timeout=timeout, retries=retries, pause=0.01, token=token, token_host=archive.host, stopped=lambda: False
+                timeout=timeout,
+                retries=retries,
+                pause=0.01,
+                token=token,
+                token_host=archive.host,
+                stopped=lambda: False,
             )
-            return download(
-                self.address, self.path, size=size or len(self.content), connection=connection, **options
-            )
+            return download(self.address, self.path, size=size or len(self.content), connection=connection, **options)
 
         def trouble(self, *words):
             archive.trouble[self.name] = list(words)
@@ -67,7 +70,9 @@ def test_a_connection_that_ends_half_way_is_taken_up_where_it_ended(file):
 
 def test_a_later_run_takes_up_the_part_of_an_earlier_one(file):
     file.trouble("cut")
-    with pytest.raises(TransientError, match=f"ended at byte {len(file.content) // 2} of {len(file.content)}|broke at byte"):
+    with pytest.raises(
+        TransientError, match=f"ended at byte {len(file.content) // 2} of {len(file.content)}|broke at byte"
+    ):
         file.get(retries=0)
     assert not file.path.exists()
     assert file.part.stat().st_size == len(file.content) // 2
@@ -106,7 +111,7 @@ def test_progress_is_not_counted_as_failure(file):
     assert is_whole(file)
 
 
-@pytest.mark.parametrize("word", ["500", "503", "429", "html", "hang", "drip"])
+@pytest.mark.parametrize("word", ["500", "503", "429", "html", "silence", "hang", "drip"])
 def test_passing_trouble_is_waited_out(file, word, monkeypatch):
     file.trouble(word)
     file.get(timeout=0.4)
@@ -115,14 +120,16 @@ def test_passing_trouble_is_waited_out(file, word, monkeypatch):
 
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(file):
     file.trouble("drip")
-    with pytest.raises(AgainError, match="slower than 1024 bytes per second at byte|broke at byte"):
+    with pytest.raises(AgainError, match=r"slower than 1024 bytes per second at byte|broke at byte"):
         file.get(timeout=0.4, retries=0)
 
 
 def test_a_page_of_a_proxy_is_no_file(file):
     for options in ({}, {"any_size": True}):
         file.trouble("html")
-        with pytest.raises(TransientError, match=r"sent a web page \(of a proxy or a login\?\) in place of a FITS file"):
+        with pytest.raises(
+            TransientError, match=r"sent a web page \(of a proxy or a login\?\) in place of a FITS file"
+        ):
             file.get(retries=0, **options)
     assert not file.path.exists()
     assert not file.part.exists()
@@ -174,19 +181,24 @@ def test_content_that_does_not_fit_its_checksum_is_fetched_again(file, archive):
 
 
 @pytest.mark.parametrize(
-    ("word", "message"),
-    [("404", r"the server has no such file \(HTTP 404\)"), ("418", r"the server refuses \(HTTP 418\)")],
+    ("word", "kind", "message"),
+    [
+        ("404", NotThereError, r"the server has no such file \(HTTP 404\)"),
+        ("418", RefusedError, r"the server refuses \(HTTP 418\)"),
+    ],
 )
-def test_what_the_server_refuses_is_asked_once(file, word, message):
+def test_what_the_server_refuses_is_asked_once(file, word, kind, message):
     file.trouble(word)
-    with pytest.raises(RefusedError, match=message):
+    with pytest.raises(kind, match=message):
         file.get()
     assert len(file.requests()) == 1
 
 
 def test_exclusive_data_need_the_right_token(file, archive):
     archive.exclusive.add(file.name)
-    with pytest.raises(RefusedError, match=r"HTTP 401\): the data are exclusive, and MAST_API_TOKEN is not of somebody"):
+    with pytest.raises(
+        RefusedError, match=r"HTTP 401\): the data are exclusive, and MAST_API_TOKEN is not of somebody"
+    ):
         file.get(token="of-somebody-else")
     file.get(token=TOKEN)
     assert is_whole(file)
@@ -210,7 +222,7 @@ def test_a_server_that_is_not_there(tmp_path):
 def test_a_full_disk_is_named(file, monkeypatch):
     class Full:
         def __init__(self, *arguments):
-            self.stream = open(*arguments)
+            self.stream = open(*arguments)  # noqa: SIM115
 
         def __enter__(self):
             return self
@@ -225,7 +237,9 @@ def test_a_full_disk_is_named(file, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "_open", Full)
-    with pytest.raises(TransientError, match=r"uncal/.*\.part: writing failed \(No space left on device\); free some space"):
+    with pytest.raises(
+        TransientError, match=r"uncal/.*\.part: writing failed \(No space left on device\); free some space"
+    ):
         file.get()
     assert len(file.requests()) == 1
 

@@ -131,7 +131,9 @@ class Archive:
         programs = selection["programs"]
         numbers = sorted({*programs, *(program.lstrip("0") for program in programs)})
         table = self._table(self._observations.query_criteria, obs_collection="JWST", proposal_id=numbers)
-        rows = [row for row in table if _text(row["calib_level"]) not in ("", "-1")]  # what is only planned has no files
+        rows = [
+            row for row in table if _text(row["calib_level"]) not in ("", "-1")
+        ]  # what is only planned has no files
         if not rows:
             raise ConfigError(f"fetch.programs: {', '.join(programs)}: the archive has no observations of it (yet)")
         chosen = [row for row in rows if _instrument_fits(row, selection) and _filter_fits(row, selection)]

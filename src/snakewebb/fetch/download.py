@@ -26,13 +26,19 @@ class RefusedError(ConfigError):
     Parameters
     ----------
     message : str
-    absent : bool
-        Whether it says that it has no such file.
+    elsewhere : bool
+        Whether another server may give it.
     """
 
-    def __init__(self, message, *, absent=False):
+    def __init__(self, message, *, elsewhere=False):
         super().__init__(message)
-        self.absent = absent
+        self.elsewhere = elsewhere
+
+
+class NotThereError(TransientError):
+    """The server does not have a file that the archive lists: not now, as one of the two is behind."""
+
+    elsewhere = True
 
 
 class Connection:
@@ -120,7 +126,9 @@ def download(address, path, *, size, connection, any_size=False):
     Raises
     ------
     RefusedError
-        If the server does not have the file, or does not give it to us.
+        If the server does not give us the file.
+    NotThereError
+        If the server does not have it.
     TransientError
         If it could not be had now.
     """
@@ -177,8 +185,10 @@ def _receive(address, part, note, resumed, size, connection, any_size):
             raise AgainError(f"the server could not go on at byte {resumed}")
         if response.status_code == 200:
             resumed = 0
-        if response.status_code == 200 and total not in (None, size) and not any_size:
-            _check_kind(response.raw.read(80), part, note)  # the page of a proxy has another size, but that is not what to say
+        if response.status_code == 200 and None not in (total, size) and total != size and not any_size:
+            _check_kind(
+                response.raw.read(80), part, note
+            )  # the page of a proxy has another size, but that is not what to say
         _check_size(total, size, any_size, part, note)
         write_json_if_changed(note, {"address": address, "size": size, "validator": _validator(response)})
         expected = (None if any_size else size) if total is None else total
@@ -219,10 +229,10 @@ def _check_status(response):
     if code == 403:
         raise RefusedError(
             f"the server does not give it to us (HTTP {code}); if the data are exclusive, set the environment variable MAST_API_TOKEN",
-            absent=True,
+            elsewhere=True,
         )
     if code in (404, 410):
-        raise RefusedError(f"the server has no such file (HTTP {code})", absent=True)
+        raise NotThereError(f"the server has no such file (HTTP {code})")
     if code in (408, 425, 429) or code >= 500:
         wait = response.headers.get("Retry-After", "")
         raise AgainError(f"the server is in trouble (HTTP {code})", wait=float(wait) if wait.isdigit() else None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakewebb.cache import read_json, write_json_if_changed
 from snakewebb.errors import BadDataError, SnakewebbError, TransientError
-from snakewebb.fetch.download import RefusedError, bytes_there, download
+from snakewebb.fetch.download import NotThereError, RefusedError, bytes_there, download
 from snakewebb.fetch.manifest import readable_size
 from snakewebb.fetch.retries import AgainError
 from snakewebb.io.fits import check_structure, verify_checksums
@@ -187,7 +187,7 @@ def _get(file, connection, any_size):
     options = {"size": file["size"], "connection": connection, "any_size": any_size}
     try:
         return download(file["address"], file["path"], **options)
-    except RefusedError as error:
-        if not error.absent or "archive_address" not in file:
+    except (RefusedError, NotThereError) as error:
+        if not error.elsewhere or "archive_address" not in file:
             raise
     return download(file["archive_address"], file["path"], **options)
