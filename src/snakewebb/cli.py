@@ -79,6 +79,8 @@ def _add_fetch(commands):
     )
     for key, (is_list, _, _, expected) in KEYS.items():
         option = f"--{key.replace('_', '-')}"
+        if key == "references":
+            continue
         if key == "guide_stars":
             fetch.add_argument(option, action="store_const", const=True, help="exposures of guide stars too")
         else:
@@ -110,10 +112,10 @@ def _fetch(options):
     if options.mode:
         check_mode(options.mode, MODES)
     command_line = {"mode": options.mode} if options.mode else {}
-    parts = ("references",) if options.references else ("files",) if options.no_references else ("files", "references")
+    parts = ("references",) if options.references else ("files",) if options.no_references else None
     fetch(
         read_configuration("config.yaml", command_line),
-        {key: value for key in KEYS if (value := getattr(options, key)) is not None},
+        {key: value for key in KEYS if key != "references" and (value := getattr(options, key)) is not None},
         command_line=command_line,
         repository=options.repository,
         dry_run=options.dry_run,

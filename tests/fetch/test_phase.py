@@ -292,7 +292,7 @@ def test_files_of_the_manifest_that_are_absent_are_named(run, programme):
     with pytest.raises(TransientError):
         run(config)
     assert notes(config) == [
-        f"1 of 3 files that fetch_manifest.json lists are not in the input folders ({LONG_1}; 0.0 GB): run `snakewebb fetch` where "
+        f"1 of 3 files that fetch_manifest.json lists are not in the input folders ({LONG_1}; 23.0 kB): run `snakewebb fetch` where "
         "there is a network"
     ]
     assert notes(f"{config}exclude: ['*_nrcalong']\n") == []

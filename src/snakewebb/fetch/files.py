@@ -9,9 +9,9 @@ from pathlib import Path
 from snakewebb.cache import read_json, write_json_if_changed
 from snakewebb.errors import BadDataError, SnakewebbError, TransientError
 from snakewebb.fetch.download import NotThereError, RefusedError, bytes_there, download
-from snakewebb.fetch.manifest import readable_size
 from snakewebb.fetch.retries import AgainError
 from snakewebb.io.fits import check_structure, verify_checksums
+from snakewebb.plan.fetched_files import readable_size
 
 VERIFIED = Path(".snakewebb") / "fetched.json"
 """Size and time of files when they were verified: they are not read again while these are the same."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakewebb.cache import write_json_if_changed
 from snakewebb.fetch.archive import archive_address, cloud_server
-from snakewebb.plan.fetched_files import FORMAT, MANIFEST, excluded, folder_of
+from snakewebb.plan.fetched_files import FORMAT, MANIFEST, excluded, folder_of, readable_size
 
 
 def make_manifest(selection, configuration, archive):
@@ -61,12 +61,3 @@ def manifest_lines(manifest, states):
         size = "size unknown" if file["size"] is None else readable_size(file["size"])
         lines.append(f"{file['name']}  {size}  {file['address']}" + (f"  ({', '.join(notes)})" if notes else ""))
     return [*lines, f"{len(lines)} files, {readable_size(manifest['total'])}"]
-
-
-def readable_size(size):
-    """A number of bytes as people read it."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

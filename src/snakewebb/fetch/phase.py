@@ -10,10 +10,10 @@ from snakewebb.errors import ConfigError, TransientError
 from snakewebb.fetch.archive import Archive, archive_server
 from snakewebb.fetch.download import Connection
 from snakewebb.fetch.files import Failure, VerifiedFiles, get_files, require_space, state_of
-from snakewebb.fetch.manifest import make_manifest, manifest_lines, readable_size, total_size, write_manifest
+from snakewebb.fetch.manifest import make_manifest, manifest_lines, total_size, write_manifest
 from snakewebb.fetch.references import complete_references
-from snakewebb.plan.fetch_selection import check_fetch, selection_of, transport_of
-from snakewebb.plan.fetched_files import MANIFEST, input_files, read_manifest
+from snakewebb.plan.fetch_selection import check_fetch, manner_of, selection_of
+from snakewebb.plan.fetched_files import MANIFEST, input_files, read_manifest, readable_size
 
 TOKEN = "MAST_API_TOKEN"
 """Environment variable with the token for exclusive data."""
@@ -28,7 +28,7 @@ def fetch(
     command_line=None,
     repository=None,
     dry_run=False,
-    parts=("files", "references"),
+    parts=None,
     any_size=False,
     pause=1.0,
     progress=print,
@@ -46,8 +46,8 @@ def fetch(
         Root of the workflow.
     dry_run : bool
         Write and show the manifest, and stop.
-    parts : tuple of str
-        ``files``, ``references`` or both.
+    parts : tuple of str, optional
+        ``files``, ``references`` or both; default: as ``fetch.references`` says.
     any_size : bool
         Take files whose size is not the one that the archive lists.
     pause : float
@@ -63,11 +63,14 @@ def fetch(
         If the network, a server or the disk is in trouble: what did not come is named; what came is kept.
     """
     given = {**configuration["fetch"], **check_fetch("command line", options, "--")}
+    manner = manner_of(given)
+    if parts is None:
+        parts = ("files", "references") if manner["references"] else ("files",)
     failures = []
     with _alone():
         if "files" in parts:
             selection = selection_of(given, start=configuration["start"]) or _selection_of_manifest()
-            failures = _fetch_files(configuration, selection, transport_of(given), dry_run, any_size, pause, progress)
+            failures = _fetch_files(configuration, selection, manner, dry_run, any_size, pause, progress)
         if "references" in parts and not dry_run:
             complete_references(configuration, command_line or {}, repository=repository, progress=progress)
     if failures:
@@ -97,9 +100,9 @@ def _selection_of_manifest():
     return manifest["selection"]
 
 
-def _fetch_files(configuration, selection, transport, dry_run, any_size, pause, progress):
+def _fetch_files(configuration, selection, manner, dry_run, any_size, pause, progress):
     """Write the manifest and get its files; returns the failures."""
-    timing = {key: transport[key] for key in ("timeout", "retries")}
+    timing = {key: manner[key] for key in ("timeout", "retries")}
     archive = Archive(**timing, pause=pause)
     manifest = make_manifest(selection, configuration, archive)
     write_manifest(manifest)
@@ -135,7 +138,7 @@ def _fetch_files(configuration, selection, transport, dry_run, any_size, pause, 
     failures += get_files(
         wanted,
         connection=connection,
-        connections=transport["connections"],
+        connections=manner["connections"],
         verified=verified,
         any_size=any_size,
         progress=progress,

@@ -86,11 +86,12 @@ KEYS = {
     "guide_stars": (False, _truth, False, "true or false"),
     "level": (False, _nearest(LEVELS), None, f"one of {', '.join(LEVELS)}"),
     "source": (False, _nearest(SOURCES), "archive", f"one of {', '.join(SOURCES)}"),
+    "references": (False, _truth, True, "true or false"),
     "connections": (False, _count(1, 32), 4, "a number from 1 to 32"),
     "retries": (False, _count(0, 100), 5, "a number from 0 to 100"),
     "timeout": (False, _count(1, 3600), 60, "whole seconds from 1 to 3600"),
 }
-_TRANSPORT = ("connections", "retries", "timeout")
+_MANNER = ("references", "connections", "retries", "timeout")
 
 
 def check_fetch(origin, content, prefix="fetch."):
@@ -163,7 +164,7 @@ def selection_of(given, *, start="auto"):
     ConfigError
         If the programme of an exposure cannot be told.
     """
-    selection = {key: given.get(key, KEYS[key][2]) for key in KEYS if key not in _TRANSPORT}
+    selection = {key: given.get(key, KEYS[key][2]) for key in KEYS if key not in _MANNER}
     selection["level"] = selection["level"] or ("uncal" if start == "auto" else start)
     if not selection["programs"]:
         programs = set()
@@ -184,9 +185,9 @@ def selection_of(given, *, start="auto"):
     return None
 
 
-def transport_of(given):
-    """How files are got: number of connections, retries, and seconds to wait for an answer."""
-    return {key: given.get(key, KEYS[key][2]) for key in _TRANSPORT}
+def manner_of(given):
+    """How it is fetched: whether reference files too; number of connections, retries, and seconds to wait for an answer."""
+    return {key: given.get(key, KEYS[key][2]) for key in _MANNER}
 
 
 def selects(selection, filename):

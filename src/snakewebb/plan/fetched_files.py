@@ -20,6 +20,15 @@ def read_manifest():
     return manifest if isinstance(manifest, dict) and manifest.get("format") == FORMAT else None
 
 
+def readable_size(size):
+    """A number of bytes as people read it."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
 def folder_of(configuration, level):
     """The input folder that files of a level are put into: the one of that name, else the first."""
     folders = configuration["inputs"]
@@ -72,9 +81,9 @@ def _absent_of_manifest(manifest, configuration, there):
     if not absent:
         return []
     names = ", ".join(file["name"] for file in absent[:_NAMED]) + (" ..." if len(absent) > _NAMED else "")
-    size = sum(file["size"] or 0 for file in absent) / 1e9
+    size = readable_size(sum(file["size"] or 0 for file in absent))
     return [
-        f"{len(absent)} of {len(listed)} files that {MANIFEST} lists are not in the input folders ({names}; {size:.1f} GB): run "
+        f"{len(absent)} of {len(listed)} files that {MANIFEST} lists are not in the input folders ({names}; {size}): run "
         "`snakewebb fetch` where there is a network"
     ]
 
@@ -100,16 +109,22 @@ def _absent_of_selection(selection, there):
 def asks_to_fetch(arguments):
     """Whether a command line of Snakemake has the target ``fetch``: its plan is made without the files that are to come.
 
+    Of a workflow that has ours as a module, the target is ``<prefix>_fetch``.
+
     Parameters
     ----------
     arguments : list of str
         What follows the name of the program.
     """
-    if "fetch" not in arguments:
+    if not any(map(_is_target, arguments)):
         return False
     from snakemake.cli import parse_args
 
-    return "fetch" in parse_args(arguments)[1].targets
+    return any(map(_is_target, parse_args(arguments)[1].targets))
+
+
+def _is_target(word):
+    return word == "fetch" or word.endswith("_fetch")
 
 
 NOTHING_THERE = {"inputs": [], "associations": []}
