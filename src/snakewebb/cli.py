@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from snakewebb.errors import SnakewebbError
+from snakewebb.errors import SnakewebbError, TransientError
 
 _SIMULATED_CONFIG = """\
 # Of the simulation: reference files and truth. Add what you want to change.
@@ -113,15 +113,18 @@ def _fetch(options):
         check_mode(options.mode, MODES)
     command_line = {"mode": options.mode} if options.mode else {}
     parts = ("references",) if options.references else ("files",) if options.no_references else None
-    fetch(
-        read_configuration("config.yaml", command_line),
-        {key: value for key in KEYS if key != "references" and (value := getattr(options, key)) is not None},
-        command_line=command_line,
-        repository=options.repository,
-        dry_run=options.dry_run,
-        parts=parts,
-        any_size=options.any_size,
-    )
+    try:
+        fetch(
+            read_configuration("config.yaml", command_line),
+            {key: value for key in KEYS if key != "references" and (value := getattr(options, key)) is not None},
+            command_line=command_line,
+            repository=options.repository,
+            dry_run=options.dry_run,
+            parts=parts,
+            any_size=options.any_size,
+        )
+    except KeyboardInterrupt:
+        raise TransientError("interrupted; what came is kept: run the same command again for the rest") from None
 
 
 def _profiles(options):

@@ -75,7 +75,7 @@ class FakeArchive:
     ``trouble[path or file name]`` is a list of words, one used up by each request: ``500`` and other codes, ``cut`` (the connection ends
     half way), ``silence`` (no answer), ``hang`` (none from the hundredth byte on), ``drip`` (a byte now and then), ``html``,
     ``longer`` (other content, other size), ``flip`` (a bit),
-    ``no length``, ``no ranges``, ``ok``.
+    ``no length``, ``no ranges``, ``redirect`` (to the public copy, by another host's name), ``ok``.
     """
 
     def __init__(self):
@@ -238,6 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(1.5)
             self.close_connection = True
             return None
+        if trouble == "redirect":
+            place = f"http://localhost:{self.server.server_port}/jwst/public/{self.path.rpartition('/')[2]}"
+            return self._plain(302, b"", {"Location": place})
         if trouble == "html":
             return self._plain(200, b"<html><body>Please log in to the network</body></html>")
         if trouble == "longer":

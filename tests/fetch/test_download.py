@@ -212,6 +212,14 @@ def test_the_token_is_shown_to_the_archive_only(file, archive):
     assert all("Authorization" not in request["headers"] for request in archive.requests)
 
 
+def test_the_token_does_not_follow_a_redirection(file, archive):
+    archive.in_cloud.add(file.name)
+    file.trouble("redirect")
+    file.get(token=TOKEN)
+    assert is_whole(file)
+    assert ["Authorization" in request["headers"] for request in archive.requests] == [True, False]
+
+
 def test_a_server_that_is_not_there(tmp_path):
     connection = Connection(timeout=5, retries=1, pause=0.01)
     with pytest.raises(AgainError, match=r"no connection \(.*Connection refused\)") as error:

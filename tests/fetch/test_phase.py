@@ -3,6 +3,11 @@
 import fcntl
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -135,7 +140,7 @@ def test_one_file_that_fails_does_not_stop_the_others(run, programme):
     with pytest.raises(TransientError) as error:
         run()
     assert str(error.value).splitlines() == [
-        "2 files were not fetched:",
+        "2 files not fetched:",
         f"  {A1}: the server has no such file (HTTP 404)",
         f"  {LONG_1}: the server is in trouble (HTTP 500)",
         "what came is kept; run the same command again for the rest",
@@ -172,7 +177,7 @@ def test_a_server_that_goes_away_is_said_once(run, programme, monkeypatch):
 def test_exclusive_files_without_a_token_are_named_and_the_others_come(run, programme):
     programme.add("jw02739003001_02105_00001_nrcalong", exclusive=True)
     with pytest.raises(
-        ConfigError, match=r"1 file was not fetched:\n  jw02739003001_.*: the data are exclusive: set the environment"
+        ConfigError, match=r"1 file not fetched:\n  jw02739003001_.*: the data are exclusive: set the environment"
     ):
         run()
     assert same(programme, A1, LONG_1, LONG_2)
@@ -275,6 +280,36 @@ def test_the_command_has_the_exit_code_of_the_trouble(run, programme, capsys):
     assert "command line: --filters: found 'F44W', expected" in capsys.readouterr().err
     arguments = ["--programs", "2739", "--filters", "F115W", "--observations", "1", "--guide-stars"]
     assert main(["fetch", *arguments, "--no-references"]) == 0
+    assert [path.name for path in Path("uncal").iterdir()] == [A1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_killed_is_taken_up(run, programme, number):
+    programme.trouble[A1] = ["hang"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from snakewebb.cli import main; sys.exit(main())",
+        "fetch",
+        "--no-references",
+    ]
+    variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    Path("config.yaml").write_text("fetch: {programs: 2739, filters: F115W}\n")
+    process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
+    part = Path("uncal", f"{A1}.part")
+    while not (part.exists() and part.stat().st_size):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert process.returncode == 75
+        assert said.endswith("snakewebb: interrupted; what came is kept: run the same command again for the rest\n")
+    assert not Path("uncal", A1).exists()
+    part_size = part.stat().st_size
+    run("fetch: {programs: 2739, filters: F115W}\n")
+    assert programme.asked("Download")[-1]["headers"]["Range"] == f"bytes={part_size}-"
+    assert same(programme, A1)
     assert [path.name for path in Path("uncal").iterdir()] == [A1]
 
 

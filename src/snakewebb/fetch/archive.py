@@ -15,6 +15,16 @@ from snakewebb.plan.fetch_selection import selects
 
 OBSERVATIONS_AT_ONCE = 50
 """Observations whose products are asked for together: some have thousands."""
+_COLUMNS = (
+    "instrument_name",
+    "filters",
+    "calib_level",
+    "obsid",
+    "productFilename",
+    "dataURI",
+    "size",
+    "dataRights",
+)
 _PATHS_AT_ONCE = 50  # more do not fit into one address
 
 
@@ -130,26 +140,24 @@ class Archive:
         """
         programs = selection["programs"]
         numbers = sorted({*programs, *(program.lstrip("0") for program in programs)})
-        table = self._table(self._observations.query_criteria, obs_collection="JWST", proposal_id=numbers)
-        rows = [
-            row for row in table if _text(row["calib_level"]) not in ("", "-1")
-        ]  # what is only planned has no files
+        rows = self._rows(self._observations.query_criteria, obs_collection="JWST", proposal_id=numbers)
+        rows = [row for row in rows if row["calib_level"] not in ("", "-1")]  # what is only planned has no files
         if not rows:
             raise ConfigError(f"fetch.programs: {', '.join(programs)}: the archive has no observations of it (yet)")
         chosen = [row for row in rows if _instrument_fits(row, selection) and _filter_fits(row, selection)]
         if not chosen:
-            found = sorted({f"{_text(row['instrument_name'])} {_text(row['filters'])}" for row in rows})
+            found = sorted({f"{row['instrument_name']} {row['filters']}" for row in rows})
             raise ConfigError(
                 f"fetch: no observation of {', '.join(programs)} has the instruments and filters asked for; there are: "
                 f"{', '.join(found)}"
             )
         files, passed = {}, 0
-        identifiers = sorted({_text(row["obsid"]) for row in chosen})
+        identifiers = sorted({row["obsid"] for row in chosen})
         for start in range(0, len(identifiers), OBSERVATIONS_AT_ONCE):
-            listed = self._table(self._observations.get_product_list, identifiers[start : start + OBSERVATIONS_AT_ONCE])
-            for row in listed:
+            part = identifiers[start : start + OBSERVATIONS_AT_ONCE]
+            for row in self._rows(self._observations.get_product_list, part):
                 passed += 1
-                name = _text(row["productFilename"]).lower()
+                name = row["productFilename"].lower()
                 if selects(selection, name) and _filter_fits(row, selection):
                     files[name] = _product(name, row)
         if not files:
@@ -189,13 +197,22 @@ class Archive:
                     paths[uri] = path.lstrip("/")
         return paths
 
-    def _table(self, query, *arguments, **criteria):
+    def _rows(self, query, *arguments, **criteria):
+        """Rows of a table of the archive, as dicts of texts; columns that it does not have are empty."""
+
         def ask():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of no results: that has a message of ours
                 return query(*arguments, **criteria)
 
-        return self._ask(ask)
+        table = self._ask(ask)
+        columns = {
+            name: [_text(value) for value in table[name].tolist()] for name in _COLUMNS if name in table.colnames
+        }
+        return [
+            dict.fromkeys(_COLUMNS, "") | dict(zip(columns, row, strict=True))
+            for row in zip(*columns.values(), strict=True)
+        ]
 
     def _ask(self, question):
         import requests
@@ -233,31 +250,27 @@ class Archive:
 
 
 def _text(value):
-    """Text of a cell of a table, empty where it is masked."""
-    return "" if value is None or getattr(value, "mask", False) is True or str(value) == "--" else str(value)
+    return "" if value is None else str(value)
 
 
 def _instrument_fits(row, selection):
-    instrument = _text(row["instrument_name"]).partition("/")[0].lower()
+    instrument = row["instrument_name"].partition("/")[0].lower()
     return not selection["instruments"] or instrument in selection["instruments"]
 
 
 def _filter_fits(row, selection):
     """Whether an observation, or a product, has one of the filters asked for; one that does not say passes."""
-    if not selection["filters"] or "filters" not in row.colnames:
-        return True
-    elements = {part.strip().upper() for part in _text(row["filters"]).replace(",", ";").split(";")} - {""}
-    return not elements or bool(elements & set(selection["filters"]))
+    elements = {part.strip().upper() for part in row["filters"].replace(",", ";").split(";")} - {""}
+    return not selection["filters"] or not elements or bool(elements & set(selection["filters"]))
 
 
 def _product(name, row):
-    size = int(row["size"]) if _text(row["size"]) else 0
-    rights = _text(row["dataRights"]) if "dataRights" in row.colnames else ""
+    size = int(row["size"] or 0)
     return {
         "name": name,
-        "uri": _text(row["dataURI"]),
+        "uri": row["dataURI"],
         "size": size if size > 0 else None,
-        "exclusive": rights.upper() not in ("", "PUBLIC"),
+        "exclusive": row["dataRights"].upper() not in ("", "PUBLIC"),
     }
 
 

@@ -289,7 +289,6 @@ def _write(response, part, note, start, expected, connection):
                 since, mark = now, received
             if connection.stopped():
                 raise TransientError("not finished: interrupted")
-        _put(stream, b"", part)
         os.fsync(stream.fileno())
     return received
 
@@ -304,8 +303,7 @@ def _open(part, mode):
 def _put(stream, block, part):
     try:
         stream.write(block)
-        if not block:
-            stream.flush()
+        stream.flush()  # what has come survives that the process is killed
     except OSError as error:
         raise _disk_error(part, error) from error
 

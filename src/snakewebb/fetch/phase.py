@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from snakewebb.errors import ConfigError, TransientError
+from snakewebb.errors import ConfigError, SnakewebbError, TransientError
 from snakewebb.fetch.archive import Archive, archive_server
 from snakewebb.fetch.download import Connection
 from snakewebb.fetch.files import Failure, VerifiedFiles, get_files, require_space, state_of
@@ -72,7 +72,13 @@ def fetch(
             selection = selection_of(given, start=configuration["start"]) or _selection_of_manifest()
             failures = _fetch_files(configuration, selection, manner, dry_run, any_size, pause, progress)
         if "references" in parts and not dry_run:
-            complete_references(configuration, command_line or {}, repository=repository, progress=progress)
+            try:
+                complete_references(configuration, command_line or {}, repository=repository, progress=progress)
+            except SnakewebbError as error:
+                if not failures:
+                    raise
+                transient = isinstance(error, TransientError)
+                failures.append(Failure("mappings and reference files of CRDS", str(error), transient))
     if failures:
         raise _error(failures)
 
@@ -173,7 +179,7 @@ def _error(failures):
     by_reason = {}
     for failure in failures:
         by_reason.setdefault(failure.reason, []).append(failure.name)
-    lines = [f"{len(failures)} {'file was' if len(failures) == 1 else 'files were'} not fetched:"]
+    lines = [f"{len(failures)} {'file' if len(failures) == 1 else 'files'} not fetched:"]
     for reason, names in by_reason.items():
         lines += [f"  {name}" for name in names[:-1]]
         lines.append(f"  {names[-1]}: {reason}")

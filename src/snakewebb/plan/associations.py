@@ -133,8 +133,8 @@ def read_association(path, roots):
         missing = sorted(set(wanted) - roots)
         if missing:
             raise ConfigError(
-                f"{path}: {len(missing)} members are not in the input folders: {', '.join(missing)}; get them, as with "
-                f"`snakewebb fetch --exposures {' '.join(missing)}`, or take {path} off the list"
+                f"{path}: {len(missing)} members are not in the input folders: {', '.join(missing)}; get them with "
+                "`snakewebb fetch --exposures` and these names, or take the file off `associations`"
             )
         found.append(
             Association(
