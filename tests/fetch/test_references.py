@@ -40,6 +40,12 @@ def test_exposures_mappings_and_references_come_with_one_command(service, archiv
     from snakewebb.plan.folder import plan_of_folder
     from snakewebb.plan.missing_files import missing_references
 
+    assert main(["fetch", "--dry-run"]) == 0
+    assert "no exposures of any mode in the input folders yet" in capsys.readouterr().out
+    assert main(["fetch", "--no-references"]) == 0
+    assert main(["fetch", "--dry-run"]) == 0
+    assert "mode fgs_imaging: " in capsys.readouterr().out  # mappings are missing
+    assert not Path("crds").exists()
     assert main(["fetch"]) == 0
     assert Path("uncal", NAME).read_bytes() == archive.files[NAME]
     assert {path.name for path in REFERENCES.iterdir()} >= USED
@@ -47,6 +53,12 @@ def test_exposures_mappings_and_references_come_with_one_command(service, archiv
     plan = plan_of_folder("fgs_imaging")
     assert list(plan.exposures) == [NAME.removesuffix("_uncal.fits")]
     assert missing_references(plan) == []
+    (REFERENCES / "jwst_fgs_mask_0001.fits").unlink()
+    service.requests.clear()
+    assert main(["fetch", "--dry-run"]) == 0
+    assert f"mode fgs_imaging, context {CONTEXT}: 1 reference files to fetch" in capsys.readouterr().out
+    assert not service.requests
+    assert main(["fetch", "--references"]) == 0
     service.requests.clear()
     archive.requests.clear()
     assert main(["fetch", "--references"]) == 0

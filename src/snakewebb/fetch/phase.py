@@ -11,7 +11,7 @@ from snakewebb.fetch.archive import Archive, archive_server
 from snakewebb.fetch.download import Connection
 from snakewebb.fetch.files import Failure, VerifiedFiles, get_files, require_space, state_of
 from snakewebb.fetch.manifest import make_manifest, manifest_lines, total_size, write_manifest
-from snakewebb.fetch.references import complete_references
+from snakewebb.fetch.references import complete_references, show_missing
 from snakewebb.plan.fetch_selection import check_fetch, manner_of, selection_of
 from snakewebb.plan.fetched_files import MANIFEST, input_files, read_manifest, readable_size
 
@@ -71,9 +71,10 @@ def fetch(
         if "files" in parts:
             selection = selection_of(given, start=configuration["start"]) or _selection_of_manifest()
             failures = _fetch_files(configuration, selection, manner, dry_run, any_size, pause, progress)
-        if "references" in parts and not dry_run:
+        if "references" in parts:
+            options = {"command_line": command_line or {}, "repository": repository, "progress": progress}
             try:
-                complete_references(configuration, command_line or {}, repository=repository, progress=progress)
+                (show_missing if dry_run else complete_references)(configuration, **options)
             except SnakewebbError as error:
                 if not failures:
                     raise
@@ -103,7 +104,7 @@ def _selection_of_manifest():
         raise ConfigError(
             "fetch: nothing is selected; give `snakewebb fetch --programs 2739`, or in config.yaml `fetch: {programs: [2739]}`"
         )
-    return manifest["selection"]
+    return selection_of(check_fetch(str(MANIFEST), manifest["selection"], "selection."))
 
 
 def _fetch_files(configuration, selection, manner, dry_run, any_size, pause, progress):
