@@ -72,10 +72,10 @@ def exposure_bytes(*, checksum=False, seed=1, **keywords):
 class FakeArchive:
     """State of the server: what it has, what it does wrong, what it was asked.
 
-    ``trouble[path or file name]`` is a list of words, one used up by each request: ``500`` and other codes, ``cut`` (the connection ends
-    half way), ``silence`` (no answer), ``hang`` (none from the hundredth byte on), ``drip`` (a byte now and then), ``html``,
-    ``longer`` (other content, other size), ``flip`` (a bit),
-    ``no length``, ``no ranges``, ``redirect`` (to the public copy, by another host's name), ``ok``.
+    ``trouble[path or file name]`` is a list of words, one used up by each request: ``500`` and other codes, ``broken`` (the connection
+    ends at once), ``cut`` (half way), ``silence`` (no answer), ``hang`` (none from the hundredth byte on), ``drip`` (a byte now and
+    then), ``html``, ``longer`` (other content, other size), ``flip`` (a bit), ``no length``, ``no ranges``, ``no ranges cut``,
+    ``redirect`` (to the public copy, by another host's name), ``ok``.
     """
 
     def __init__(self):
@@ -234,6 +234,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._plain(
                 int(trouble), b"<html>in trouble</html>", {"Retry-After": "0"} if trouble == "429" else {}
             )
+        if trouble == "broken":
+            self.close_connection = True
+            return None
         if trouble == "silence":
             time.sleep(1.5)
             self.close_connection = True
@@ -249,7 +252,11 @@ class _Handler(BaseHTTPRequestHandler):
             content = content[:-3000] + bytes([content[-3000] ^ 1]) + content[-2999:]
         start = 0
         asked = self.headers.get("Range")
-        if asked and trouble != "no ranges" and self.headers.get("If-Range", self.archive.etag) == self.archive.etag:
+        if (
+            asked
+            and not trouble.startswith("no ranges")
+            and self.headers.get("If-Range", self.archive.etag) == self.archive.etag
+        ):
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
         body = content[start:]
         self.send_response(206 if start else 200)
@@ -262,7 +269,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", self.archive.etag)
         self.end_headers()
-        if trouble == "cut":
+        if trouble.endswith("cut"):
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
         elif trouble == "hang":

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from snakewebb.errors import TransientError
+from snakewebb.errors import ConfigError, TransientError
 from snakewebb.fetch import download as module
 from snakewebb.fetch.archive import archive_address
 from snakewebb.fetch.download import Connection, NotThereError, RefusedError, download, part_of
@@ -103,6 +103,13 @@ def test_a_server_that_cannot_continue_sends_all(file):
     file.trouble("cut", "no ranges")
     file.get()
     assert is_whole(file)
+
+
+def test_a_server_that_always_begins_anew_is_given_up(file):
+    file.trouble(*["no ranges cut"] * 10)
+    with pytest.raises(AgainError, match=r"at byte \d+ of"):
+        file.get(retries=2)
+    assert len(file.requests()) == 3
 
 
 def test_progress_is_not_counted_as_failure(file):
@@ -227,6 +234,14 @@ def test_a_server_that_is_not_there(tmp_path):
     assert error.value.unreachable
 
 
+def test_a_folder_that_cannot_be_made_is_named(file):
+    file.path.parent.write_text("a file is in the way")
+    with pytest.raises(
+        ConfigError, match=r"uncal/.*: cannot be written \(File exists\); check the permissions of its folder"
+    ):
+        file.get()
+
+
 def test_a_full_disk_is_named(file, monkeypatch):
     class Full:
         def __init__(self, *arguments):
@@ -244,7 +259,7 @@ def test_a_full_disk_is_named(file, monkeypatch):
         def write(self, block):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "_open", Full)
+    monkeypatch.setattr(module, "open", Full, raising=False)
     with pytest.raises(
         TransientError, match=r"uncal/.*\.part: writing failed \(No space left on device\); free some space"
     ):

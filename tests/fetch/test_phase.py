@@ -135,7 +135,7 @@ def test_a_file_that_the_archive_has_replaced_is_fetched_again(run, programme):
 
 
 def test_one_file_that_fails_does_not_stop_the_others(run, programme):
-    programme.trouble[LONG_1] = ["500", "500"]
+    programme.trouble[LONG_1] = ["broken", "500"]
     programme.trouble[A1] = ["404"]
     with pytest.raises(TransientError) as error:
         run()
@@ -148,6 +148,13 @@ def test_one_file_that_fails_does_not_stop_the_others(run, programme):
     assert same(programme, LONG_2)
     run()
     assert same(programme, A1, LONG_1, LONG_2)
+
+
+def test_a_connection_that_is_refused_for_one_file_is_tried_for_the_others(run, programme):
+    programme.trouble[A1] = ["broken", "broken"]
+    with pytest.raises(TransientError, match=rf"^1 file not fetched:\n  {A1}: no connection \("):
+        run(connections=1)
+    assert same(programme, LONG_1, LONG_2)
 
 
 def test_an_interrupted_run_is_taken_up(run, programme):

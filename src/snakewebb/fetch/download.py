@@ -1,5 +1,6 @@
 """One file over HTTP: to a ``.part`` beside its place, resumed where it stopped, verified, then renamed."""
 
+import contextlib
 import errno
 import os
 import re
@@ -13,7 +14,7 @@ import urllib3
 from snakewebb.cache import read_json, write_json_if_changed
 from snakewebb.errors import BadDataError, ConfigError, TransientError
 from snakewebb.fetch.retries import AgainError, innermost_reason, with_retries
-from snakewebb.io.fits import check_structure, verify_checksums
+from snakewebb.io.fits import verify_checksums
 
 _PORTION = 1 << 20
 SLOWEST = 1024
@@ -80,10 +81,12 @@ class Connection:
             # requests takes the header off where another host is redirected to
             return requests.get(address, headers=headers, stream=True, timeout=self.timeout, auth=_no_netrc)
         except requests.Timeout as error:
-            raise AgainError(f"no answer within {self.timeout} s") from error
+            unreachable = isinstance(error, requests.ConnectTimeout)
+            raise AgainError(f"no answer within {self.timeout} s", unreachable=unreachable) from error
         except requests.ConnectionError as error:
-            reason = innermost_reason(error)
-            raise AgainError(f"no connection ({reason})", unreachable=True) from error
+            cause = getattr(error.args[0], "reason", None) if error.args else None
+            unreachable = isinstance(cause, urllib3.exceptions.NewConnectionError)
+            raise AgainError(f"no connection ({innermost_reason(error)})", unreachable=unreachable) from error
         except requests.RequestException as error:
             raise RefusedError(f"{address}: {error}") from error
 
@@ -134,14 +137,21 @@ def download(address, path, *, size, connection, any_size=False):
     """
     path = Path(path)
     part, note = part_of(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    furthest = bytes_there(path, address, size)
+    with _disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
 
     def attempt():
+        nonlocal furthest
         resumed = bytes_there(path, address, size)
-        if resumed != size:
-            _receive(address, part, note, resumed, size, connection, any_size)
         try:
-            check_structure(part)
+            if resumed != size:
+                _receive(address, part, note, resumed, size, connection, any_size)
+        except AgainError as error:
+            there = bytes_there(path, address, size)
+            error.progress, furthest = there > furthest, max(there, furthest)
+            raise
+        try:
             verify_checksums(part)
         except BadDataError as error:
             _forget(part, note)
@@ -149,7 +159,8 @@ def download(address, path, *, size, connection, any_size=False):
             raise AgainError(f"what came is not the file ({reason.removesuffix('; download it again')})") from error
 
     with_retries(attempt, retries=connection.retries, pause=connection.pause, sleep=connection_sleep(connection))
-    os.replace(part, path)
+    with _disk(path):
+        os.replace(part, path)
     note.unlink(missing_ok=True)
 
 
@@ -186,16 +197,16 @@ def _receive(address, part, note, resumed, size, connection, any_size):
         if response.status_code == 200:
             resumed = 0
         if response.status_code == 200 and None not in (total, size) and total != size and not any_size:
-            _check_kind(
-                response.raw.read(80), part, note
-            )  # the page of a proxy has another size, but that is not what to say
+            # the page of a proxy has another size, but that is not what to say
+            _check_kind(response.raw.read(80), part, note)
         _check_size(total, size, any_size, part, note)
-        write_json_if_changed(note, {"address": address, "size": size, "validator": _validator(response)})
+        with _disk(note):
+            write_json_if_changed(note, {"address": address, "size": size, "validator": _validator(response)})
         expected = (None if any_size else size) if total is None else total
         received = _write(response, part, note, resumed, expected, connection)
     there = resumed + received
     if expected is not None and there < expected:
-        raise AgainError(f"the connection ended at byte {there} of {expected}", progress=received > 0)
+        raise AgainError(f"the connection ended at byte {there} of {expected}")
     _check_size(there, size, any_size, part, note)
 
 
@@ -265,7 +276,9 @@ def _validator(response):
 def _write(response, part, note, start, expected, connection):
     """Write the body to the part; returns the number of bytes. Less than expected is for the caller to notice."""
     received, since, mark = 0, time.monotonic(), 0
-    with _open(part, "r+b" if start else "wb") as stream:
+    with _disk(part):
+        stream = open(part, "r+b" if start else "wb")  # noqa: SIM115
+    with stream:
         stream.seek(start)
         stream.truncate()
         while expected is None or start + received <= expected:
@@ -273,14 +286,15 @@ def _write(response, part, note, start, expected, connection):
                 block = response.raw.read1(_PORTION)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise AgainError(
-                    f"the connection broke at byte {start + received} of {expected or '?'} ({innermost_reason(error)})",
-                    progress=received > 0,
+                    f"the connection broke at byte {start + received} of {expected or '?'} ({innermost_reason(error)})"
                 ) from error
             if not block:
                 break
             if start + received == 0:
                 _check_kind(block, part, note)
-            _put(stream, block, part)
+            with _disk(part):
+                stream.write(block)
+                stream.flush()  # what has come survives that the process is killed
             received += len(block)
             now = time.monotonic()
             if now - since > connection.timeout:
@@ -293,22 +307,14 @@ def _write(response, part, note, start, expected, connection):
     return received
 
 
-def _open(part, mode):
+@contextlib.contextmanager
+def _disk(path):
+    """Name what the disk refuses."""
     try:
-        return open(part, mode)
+        yield
     except OSError as error:
-        raise _disk_error(part, error) from error
-
-
-def _put(stream, block, part):
-    try:
-        stream.write(block)
-        stream.flush()  # what has come survives that the process is killed
-    except OSError as error:
-        raise _disk_error(part, error) from error
-
-
-def _disk_error(part, error):
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-        return TransientError(f"{part}: writing failed ({error.strerror}); free some space and run again")
-    return ConfigError(f"{part}: cannot be written ({error.strerror}); check the folder's permissions")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            message = f"{path}: writing failed ({error.strerror}); free some space and run again"
+            raise TransientError(message) from error
+        message = f"{path}: cannot be written ({error.strerror}); check the permissions of its folder"
+        raise ConfigError(message) from error

@@ -16,17 +16,20 @@ class AgainError(TransientError):
     message : str
     wait : float, optional
         Seconds that the server asks to wait.
-    progress : bool
-        Whether the attempt brought something that is kept: it does not count as a failure.
     unreachable : bool
         Whether no connection was made at all.
+
+    Attributes
+    ----------
+    progress : bool
+        Whether the attempt brought something that is kept: failures are counted anew.
     """
 
-    def __init__(self, message, *, wait=None, progress=False, unreachable=False):
+    def __init__(self, message, *, wait=None, unreachable=False):
         super().__init__(message)
         self.wait = wait
-        self.progress = progress
         self.unreachable = unreachable
+        self.progress = False
 
 
 def with_retries(attempt, *, retries, pause=1.0, sleep=time.sleep):
