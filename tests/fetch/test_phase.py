@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -49,6 +50,15 @@ def run(programme, tmp_path, monkeypatch):
 
 def same(archive, *names, folder="uncal"):
     return all(Path(folder, name).read_bytes() == archive.files[name] for name in names)
+
+
+def test_no_other_server_is_asked(run, programme, monkeypatch):
+    hosts, resolve = set(), socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **more: hosts.add(host) or resolve(host, *rest, **more)
+    )
+    run()
+    assert hosts == {"127.0.0.1"}
 
 
 def test_a_dry_run_writes_the_manifest_and_stops(run, programme):

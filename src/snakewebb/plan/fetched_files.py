@@ -76,14 +76,14 @@ def absent_files(configuration):
 
 
 def _absent_of_manifest(manifest, configuration, there):
-    listed = [file for file in manifest["files"] if not excluded(configuration, file["name"])]
-    absent = [file for file in listed if file["name"] not in there]
+    absent = [file for file in manifest["files"] if file["name"] not in there]
+    absent = [file for file in absent if not excluded(configuration, file["name"])]
     if not absent:
         return []
     names = ", ".join(file["name"] for file in absent[:_NAMED]) + (" ..." if len(absent) > _NAMED else "")
     size = readable_size(sum(file["size"] or 0 for file in absent))
     return [
-        f"{len(absent)} of {len(listed)} files that {MANIFEST} lists are not in the input folders ({names}; {size}): run "
+        f"{len(absent)} of {len(manifest['files'])} files that {MANIFEST} lists are not in the input folders ({names}; {size}): run "
         "`snakewebb fetch` where there is a network"
     ]
 
