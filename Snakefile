@@ -19,9 +19,8 @@ from snakewebb.plan.summary import print_summary
 HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)
 OWN_RUN = Path(workflow.basedir).resolve().is_relative_to(Path(HERE).resolve())
 
-FETCHING = workflow.is_main_process and asks_to_fetch(sys.argv[1:])
-
 try:
+    FETCHING = workflow.is_main_process and asks_to_fetch(sys.argv[1:])
     check_version(workflow.source_path("VERSION"))
     check_mode(config.get("mode"), MODES)
     PLAN = Plan(

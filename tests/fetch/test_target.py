@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from snakewebb.errors import ConfigError
 from snakewebb.plan.fetched_files import asks_to_fetch
 from snakewebb.plan.plan import Plan
 from snakewebb.plan.summary import summary_lines
@@ -41,7 +44,11 @@ def test_only_the_target_of_that_name_is_meant():
     assert asks_to_fetch(["--cores", "1", "fetch"])
     assert asks_to_fetch(["--cores", "1", "webb_fetch"])
     assert not asks_to_fetch(["--cores", "1", "--directory", "fetch"])
-    assert not asks_to_fetch(["--cores", "1", "all"])
+    assert not asks_to_fetch(["--cores", "1", "--directory", "fetch", "all"])
+    with pytest.raises(
+        ConfigError, match="fetch: is a phase of its own, but all is asked for too; run `snakemake ... fetch` first"
+    ):
+        asks_to_fetch(["--cores", "1", "fetch", "all"])
 
 
 def test_a_plan_without_the_files_names_the_command(tmp_path, monkeypatch):

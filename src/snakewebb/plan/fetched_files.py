@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from snakewebb.cache import read_json
+from snakewebb.errors import ConfigError
 from snakewebb.plan.fetch_selection import names_exposure, selection_of, selects
 from snakewebb.plan.names import parse_exposure
 
@@ -115,12 +116,24 @@ def asks_to_fetch(arguments):
     ----------
     arguments : list of str
         What follows the name of the program.
+
+    Raises
+    ------
+    ConfigError
+        If there are other targets besides: they cannot be planned before their files are there.
     """
     if not any(map(_is_target, arguments)):
         return False
     from snakemake.cli import parse_args
 
-    return any(map(_is_target, parse_args(arguments)[1].targets))
+    targets = list(parse_args(arguments)[1].targets)
+    others = [target for target in targets if not _is_target(target)]
+    if len(others) in (0, len(targets)):
+        return bool(targets) and not others
+    raise ConfigError(
+        f"fetch: is a phase of its own, but {', '.join(others)} {'is' if len(others) == 1 else 'are'} asked for too; run "
+        "`snakemake ... fetch` first, and then the rest, which is planned with the files that have come"
+    )
 
 
 def _is_target(word):
