@@ -46,7 +46,7 @@ def test_only_the_target_of_that_name_is_meant():
     assert not asks_to_fetch(["--cores", "1", "--directory", "fetch"])
     assert not asks_to_fetch(["--cores", "1", "--directory", "fetch", "all"])
     with pytest.raises(
-        ConfigError, match="fetch: is a phase of its own, but all is asked for too; run `snakemake ... fetch` first"
+        ConfigError, match=r"fetch: is a phase of its own, but all is asked for too; run `snakemake ... fetch` first"
     ):
         asks_to_fetch(["--cores", "1", "fetch", "all"])
 
