@@ -112,7 +112,7 @@ def test_without_a_network_there_is_one_message(monkeypatch):
     with pytest.raises(
         TransientError, match=r"http://archive.invalid: the archive cannot be reached \(.*only command that needs"
     ):
-        Archive(timeout=5, retries=1, pause=0.01).products(selection_of({"programs": ["02739"]}))
+        Archive(timeout=5, retries=100, pause=0.01).products(selection_of({"programs": ["02739"]}))
 
 
 def test_paths_of_the_public_copy(programme):

@@ -71,7 +71,7 @@ def test_a_dry_run_writes_the_manifest_and_stops(run, programme):
     address = f"http://{programme.host}/api/v0.1/Download/file?uri=mast:JWST/product/{A1}"
     assert manifest["files"][0]["address"] == address
     assert manifest["files"][0]["path"] == f"uncal/{A1}"
-    assert lines[0] == f"{A1}  23.0 kB  {address}"
+    assert lines[1] == f"{A1}  23.0 kB  {address}"
     assert lines[-2:] == ["3 files, 69.1 kB", "wrote fetch_manifest.json"]
     assert not Path("uncal").exists()
     first = Path("fetch_manifest.json").read_bytes()
@@ -82,7 +82,7 @@ def test_a_dry_run_writes_the_manifest_and_stops(run, programme):
 def test_the_files_come_into_the_folder_that_the_plan_reads(run, programme):
     lines = run()
     assert same(programme, A1, LONG_1, LONG_2)
-    assert lines[0] == "3 files, 69.1 kB: 3 to fetch, 69.1 kB"
+    assert lines[1] == "3 files, 69.1 kB: 3 to fetch, 69.1 kB"
     assert sorted(path.name for path in Path("uncal").iterdir()) == [A1, LONG_1, LONG_2]
 
 
@@ -108,7 +108,7 @@ def test_what_is_there_is_not_fetched_again(run, programme):
     run()
     programme.requests.clear()
     lines = run()
-    assert lines[0] == "3 files, 69.1 kB: 0 to fetch, 0 bytes"
+    assert lines[1] == "3 files, 69.1 kB: 0 to fetch, 0 bytes"
     assert not programme.asked("Download")
 
 
@@ -142,6 +142,19 @@ def test_a_file_that_the_archive_has_replaced_is_fetched_again(run, programme):
             product["size"] += 2880
     run()
     assert same(programme, LONG_1)
+
+
+def test_a_file_taken_with_another_size_is_not_fetched_again(run, programme):
+    for product in programme.products:
+        if product["productFilename"] == LONG_1:
+            product["size"] += 2880  # the listing is wrong
+    with pytest.raises(TransientError, match="or take it as it is with --any-size"):
+        run()
+    run(any_size=True)
+    assert same(programme, LONG_1)
+    programme.requests.clear()
+    run()
+    assert not programme.asked("Download")
 
 
 def test_one_file_that_fails_does_not_stop_the_others(run, programme):

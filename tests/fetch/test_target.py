@@ -40,6 +40,26 @@ def test_the_target_fetches_what_the_configuration_selects(programme, tmp_path):
     assert "HTTP 404" in (tmp_path / "logs" / "fetch.log").read_text()
 
 
+PAPER = """
+configfile: "config.yaml"
+
+module webb:
+    snakefile: "REPOSITORY/Snakefile"
+    config: config["webb"]
+
+use rule * from webb as webb_*
+"""
+
+
+def test_a_workflow_that_imports_this_one_has_the_target_too(programme, tmp_path):
+    (tmp_path / "Snakefile").write_text(PAPER.replace("REPOSITORY", str(REPOSITORY)))
+    selection = "{programs: [2739], filters: F115W, references: false}"
+    (tmp_path / "config.yaml").write_text(f"title: of a paper\nwebb: {{mode: nircam_imaging, fetch: {selection}}}\n")
+    result = snakemake(tmp_path, "--snakefile", "Snakefile", "webb_fetch")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert [path.name for path in (tmp_path / "uncal").iterdir()] == ["jw02739001001_02105_00001_nrca1_uncal.fits"]
+
+
 def test_only_the_target_of_that_name_is_meant():
     assert asks_to_fetch(["--cores", "1", "fetch"])
     assert asks_to_fetch(["--cores", "1", "webb_fetch"])

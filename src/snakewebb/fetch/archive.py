@@ -25,6 +25,7 @@ _COLUMNS = (
     "size",
     "dataRights",
 )
+_FIRST_ATTEMPTS = 3  # to reach it at all
 _PATHS_AT_ONCE = 50  # more do not fit into one address
 
 
@@ -69,6 +70,7 @@ class Archive:
     def __init__(self, *, timeout=60, retries=5, pause=1.0, sleep=time.sleep):
         self._server = archive_server()
         self._timeout, self._retries, self._pause, self._sleep = timeout, retries, pause, sleep
+        self._reached, self._missed = False, 0
         self._observations = self._query_object()
 
     def _query_object(self):
@@ -220,7 +222,9 @@ class Archive:
 
         def attempt():
             try:
-                return question()
+                answer = question()
+                self._reached = True
+                return answer
             except (requests.Timeout, TimeoutError) as error:
                 raise AgainError(f"{self._server}: no answer from the archive within {self._timeout} s") from error
             except requests.HTTPError as error:
@@ -234,7 +238,10 @@ class Archive:
                     f"{self._server}: the archive did not answer in JSON: is this the page of a proxy or of a login?"
                 ) from error
             except requests.RequestException as error:
-                raise AgainError(
+                self._missed += 1
+                # a network that has never been there will not come within a minute
+                kind = AgainError if self._reached or self._missed < _FIRST_ATTEMPTS else TransientError
+                raise kind(
                     f"{self._server}: the archive cannot be reached ({innermost_reason(error)}). `snakewebb fetch` is the only "
                     "command that needs the network: run it where there is one (a proxy is set by HTTPS_PROXY); everything else "
                     "works without"

@@ -41,12 +41,16 @@ class VerifiedFiles:
     def __init__(self):
         self._known = read_json(VERIFIED, {})
 
-    def add(self, path):
-        """Note that a file is sound, and came from the archive or is the same as there."""
-        self._known[str(path)] = _stamp(path)
+    def add(self, path, listed):
+        """Note that a file is sound, and came from the archive or is the same as there, which lists it with a size."""
+        self._known[str(path)] = [*_stamp(path), listed]
 
     def __contains__(self, path):
-        return self._known.get(str(path)) == _stamp(path)
+        return self._known.get(str(path), [])[:2] == _stamp(path)
+
+    def was_listed(self, path, size):
+        """Whether the archive listed a verified file with this size."""
+        return path in self and self._known[str(path)][2] == size
 
     def save(self):
         """Write the notes."""
@@ -80,7 +84,7 @@ def state_of(file, there, verified):
         return "partly there" if bytes_there(file["path"], file["address"], file["size"]) else ""
     same_size = file["size"] in (None, Path(path).stat().st_size)
     if path in verified:
-        return "there" if same_size else "older"
+        return "there" if same_size or verified.was_listed(path, file["size"]) else "older"
     try:
         check_structure(path)
         if same_size:
@@ -88,7 +92,7 @@ def state_of(file, there, verified):
     except BadDataError:
         return "damaged"
     if same_size:
-        verified.add(path)
+        verified.add(path, file["size"])
         return "there"
     return "differs"
 
@@ -171,7 +175,7 @@ def get_files(files, *, connection, connections, verified, any_size=False, progr
                 failures.append(Failure(file["name"], str(error), isinstance(error, TransientError)))
                 progress(f"[{done}/{len(files)}] {file['name']}: failed, {error}")
                 continue
-            verified.add(file["path"])
+            verified.add(file["path"], file["size"])
             if done % _SAVED_EVERY == 0:
                 verified.save()
             progress(f"[{done}/{len(files)}] {file['name']} {readable_size(Path(file['path']).stat().st_size)}")

@@ -110,6 +110,7 @@ def _selection_of_manifest():
 def _fetch_files(configuration, selection, manner, dry_run, any_size, pause, progress):
     """Write the manifest and get its files; returns the failures."""
     timing = {key: manner[key] for key in ("timeout", "retries")}
+    progress(f"asking {archive_server()} for {', '.join(selection['programs'])}")
     archive = Archive(**timing, pause=pause)
     manifest = make_manifest(selection, configuration, archive)
     write_manifest(manifest)
