@@ -13,6 +13,7 @@ from snakewebb.plan.plan import Plan
 from snakewebb.plan.summary import summary_lines
 
 REPOSITORY = Path(__file__).parents[2]
+TOKEN = "0123456789abcdef0123456789abcdef"
 CONFIG = """\
 fetch: {programs: [2739], filters: F115W, references: false}
 crds_path: crds
@@ -27,12 +28,18 @@ def snakemake(folder, *arguments):
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
 
 
-def test_the_target_fetches_what_the_configuration_selects(programme, tmp_path):
+def test_the_target_fetches_what_the_configuration_selects(programme, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAST_API_TOKEN", TOKEN)
+    programme.add("jw02739001001_02105_00002_nrca1", filters="F115W", exclusive=True)
     (tmp_path / "config.yaml").write_text(CONFIG)
     result = snakemake(tmp_path, "fetch", "--config", "fetch={observations: [001]}")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert [path.name for path in (tmp_path / "uncal").iterdir()] == ["jw02739001001_02105_00001_nrca1_uncal.fits"]
+    names = [f"jw02739001001_02105_{number}_nrca1_uncal.fits" for number in ("00001", "00002")]
+    assert sorted(path.name for path in (tmp_path / "uncal").iterdir()) == names
     assert "nothing to do" not in result.stderr
+    assert TOKEN not in result.stdout + result.stderr
+    for path in tmp_path.rglob("*"):  # logs and metadata of Snakemake too
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
     programme.trouble["/api/v0/invoke"] = ["404"]
     result = snakemake(tmp_path, "fetch")
     assert result.returncode != 0
