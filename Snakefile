@@ -10,6 +10,7 @@ min_version("9.27")
 
 from snakewebb.errors import SnakewebbError
 from snakewebb.plan.context import record_context
+from snakewebb.plan.fetched_files import NOTHING_THERE, asks_to_fetch
 from snakewebb.plan.lock import clear_stale_lock, record_owner
 from snakewebb.plan.missing_files import require_references, restore_references
 from snakewebb.plan.modes import MODES, check_mode
@@ -23,6 +24,7 @@ HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)
 OWN_RUN = Path(workflow.basedir).resolve().is_relative_to(Path(HERE).resolve())
 
 try:
+    FETCHING = workflow.is_main_process and asks_to_fetch(sys.argv[1:])
     check_version(workflow.source_path("VERSION"))
     check_mode(config.get("mode"), MODES)
     SOURCES = {
@@ -30,7 +32,7 @@ try:
         "chains_file": workflow.source_path("config/chains.yaml"),
         "builds_file": workflow.source_path("config/builds.yaml"),
         "config_file": "config.yaml" if OWN_RUN else None,
-        "command_line": config,
+        "command_line": {**config, **NOTHING_THERE} if FETCHING else config,
     }
     PLAN = Plan(**SOURCES, read_headers=workflow.is_main_process)
 except SnakewebbError as error:
@@ -39,19 +41,21 @@ except SnakewebbError as error:
 
 FORGOTTEN = {}
 if workflow.is_main_process:
-    try:
-        PLAN.notes += require_references(PLAN)
-    except SnakewebbError as error:
-        raise WorkflowError(str(error)) from None
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
-    remember_plan(SOURCES)
-    FORGOTTEN = find_forgotten(PLAN)
-    print_summary(PLAN, forgotten_lines(FORGOTTEN))
+    if not FETCHING:
+        try:
+            PLAN.notes += require_references(PLAN)
+        except SnakewebbError as error:
+            raise WorkflowError(str(error)) from None
+        remember_plan(SOURCES)
+        FORGOTTEN = find_forgotten(PLAN)
+        print_summary(PLAN, forgotten_lines(FORGOTTEN))
 
 
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/references.smk"
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/detector1.smk"
 include: "workflow/rules/dark.smk"
 include: "workflow/rules/guider.smk"
@@ -62,14 +66,15 @@ include: "workflow/rules/report.smk"
 
 onstart:
     record_owner()
-    record_context(PLAN.context, LAST_CONTEXT)
-    try:
-        restore_references(
-            PLAN,
-            {path for job in workflow.dag.needrun_jobs() for path in job.input},
-        )
-    except SnakewebbError as error:
-        raise WorkflowError(str(error)) from None
+    if not FETCHING:
+        record_context(PLAN.context, LAST_CONTEXT)
+        try:
+            restore_references(
+                PLAN,
+                {path for job in workflow.dag.needrun_jobs() for path in job.input},
+            )
+        except SnakewebbError as error:
+            raise WorkflowError(str(error)) from None
 
 
 rule all:

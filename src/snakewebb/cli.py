@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from snakewebb.errors import SnakewebbError
+from snakewebb.errors import SnakewebbError, TransientError
 
 _SIMULATED_CONFIG = """\
 # Of the simulation: reference files and truth. Add what you want to change.
@@ -71,6 +71,7 @@ def _parser():
     difference.add_argument("--fetch", action="store_true", help="fetch mappings and parameter files that are missing")
     difference.add_argument("--json", action="store_true", help="print JSON")
     difference.set_defaults(run=_context_diff)
+    _add_fetch(commands)
 
     parameters = commands.add_parser("parameters", help="print the documentation of all steps' parameters (Markdown)")
     parameters.set_defaults(run=_parameters)
@@ -86,6 +87,65 @@ def _parser():
     diff.add_argument("second")
     diff.set_defaults(run=_diff)
     return parser
+
+
+def _add_fetch(commands):
+    from snakewebb.plan.fetch_selection import KEYS
+
+    fetch = commands.add_parser(
+        "fetch",
+        help="get a programme from the archive, and the reference files it needs; the only command that uses the network",
+        description="Writes fetch_manifest.json, then gets what is not there. Options go before the keys of `fetch` in "
+        "config.yaml; without either, the selection of the manifest that is there is fetched again.",
+    )
+    for key, (is_list, _, _, expected) in KEYS.items():
+        option = f"--{key.replace('_', '-')}"
+        if key == "references":
+            continue
+        if key == "guide_stars":
+            fetch.add_argument(option, action="store_const", const=True, help="exposures of guide stars too")
+        else:
+            fetch.add_argument(option, nargs="+" if is_list else None, metavar=key.upper(), help=expected)
+    fetch.add_argument("--dry-run", action="store_true", help="write and show the manifest, and stop")
+    only = fetch.add_mutually_exclusive_group()
+    only.add_argument(
+        "--references",
+        action="store_true",
+        help="only what the exposures that are there need of CRDS, no files of the archive",
+    )
+    only.add_argument("--no-references", action="store_true", help="only files of the archive, nothing of CRDS")
+    fetch.add_argument(
+        "--any-size", action="store_true", help="take files whose size is not the one that the archive lists"
+    )
+    fetch.add_argument(
+        "--mode", help="observing mode whose reference files are fetched (default: all that exposures are of)"
+    )
+    fetch.add_argument("--repository", help="root of the workflow (default: where this package lies)")
+    fetch.set_defaults(run=_fetch)
+
+
+def _fetch(options):
+    from snakewebb.fetch.phase import fetch
+    from snakewebb.plan.configuration import read_configuration
+    from snakewebb.plan.fetch_selection import KEYS
+    from snakewebb.plan.modes import MODES, check_mode
+
+    if options.mode:
+        check_mode(options.mode, MODES)
+    command_line = {"mode": options.mode} if options.mode else {}
+    parts = ("references",) if options.references else ("files",) if options.no_references else None
+    try:
+        fetch(
+            read_configuration("config.yaml", command_line),
+            {key: value for key in KEYS if key != "references" and (value := getattr(options, key)) is not None},
+            command_line=command_line,
+            repository=options.repository,
+            dry_run=options.dry_run,
+            parts=parts,
+            any_size=options.any_size,
+        )
+    except KeyboardInterrupt:
+        raise TransientError("interrupted; what came is kept: run the same command again for the rest") from None
 
 
 def _profiles(options):

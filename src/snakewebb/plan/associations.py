@@ -132,7 +132,10 @@ def read_association(path, roots):
                 wanted.append(name.root)
         missing = sorted(set(wanted) - roots)
         if missing:
-            raise ConfigError(f"{path}: {len(missing)} members are not in the input folders: {', '.join(missing)}")
+            raise ConfigError(
+                f"{path}: {len(missing)} members are not in the input folders: {', '.join(missing)}; get them with "
+                "`snakewebb fetch --exposures` and these names, or take the file off `associations`"
+            )
         found.append(
             Association(
                 product,

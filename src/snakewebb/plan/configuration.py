@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snakewebb.errors import ConfigError
+from snakewebb.plan.fetch_selection import check_fetch
 from snakewebb.plan.yaml_text import as_text, plain, read_yaml
 
 # key -> (kinds, default, what is expected)
@@ -26,6 +27,7 @@ KEYS = {
     "alignment_table": (str, None, "the path of a table of alignments"),
     "bad_exposures": (str, "exclude", "exclude or stop"),
     "suspect_pointing": (str, "warn", "warn or exclude"),
+    "fetch": (dict, {}, "a mapping such as {programs: [2739], filters: [F444W]}"),
     "truth": (str, None, "the folder of a simulation's truth tables"),
 }
 _CHOICES = {
@@ -102,6 +104,8 @@ def _checked(origin, key, value, lower):
         raise ConfigError(f"{origin}: {key}: found {value!r}, expected {expected}")
     if key in _CHOICES and value not in _CHOICES[key]:
         raise ConfigError(f"{origin}: {key}: found {value!r}, expected {expected}")
+    if key == "fetch":
+        value = check_fetch(origin, value)
     if isinstance(value, dict) and isinstance(lower, dict):
         value = {**lower, **value}
     return plain(value)

@@ -2,6 +2,8 @@
 
 import sys
 
+from snakewebb.plan.fetched_files import absent_files
+
 
 def print_summary(plan, more=(), stream=sys.stderr):
     """Print what is processed, what is left out and why, what deserves a look, and further lines."""
@@ -21,9 +23,10 @@ def summary_lines(plan):
         verb = "is" if len(plan.left_out) == 1 else "are"
         lines.append(f"snakewebb: {_counted(plan.left_out, 'file')} {verb} not processed:")
         lines += [f"  {path}: {reason}" for path, reason in plan.left_out]
-    if plan.notes:
+    notes = [*plan.notes, *absent_files(plan.configuration)]
+    if notes:
         lines.append("snakewebb: to be looked at:")
-        lines += [f"  {note}" for note in plan.notes]
+        lines += [f"  {note}" for note in notes]
     if not plan.exposures:
         lines.append(
             f"snakewebb: nothing to do: no {plan.mode.name} exposures in the input folders "

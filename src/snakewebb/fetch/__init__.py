@@ -1,0 +1,1 @@
+"""The phase that gets files: the only part of the package that uses the network. Nothing of it is imported elsewhere."""

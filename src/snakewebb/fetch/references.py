@@ -1,0 +1,95 @@
+"""What the fetched exposures need of CRDS: the mappings of the context, parameter files and reference files."""
+
+import functools
+
+from snakewebb.errors import MissingReferenceError
+from snakewebb.plan.exposures import find_exposures
+from snakewebb.plan.fetched_files import readable_size
+from snakewebb.plan.modes import MODES, read_mode
+from snakewebb.plan.plan import STATE
+
+
+def complete_references(configuration, *, command_line, repository=None, progress=print):
+    """Fetch all that the plans of the exposures in the input folders need and the CRDS cache lacks.
+
+    Parameters
+    ----------
+    configuration : Configuration
+    command_line : dict
+        Keys of the configuration that go before those of config.yaml.
+    repository : path-like, optional
+        Root of the workflow.
+    progress : callable
+        Called with every line for the user.
+
+    Raises
+    ------
+    SnakewebbError
+        If something cannot be fetched.
+    """
+    from snakewebb.io.crds_server import DEFAULT_SERVER, server_url
+    from snakewebb.plan.missing_files import complete_cache
+
+    server = server_url(configuration["crds_server"]) or DEFAULT_SERVER
+    for mode, make_plan in _plans(configuration, command_line, repository, progress):
+        plan, fetched = complete_cache(make_plan, server=server)
+        progress(
+            f"mode {mode}, context {plan.context}: "
+            + (
+                f"{len(fetched)} mappings and reference files fetched into {plan.crds_path}"
+                if fetched
+                else "CRDS cache complete"
+            )
+        )
+
+
+def show_missing(configuration, *, command_line, repository=None, progress=print):
+    """Say what the CRDS cache lacks for the exposures that are there; uses no network. Parameters as `complete_references`."""
+    from snakewebb.errors import MissingMappingsError
+    from snakewebb.plan.missing_files import missing_references
+
+    for mode, make_plan in _plans(configuration, command_line, repository, progress):
+        try:
+            plan = make_plan()
+        except (MissingMappingsError, MissingReferenceError) as error:
+            progress(f"mode {mode}: {str(error).splitlines()[0]}")
+            continue
+        missing = missing_references(plan)
+        for entry in missing:
+            size = "size unknown" if entry["size"] is None else readable_size(entry["size"])
+            progress(f"{entry['name']}  {size}  to {entry['path']}")
+        progress(f"mode {mode}, context {plan.context}: {len(missing) or 'no'} reference files to fetch")
+
+
+def _plans(configuration, command_line, repository, progress):
+    """Modes of the exposures that are there, with a function that makes the plan of each."""
+    from snakewebb.plan.folder import plan_of_folder, workflow_folder
+
+    others = {key: value for key, value in command_line.items() if key != "mode"}
+    modes = [configuration["mode"]] if configuration["mode"] else modes_of(configuration, workflow_folder(repository))
+    if not modes:
+        progress("no exposures of any mode in the input folders yet: reference files come after them")
+    for mode in modes:
+        yield mode, functools.partial(plan_of_folder, mode, repository=repository, **others)
+
+
+def modes_of(configuration, workflow):
+    """Modes that take an exposure of the input folders.
+
+    Parameters
+    ----------
+    configuration : Configuration
+    workflow : Path
+        Root of the workflow.
+
+    Returns
+    -------
+    list of str
+    """
+    table = find_exposures(configuration["inputs"], STATE / "exposures.json", start=configuration["start"])
+    config, found = workflow / "config", []
+    for name in MODES:
+        mode = read_mode(config / "modes" / f"{name}.yaml", name, config / "chains.yaml")
+        if any(mode.takes(exposure.header) for exposure in table.exposures):
+            found.append(name)
+    return found
