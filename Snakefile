@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 from snakewebb.errors import SnakewebbError
+from snakewebb.failures import name_run
 from snakewebb.plan.lock import clear_stale_lock, record_owner
 from snakewebb.plan.modes import MODES, check_mode
 from snakewebb.plan.plan import Plan, check_version
@@ -34,12 +35,17 @@ except SnakewebbError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
+    name_run()
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
     print_summary(PLAN)
+else:
+    # in a group of jobs that a cluster runs as one, a bad exposure does not stop the others
+    workflow.execution_settings.keep_going = True
 
 
 include: "workflow/rules/plan.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/references.smk"
 include: "workflow/rules/detector1.smk"
 include: "workflow/rules/dark.smk"

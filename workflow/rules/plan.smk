@@ -125,14 +125,6 @@ def slopes():
     ]
 
 
-def pixels(root):
-    """Number of samples of an exposure's SCI array."""
-    count = 1
-    for length in PLAN.exposures[root].shape:
-        count *= length
-    return count
-
-
 def exposure_targets():
     """What is made of single exposures: the record of the last product of each, and its resampled image if that is on."""
     if "image2" not in PLAN.chains:
