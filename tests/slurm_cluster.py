@@ -121,6 +121,8 @@ class SlurmCluster:
     def start_controller(self):
         """Start slurmctld, with the state that the last one left."""
         self._run("slurmctld")
+        ping = ("scontrol", "ping")
+        wait_for(lambda: " UP" in self._run(*ping, check=False).stdout, "the controller to answer", 60, log=self.logs)
 
     def stop_controller(self):
         """End slurmctld."""
@@ -172,10 +174,10 @@ class SlurmCluster:
             for path in sorted(self.folder.glob("*.log"))
         )
 
-    def _run(self, *command):
+    def _run(self, *command, check=True):
         environment = {**os.environ, "PATH": _path()}
         result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
-        if result.returncode:
+        if check and result.returncode:
             raise AssertionError(f"{' '.join(command)}: {result.stdout}{result.stderr}\n{self.logs()}")
         return result
 

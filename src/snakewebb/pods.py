@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 
+from snakewebb.cache import cache_root
 from snakewebb.errors import ConfigError, TransientError
 
 IMAGE = "SNAKEWEBB_IMAGE"
@@ -50,17 +51,20 @@ def manifest(script, *, threads, memory, minutes):
             f"{VOLUME}: found {volume!r}, expected CLAIM:/PATH, a persistent volume claim and where it is mounted"
         )
     folder = os.getcwd()
-    for path in (folder, sys.prefix):
+    for path in (folder, sys.prefix, cache_root()):
         if os.path.commonpath([os.path.realpath(path), os.path.realpath(mount)]) != os.path.realpath(mount):
             raise ConfigError(f"{path}: not on the volume that pods see ({VOLUME}={volume}); move it there")
-    kept = {key: value for key, value in os.environ.items() if key.startswith(("SNAKEWEBB_", "CRDS_", "PYTHONPATH"))}
+    kept = {
+        key: value for key, value in os.environ.items() if key.startswith(("SNAKEWEBB_", "CRDS_", "XDG_", "PYTHONPATH"))
+    }
+    kept |= {"HOME": os.path.expanduser("~"), "SNAKEWEBB_CACHE": str(cache_root())}
     amounts = {"cpu": str(threads), "memory": f"{memory}M"}
     container = {
         "name": "job",
         "image": image,
         "command": ["/bin/sh", script],
         "workingDir": folder,
-        "env": [{"name": key, "value": value} for key, value in sorted({**kept, "HOME": folder}.items())],
+        "env": [{"name": key, "value": value} for key, value in sorted(kept.items())],
         "resources": {"requests": amounts, "limits": amounts},
         "securityContext": {"runAsUser": os.getuid(), "runAsGroup": os.getgid()},
         "volumeMounts": [{"name": "shared", "mountPath": mount}],

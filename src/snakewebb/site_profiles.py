@@ -59,7 +59,7 @@ resources: [mem_mb=10000000]
 local-cores: 1
 
 # Jobs of seconds go together, so that none that is submitted is shorter than minutes: what follows from one raw exposure is a chain, and
-# a job has many chains; the rules of some mosaics are another.
+# a job has many chains; the rules of a mosaic are another.
 groups:
 {groups}
 group-components:
@@ -103,7 +103,7 @@ def site_profiles(repository):
         arrays = site == "slurm_arrays"
         groups = {} if arrays else {"persistence_windows": "windows"} | dict.fromkeys(_RAW, "exposures")
         groups |= dict.fromkeys(_EXPOSURES, "exposures") | dict.fromkeys(_PRODUCTS, "products")
-        components = {"windows": 32, "exposures": 16, "products": 4}
+        components = {"windows": 32, "exposures": 16, "products": 1}
         common = _COMMON.format(
             groups=_lines(groups),
             components=_lines({name: n for name, n in components.items() if name in groups.values()}),

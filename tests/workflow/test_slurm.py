@@ -58,8 +58,13 @@ def records(folder):
     return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("stage*/*.json"))}
 
 
+def megabytes(text):
+    """An amount of memory as Slurm writes it."""
+    return float(text[:-1]) * {"M": 1, "G": 1024}[text[-1]]
+
+
 def start(folder, tmp_path):
-    """Start the workflow there as a user of the cluster would, with two chains in a job."""
+    """Start the workflow there as a user of the cluster would."""
     write_profiles(REPOSITORY, tmp_path / "config" / "snakemake")
     site = tmp_path / "site"
     site.mkdir()
@@ -72,7 +77,7 @@ def start(folder, tmp_path):
         "TEST_GREEDY": str(tmp_path / "greedy"),
     }
     command = [sys.executable, "-m", "snakemake", "--profile", "nircam_imaging", "--profile", "slurm", "--cores", "2"]
-    command += ["--group-components", "exposures=2", "products=4", "--latency-wait", "5"]
+    command += ["--latency-wait", "5"]
     command += ["--default-resources", "slurm_account=webb", "mem_mb=1000", "runtime=30"]
     command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
     with open(tmp_path / "snakemake.log", "w") as log:
@@ -90,25 +95,28 @@ def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
 
         wait_for(met, what, seconds, log=lambda: f"{log.read_text()}\n{cluster.logs()}\n{cluster.jobs()}")
 
+    def running(but):
+        return [job for job in cluster.jobs("RUNNING") if job["JobId"] != but["JobId"]]
+
     try:
         # the first job takes more memory than it asked for
         until(lambda: cluster.jobs("FAILED", "OUT_OF_MEMORY"), "a job to be killed by its memory")
         (killed,) = cluster.jobs("FAILED", "OUT_OF_MEMORY")
         assert (tmp_path / "greedy").exists()
-        # somebody cancels the next one
-        until(lambda: cluster.jobs("RUNNING"), "the next job to run")
-        cancelled = cluster.jobs("RUNNING")[0]
-        assert cancelled["JobId"] != killed["JobId"]
-        cluster.cancel(cancelled)
-        # while another job runs, its node is drained, and the controller is restarted
+        # somebody cancels its second attempt
         until(lambda: cluster.jobs("RUNNING"), "a second attempt to run")
-        again = cluster.jobs("RUNNING")[0]
+        (cancelled,) = cluster.jobs("RUNNING")
+        cluster.cancel(cancelled)
+        # while the third one runs, its node is drained, and the controller is restarted
+        until(lambda: running(but=cancelled), "a third attempt to run")
+        (again,) = running(but=cancelled)
         cluster.update_node(State="DRAIN", Reason="test")
         cluster.stop_controller()
         cluster.start_controller()
-        until(lambda: cluster.node_state() == "drained", "the node to be drained")
+        until(lambda: cluster.node_state() == "drain", "the node to be drained")
         assert next(job for job in cluster.jobs() if job["JobId"] == again["JobId"])["JobState"] == "COMPLETED"
-        until(lambda: cluster.jobs("PENDING"), "a job to wait for a node")
+        # what follows waits for a node
+        until(lambda: cluster.jobs("PENDING"), "the next job to wait for a node")
         assert not cluster.jobs("RUNNING")
         cluster.update_node(State="RESUME")
         process.wait(timeout=300)
@@ -118,11 +126,12 @@ def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
     text = log.read_text()
     assert process.returncode == 0, f"{text}\n{fresh.logs()}\n{cluster.logs()}"
     assert not (tmp_path / "refused").exists(), (tmp_path / "refused").read_text()
-    # a second attempt of what was killed has more memory
-    attempts = [job for job in cluster.jobs() if job["Comment"] == killed["Comment"]]
-    memory = [int(job["MinMemoryNode"].rstrip("M")) for job in attempts]
-    assert len(memory) >= 2
-    assert max(memory) > memory[0]
+    # every attempt asks for more: the first three jobs are those of the exposures, the last one is that of the mosaic
+    jobs = sorted(cluster.jobs(), key=lambda job: int(job["JobId"]))
+    first, second, third, mosaic = (megabytes(job["MinMemoryNode"]) for job in jobs)
+    assert (killed["JobId"], cancelled["JobId"], again["JobId"]) == tuple(job["JobId"] for job in jobs[:3])
+    assert first < second < third
+    assert mosaic < third
     # by memory and time jobs go to the partition where they fit best
     partitions = yaml.safe_load((tmp_path / "config/snakemake/slurm/partitions.yaml").read_text())["partitions"]
     assert set(partitions) == {"short", "long"}

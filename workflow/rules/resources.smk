@@ -4,15 +4,16 @@
 from snakewebb.plan.needs import Needs
 from snakewebb.plan.resources import THREADS
 
-
 NEEDS = Needs(PLAN)
 
 
-def is_array(rule):
+def is_array(name):
     """Whether the jobs of a rule are tasks of job arrays, which all have what the first one asks for."""
     chosen = getattr(getattr(workflow, "executor_settings", None), "array_jobs", None)
-    names = {name.strip() for name in (chosen or "").replace(";", ",").split(",")}
-    return bool(names & {rule, "all"})
+    chosen_rules = {
+        part.strip() for part in (chosen or "").replace(";", ",").split(",")
+    }
+    return bool(chosen_rules & {name, "all"})
 
 
 def subject(wildcards):
@@ -20,29 +21,29 @@ def subject(wildcards):
     return getattr(wildcards, "exposure", None), getattr(wildcards, "product", None)
 
 
-def mem_mb_of(rule):
+def mem_mb_of(name):
     """Resource function: memory of the rule's jobs, more with every attempt."""
     return lambda wildcards, attempt: NEEDS.megabytes(
-        rule,
+        name,
         *subject(wildcards),
         attempt=attempt,
         submitted=not workflow.local_exec or not workflow.is_main_process,
-        uniform=is_array(rule),
+        uniform=is_array(name),
     )
 
 
-def runtime_of(rule):
+def runtime_of(name):
     """Resource function: minutes after which a cluster may stop the rule's jobs, more with every attempt."""
     return lambda wildcards, attempt: NEEDS.minutes(
-        rule, *subject(wildcards), attempt=attempt, uniform=is_array(rule)
+        name, *subject(wildcards), attempt=attempt, uniform=is_array(name)
     )
 
 
-def disk_mb_of(rule):
+def disk_mb_of(name):
     """Resource function: space for what the rule's jobs write."""
-    return lambda wildcards: NEEDS.disk_megabytes(rule, *subject(wildcards))
+    return lambda wildcards: NEEDS.disk_megabytes(name, *subject(wildcards))
 
 
-def threads_of(rule):
+def threads_of(name):
     """Threads of the rule's jobs."""
-    return THREADS.get(rule, 1)
+    return THREADS.get(name, 1)
