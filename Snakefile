@@ -35,13 +35,10 @@ except SnakewebbError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
-    name_run()
+    name_run(jobs_profile=workflow.source_path("config/jobs.yaml"))
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
     print_summary(PLAN)
-else:
-    # in a group of jobs that a cluster runs as one, a bad exposure does not stop the others
-    workflow.execution_settings.keep_going = True
 
 
 include: "workflow/rules/plan.smk"

@@ -16,6 +16,7 @@ from snakewebb.errors import ConfigError, TransientError
 IMAGE = "SNAKEWEBB_IMAGE"
 VOLUME = "SNAKEWEBB_VOLUME"
 NAMESPACE = "SNAKEWEBB_NAMESPACE"
+_KEPT = ("SNAKEWEBB_", "SNAKEMAKE_PROFILE", "CRDS_", "XDG_", "PYTHONPATH")
 
 
 def manifest(script, *, threads, memory, minutes):
@@ -54,9 +55,7 @@ def manifest(script, *, threads, memory, minutes):
     for path in (folder, sys.prefix, cache_root()):
         if os.path.commonpath([os.path.realpath(path), os.path.realpath(mount)]) != os.path.realpath(mount):
             raise ConfigError(f"{path}: not on the volume that pods see ({VOLUME}={volume}); move it there")
-    kept = {
-        key: value for key, value in os.environ.items() if key.startswith(("SNAKEWEBB_", "CRDS_", "XDG_", "PYTHONPATH"))
-    }
+    kept = {key: value for key, value in os.environ.items() if key.startswith(_KEPT)}
     kept |= {"HOME": os.path.expanduser("~"), "SNAKEWEBB_CACHE": str(cache_root())}
     amounts = {"cpu": str(threads), "memory": f"{memory}M"}
     container = {

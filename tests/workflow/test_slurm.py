@@ -5,12 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 import slurm_cluster
 from slurm_cluster import SlurmCluster, wait_for
+from small_programmes import cache
+from small_programmes import programme as small_programme
+from snakewebb.plan.resources import SUBMITTED, stage1_megabytes
 from snakewebb.profiles import write_profiles
+
+__all__ = ["cache", "small_programme"]
 
 REPOSITORY = Path(__file__).parents[2]
 REASON = slurm_cluster.missing()
@@ -40,12 +46,10 @@ if sys.orig_argv[-1].endswith(".detector1.py"):
 """
 
 
-@pytest.fixture
-def cluster(tmp_path):
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
     """A running cluster, stopped whatever happens."""
-    folder = tmp_path / "slurm"
-    folder.mkdir()
-    cluster = SlurmCluster(folder)
+    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
     try:
         cluster.start()
         yield cluster
@@ -63,8 +67,8 @@ def megabytes(text):
     return float(text[:-1]) * {"M": 1, "G": 1024}[text[-1]]
 
 
-def start(folder, tmp_path):
-    """Start the workflow there as a user of the cluster would."""
+def start(folder, tmp_path, mode, site_profile, *arguments):
+    """Start the workflow there as a user of the cluster would; returns the process and the file of what it prints."""
     write_profiles(REPOSITORY, tmp_path / "config" / "snakemake")
     site = tmp_path / "site"
     site.mkdir()
@@ -76,17 +80,17 @@ def start(folder, tmp_path):
         "TEST_REFUSED": str(tmp_path / "refused"),
         "TEST_GREEDY": str(tmp_path / "greedy"),
     }
-    command = [sys.executable, "-m", "snakemake", "--profile", "nircam_imaging", "--profile", "slurm", "--cores", "2"]
-    command += ["--latency-wait", "5"]
+    command = [sys.executable, "-m", "snakemake", "--profile", mode, "--profile", site_profile, "--cores", "2"]
+    command += ["--latency-wait", "5", *arguments]
     command += ["--default-resources", "slurm_account=webb", "mem_mb=1000", "runtime=30"]
     command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
     with open(tmp_path / "snakemake.log", "w") as log:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    return process, tmp_path / "snakemake.log"
 
 
 def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
-    process = start(fresh.folder, tmp_path)
-    log = tmp_path / "snakemake.log"
+    process, log = start(fresh.folder, tmp_path, "nircam_imaging", "slurm")
 
     def until(condition, what, seconds=180):
         def met():
@@ -94,6 +98,9 @@ def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
             return condition()
 
         wait_for(met, what, seconds, log=lambda: f"{log.read_text()}\n{cluster.logs()}\n{cluster.jobs()}")
+
+    def state_of(job):
+        return next(other["JobState"] for other in cluster.jobs() if other["JobId"] == job["JobId"])
 
     def running(but):
         return [job for job in cluster.jobs("RUNNING") if job["JobId"] != but["JobId"]]
@@ -113,8 +120,8 @@ def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
         cluster.update_node(State="DRAIN", Reason="test")
         cluster.stop_controller()
         cluster.start_controller()
-        until(lambda: cluster.node_state() == "drain", "the node to be drained")
-        assert next(job for job in cluster.jobs() if job["JobId"] == again["JobId"])["JobState"] == "COMPLETED"
+        until(lambda: state_of(again) == "COMPLETED", "the third attempt to end")
+        assert cluster.node_state() == "drain"
         # what follows waits for a node
         until(lambda: cluster.jobs("PENDING"), "the next job to wait for a node")
         assert not cluster.jobs("RUNNING")
@@ -132,9 +139,32 @@ def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
     assert (killed["JobId"], cancelled["JobId"], again["JobId"]) == tuple(job["JobId"] for job in jobs[:3])
     assert first < second < third
     assert mosaic < third
-    # by memory and time jobs go to the partition where they fit best
+    # jobs go to the partition where they fit best; the third attempt may last longer than a short one
     partitions = yaml.safe_load((tmp_path / "config/snakemake/slurm/partitions.yaml").read_text())["partitions"]
     assert set(partitions) == {"short", "long"}
-    assert {job["Partition"] for job in cluster.jobs()} == {"short"}
+    assert [job["Partition"] for job in jobs] == ["short", "short", "long", "short"]
     assert records(fresh.folder) == records(finished)
     assert fresh.plan() == {}
+
+
+def test_jobs_of_a_rule_are_an_array_with_what_the_largest_needs(cluster, small_programme, tmp_path):
+    from raw_exposures import raw_name, write_raw
+
+    before = {job["JobId"] for job in cluster.jobs()}
+    folder = small_programme.folder
+    for number, nints in enumerate((1, 60), start=1):
+        data = np.full((nints, 50, 32, 32), 2000)
+        data[:] += 40 * np.arange(50)[:, None, None]
+        write_raw(folder / "uncal" / raw_name("MIR_MRS", number), "MIR_MRS", NINTS=nints, NGROUPS=50, data=data)
+    (tmp_path / "greedy").touch()
+    process, log = start(folder, tmp_path, "miri_mrs", "slurm_arrays", "--until", "detector1")
+    assert process.wait(timeout=240) == 0, f"{log.read_text()}\n{cluster.logs()}"
+    jobs = [job for job in cluster.jobs() if job["JobId"] not in before]
+    assert sorted(job["ArrayTaskId"] for job in jobs) == ["1", "2"]
+    assert len({job["ArrayJobId"] for job in jobs}) == 1
+    # the executor adds some MB for the commands of the tasks
+    needed = stage1_megabytes((60, 50, 32, 32)) + SUBMITTED
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    assert all(needed <= megabytes(job["MinMemoryNode"]) < needed + 10 for job in jobs)
+    assert len(list(folder.glob("stage1/*_rate.json"))) == 2
+    assert not (tmp_path / "refused").exists(), (tmp_path / "refused").read_text()

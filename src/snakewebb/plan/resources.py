@@ -27,7 +27,7 @@ SUBMITTED_PER_EXPOSURE = 0.05
 
 _LINES = 2048  # of the detectors that have superstripes
 _PLANE = 90  # bytes of a pixel of the detector in stage 1: slopes, flags, and what a step reads of its references
-_PROCESS = 160  # MB of a process of stage 1: interpreter, libraries and compiled kernels
+_PROCESS = 200  # MB of a process of stage 1: interpreter, libraries and compiled kernels
 
 # arcsec; the SIAF's, rounded down, so that a mosaic is not predicted too small
 _PIXEL_SCALES = {("NIRCAM", "SHORT"): 0.0307, ("NIRCAM", "LONG"): 0.0625, "NIRISS": 0.0652, "MIRI": 0.109, "FGS": 0.068}
@@ -76,8 +76,8 @@ MODELS = {
 """Models of the rules beyond stage 1; those of stage 1 are `stage1_megabytes` and `STAGE1`."""
 
 STAGE1 = {
-    "persistence_windows": (270, 6),
-    "guider_rates": (270, 12),
+    "persistence_windows": (200, 6),
+    "guider_rates": (200, 12),
 }
 """MB of the process, and bytes per sample, of the rules of stage 1 that hold a whole exposure whatever its size."""
 
@@ -253,8 +253,8 @@ def stage1_megabytes(shape, header=None):
     ramp, pixels = ramp_bytes(shape), shape[2] * shape[3]
     if ramp > RAMP_BUDGET:
         one = integration_bytes(shape)
-        ramp = RESIDENT + (one if one <= INTEGRATION_BUDGET else RESIDENT)
+        ramp = RESIDENT + max(one if one <= INTEGRATION_BUDGET else 0, RESIDENT)
     if header is not None and (header.get("SSTR_NST") or 0) > 0:
         across = shape[3] if abs(int(header["SLOWAXIS"])) == 2 else shape[2]
         ramp, pixels = RAMP_BUDGET, _LINES * across
-    return _PROCESS + math.ceil((max(ramp, 2 * RESIDENT) + _PLANE * pixels) / 1_000_000)
+    return _PROCESS + math.ceil((ramp + _PLANE * pixels) / 1_000_000)
