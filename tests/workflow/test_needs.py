@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from snakewebb.cache import cache_root, sources_digest
 from snakewebb.plan.needs import Needs
 from snakewebb.plan.plan import Plan
 
@@ -48,11 +49,20 @@ def check(rows):
     return "\n".join(table)
 
 
+@pytest.fixture
+def compiled():
+    """A job that compiles kernels takes up to twice the memory, once for all: what is predicted is what others take."""
+    if not (cache_root() / f"compiled-{sources_digest(only_kernels=True)}").exists():
+        pytest.skip("kernels were not compiled ahead, as set-up does: run `snakewebb compile`")
+
+
+@pytest.mark.usefixtures("compiled")
 def test_memory_of_every_rule_is_predicted(programme, monkeypatch):
     check(list(compare(programme, monkeypatch)))
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("preset", ["small", "full"])
 def test_memory_of_every_rule_is_predicted_for_whole_frames(tmp_path, monkeypatch, capsys, fresh, preset):
     from snakewebb.cli import main

@@ -121,7 +121,7 @@ def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
         cluster.stop_controller()
         cluster.start_controller()
         until(lambda: state_of(again) == "COMPLETED", "the third attempt to end")
-        assert cluster.node_state() == "drain"
+        cluster.wait_for_node("drain")
         # what follows waits for a node
         until(lambda: cluster.jobs("PENDING"), "the next job to wait for a node")
         assert not cluster.jobs("RUNNING")
