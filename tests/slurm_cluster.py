@@ -167,6 +167,13 @@ class SlurmCluster:
         """``scancel`` of a job."""
         self._run("scancel", job["JobId"])
 
+    def clear(self):
+        """End all jobs, and let the node take new ones."""
+        self._run("scancel", "--user=root")
+        if self.node_state().startswith(("drain", "drng")):
+            self.update_node(State="RESUME")
+        wait_for(lambda: not self.jobs("RUNNING", "PENDING"), "all jobs to end", 60, log=self.logs)
+
     def logs(self):
         """Last lines of the daemons' logs."""
         return "\n".join(

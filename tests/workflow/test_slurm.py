@@ -92,7 +92,7 @@ def start(folder, tmp_path, mode, site_profile, *arguments):
 def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
     process, log = start(fresh.folder, tmp_path, "nircam_imaging", "slurm")
 
-    def until(condition, what, seconds=180):
+    def until(condition, what, seconds=600):
         def met():
             assert process.poll() is None or condition(), f"Snakemake ended before {what}\n{log.read_text()}"
             return condition()
@@ -126,10 +126,11 @@ def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
         until(lambda: cluster.jobs("PENDING"), "the next job to wait for a node")
         assert not cluster.jobs("RUNNING")
         cluster.update_node(State="RESUME")
-        process.wait(timeout=300)
+        process.wait(timeout=600)
     finally:
         process.kill()
         process.wait()
+        cluster.clear()
     text = log.read_text()
     assert process.returncode == 0, f"{text}\n{fresh.logs()}\n{cluster.logs()}"
     assert not (tmp_path / "refused").exists(), (tmp_path / "refused").read_text()
@@ -158,7 +159,7 @@ def test_jobs_of_a_rule_are_an_array_with_what_the_largest_needs(cluster, small_
         write_raw(folder / "uncal" / raw_name("MIR_MRS", number), "MIR_MRS", NINTS=nints, NGROUPS=50, data=data)
     (tmp_path / "greedy").touch()
     process, log = start(folder, tmp_path, "miri_mrs", "slurm_arrays", "--until", "detector1")
-    assert process.wait(timeout=240) == 0, f"{log.read_text()}\n{cluster.logs()}"
+    assert process.wait(timeout=600) == 0, f"{log.read_text()}\n{cluster.logs()}"
     jobs = [job for job in cluster.jobs() if job["JobId"] not in before]
     assert sorted(job["ArrayTaskId"] for job in jobs) == ["1", "2"]
     assert len({job["ArrayJobId"] for job in jobs}) == 1

@@ -73,7 +73,7 @@ MODELS = {
     "report": Model(process=250, frame=10, mosaic=15, written=2),
     "report_exposures": Model(process=250, frame=40, written=2),
 }
-"""Models of the rules beyond stage 1; those of stage 1 are `stage1_megabytes` and `STAGE1`."""
+"""Models of the rules beyond stage 1, with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `STAGE1`."""
 
 STAGE1 = {
     "persistence_windows": (200, 6),
