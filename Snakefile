@@ -35,7 +35,7 @@ except SnakewebbError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
-    name_run(jobs_profile=workflow.source_path("config/jobs.yaml"))
+    name_run()
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
     print_summary(PLAN)

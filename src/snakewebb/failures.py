@@ -17,16 +17,14 @@ RUN = "SNAKEWEBB_RUN"
 FOLDER = Path(".snakewebb") / "failures"
 
 
-def name_run(*, jobs_profile):
-    """Give the run that this process starts a name of its own, and a profile to the processes of Snakemake that its jobs start.
-
-    Parameters
-    ----------
-    jobs_profile : path-like
-        Settings that Snakemake does not hand on to jobs.
-    """
+def name_run():
+    """Give the run that this process starts a name of its own, for its jobs."""
     os.environ[RUN] = uuid.uuid4().hex
-    os.environ["SNAKEMAKE_PROFILE"] = str(jobs_profile)
+
+
+def this_run():
+    """Name of the run that this process belongs to, ``None`` outside one."""
+    return os.environ.get(RUN)
 
 
 def note_failure(log_file, message, exit_code):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakewebb.cache import read_json, write_json_if_changed
 from snakewebb.errors import BadDataError, SnakewebbError, TransientError, is_transient
-from snakewebb.failures import earlier_failure, forget_failure, note_failure
+from snakewebb.failures import earlier_failure, forget_failure, note_failure, this_run
 
 
 @contextlib.contextmanager
@@ -55,7 +55,8 @@ def job(log_file, *, exposure=None, transition="", work=None):
     except SnakewebbError as error:
         if exposure and isinstance(error, BadDataError) and read_json(record) is None:
             identity = (work or {}).get("input") or _identity_of(exposure)
-            write_json_if_changed(record, {**attempt, "identity": identity, "reason": str(error)})
+            found = {**attempt, "identity": identity, "reason": str(error), "run": this_run()}
+            write_json_if_changed(record, found)
         if not is_transient(error):
             note_failure(log_file, str(error), error.exit_code)
         log.error("%s", error)

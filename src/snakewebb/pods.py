@@ -16,7 +16,7 @@ from snakewebb.errors import ConfigError, TransientError
 IMAGE = "SNAKEWEBB_IMAGE"
 VOLUME = "SNAKEWEBB_VOLUME"
 NAMESPACE = "SNAKEWEBB_NAMESPACE"
-_KEPT = ("SNAKEWEBB_", "SNAKEMAKE_PROFILE", "CRDS_", "XDG_", "PYTHONPATH")
+_KEPT = ("SNAKEWEBB_", "CRDS_", "XDG_", "PYTHONPATH")
 
 
 def manifest(script, *, threads, memory, minutes):
