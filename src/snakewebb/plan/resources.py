@@ -62,16 +62,16 @@ class Model:
 
 
 MODELS = {
-    "image2": Model(process=145, frame=55, written=45),
+    "image2": Model(process=146, frame=42, written=45),
     "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60),
-    "find_sources": Model(process=205, frame=125),
+    "find_sources": Model(process=209, frame=50),
     "tweakreg": Model(process=92, members=0.2, rate=1e6),
     "skymatch": Model(process=200, frame=75),
-    "outlier_detection": Model(process=200, frame=70, mosaic=36, written=45),
+    "outlier_detection": Model(process=208, frame=30, mosaic=30, written=45),
     "resample": Model(process=195, frame=68, mosaic=36, rate=5e4, written=60),
-    "source_catalog": Model(process=262, mosaic=90, rate=5e4, written=8),
-    "report": Model(process=250, frame=10, mosaic=15, written=2),
-    "report_exposures": Model(process=250, frame=40, written=2),
+    "source_catalog": Model(process=262, mosaic=50, rate=5e4, written=8),
+    "report": Model(process=235, frame=27, mosaic=27, written=2),
+    "report_exposures": Model(process=235, frame=40, written=2),
 }
 """Models of the rules beyond stage 1, with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `STAGE1`."""
 
