@@ -29,8 +29,8 @@ $(VENV)/installed: $(VENV)/bin/python envs/requirements.txt pyproject.toml VERSI
 	$(BIN)/snakewebb compile --repository .
 	touch $@
 
-$(VENV)/test-installed: $(VENV)/installed envs/test.txt envs/oracle.txt
-	$(BIN)/python -m pip install --quiet --requirement envs/test.txt --requirement envs/oracle.txt
+$(VENV)/test-installed: $(VENV)/installed envs/test.txt envs/oracle.txt envs/clusters.txt
+	$(BIN)/python -m pip install --quiet --requirement envs/test.txt --requirement envs/oracle.txt --requirement envs/clusters.txt
 	touch $@
 
 test: $(VENV)/test-installed

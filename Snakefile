@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 from snakewebb.errors import SnakewebbError
+from snakewebb.failures import name_run
 from snakewebb.plan.context import record_context
 from snakewebb.plan.fetched_files import NOTHING_THERE, asks_to_fetch
 from snakewebb.plan.lock import clear_stale_lock, record_owner
@@ -41,6 +42,7 @@ except SnakewebbError as error:
 
 FORGOTTEN = {}
 if workflow.is_main_process:
+    name_run()
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
     if not FETCHING:
@@ -54,6 +56,7 @@ if workflow.is_main_process:
 
 
 include: "workflow/rules/plan.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/references.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/detector1.smk"

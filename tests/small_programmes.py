@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from raw_exposures import CONTEXT, REPOSITORY, write_cache
+from snakewebb.plan.modes import MODES
 
 
 @dataclass
@@ -34,9 +35,13 @@ class Programme:
 
     def counts(self, mode, *arguments):
         """Number of jobs of each rule that a dry run would start, without the targets."""
-        text = self.snakemake(mode, "--dry-run", *arguments)
-        found = {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", text.stdout + text.stderr, re.MULTILINE)}
-        return {rule: n for rule, n in found.items() if rule not in ("total", "all", mode)}
+        return self.table(self.snakemake(mode, "--dry-run", *arguments))
+
+    @staticmethod
+    def table(result):
+        """Number of jobs of each rule, without the targets, from the table that Snakemake prints."""
+        found = re.finditer(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
+        return {m[1]: int(m[2]) for m in found if m[1] not in ("total", "all", *MODES)}
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from snakewebb.compiled import one_thread
 from snakewebb.detector.superstripes import collate, portions, put_stripe, take_stripe
 from snakewebb.errors import ConfigError
 from snakewebb.io.references import References
-from snakewebb.plan.memory import INTEGRATION_BUDGET, integration_bytes
+from snakewebb.plan.resources import INTEGRATION_BUDGET, integration_bytes
 from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
 
 log = logging.getLogger(__name__)

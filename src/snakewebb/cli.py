@@ -73,6 +73,18 @@ def _parser():
     difference.set_defaults(run=_context_diff)
     _add_fetch(commands)
 
+    pod = commands.add_parser("pod", help="run a job's script on Kubernetes: what --profile kubernetes calls")
+    actions = pod.add_subparsers(required=True, metavar="ACTION")
+    submit = actions.add_parser("submit", help="submit a script and print the job's name")
+    for name in ("threads", "memory", "minutes"):
+        submit.add_argument(f"--{name}", type=int, required=True)
+    submit.add_argument("script")
+    status = actions.add_parser("status", help="print running, success or failed")
+    status.add_argument("name")
+    cancel = actions.add_parser("cancel", help="delete jobs")
+    cancel.add_argument("names", nargs="+")
+    pod.set_defaults(run=_pod)
+
     parameters = commands.add_parser("parameters", help="print the documentation of all steps' parameters (Markdown)")
     parameters.set_defaults(run=_parameters)
 
@@ -177,6 +189,17 @@ def _context_diff(options):
     from snakewebb.plan.context_diff import compare_contexts
 
     compare_contexts(options)
+
+
+def _pod(options):
+    from snakewebb import pods
+
+    if "script" in options:
+        print(pods.submit(options.script, threads=options.threads, memory=options.memory, minutes=options.minutes))
+    elif "name" in options:
+        print(pods.status(options.name))
+    else:
+        pods.cancel(options.names)
 
 
 def _parameters(options):

@@ -1,7 +1,28 @@
 """Errors that users see, and the exit codes that the workflow's scripts end with.
 
 A message names the file, extension, keyword or configuration key, the value found, what was expected, and the fix.
+
+====  ==========================================  ==========================================================
+code  what                                        another attempt
+====  ==========================================  ==========================================================
+65    bad data                                    never; the exposure is left out of the next plan
+69    a server does not have a file               not in the same run
+70    anything else that is foreseen              not in the same run
+75    trouble that may pass: disk full, network   yes
+78    configuration, or a reference file missing  not in the same run
+1     a defect of ours, with its traceback        not in the same run
+137   killed, or out of memory                    yes, with more memory and time
+====  ==========================================  ==========================================================
 """
+
+import errno
+
+_PASSING_NAMES = """
+    ENOSPC EDQUOT EIO ESTALE EAGAIN EBUSY ENOLCK ENOMEM EMFILE ENFILE EINTR EREMOTEIO
+    ETIMEDOUT ECONNRESET ECONNREFUSED ECONNABORTED EHOSTUNREACH ENETUNREACH
+"""
+# what the file system or the network of a cluster says when something is wrong for a while; not all systems have all of them
+_PASSING = {getattr(errno, name) for name in _PASSING_NAMES.split() if hasattr(errno, name)}
 
 
 class SnakewebbError(Exception):
@@ -65,3 +86,8 @@ class NotOnServerError(SnakewebbError):
     """A server does not have a file, or does not give it: trying again does not help."""
 
     exit_code = 69
+
+
+def is_transient(error):
+    """Whether another attempt may go better: a `TransientError`, or trouble of the file system or the network."""
+    return isinstance(error, TransientError) or (isinstance(error, OSError) and error.errno in _PASSING)

@@ -8,7 +8,8 @@ import traceback
 from pathlib import Path
 
 from snakewebb.cache import read_json, write_json_if_changed
-from snakewebb.errors import BadDataError, SnakewebbError
+from snakewebb.errors import BadDataError, SnakewebbError, TransientError, is_transient
+from snakewebb.failures import earlier_failure, forget_failure, note_failure, this_run
 
 
 @contextlib.contextmanager
@@ -17,7 +18,7 @@ def job(log_file, *, exposure=None, transition="", work=None):
 
     Messages go to the log file. An error that the package foresees ends the process with its exit code and one message, without a
     traceback. An exposure whose data are bad is recorded in ``excluded/<exposure>.json``, so that the next plan
-    leaves it out; a second attempt ends at once.
+    leaves it out. A second attempt in the same run ends at once, unless the first was killed or met with trouble that may pass.
 
     Parameters
     ----------
@@ -44,11 +45,20 @@ def job(log_file, *, exposure=None, transition="", work=None):
         earlier = read_json(record) if exposure else None
         if earlier is not None and {key: earlier.get(key) for key in attempt} == attempt:
             raise BadDataError(f"{earlier['reason']} (found in an earlier attempt; delete {record} to try again)")
+        failure = earlier_failure(log_file)
+        if failure is not None:
+            log.error("%s", failure["message"])
+            print(f"snakewebb: {failure['message']} (not tried again in this run)", file=sys.stderr)
+            sys.exit(failure["exit_code"])
         yield
+        forget_failure(log_file)
     except SnakewebbError as error:
         if exposure and isinstance(error, BadDataError) and read_json(record) is None:
             identity = (work or {}).get("input") or _identity_of(exposure)
-            write_json_if_changed(record, {**attempt, "identity": identity, "reason": str(error)})
+            found = {**attempt, "identity": identity, "reason": str(error), "run": this_run()}
+            write_json_if_changed(record, found)
+        if not is_transient(error):
+            note_failure(log_file, str(error), error.exit_code)
         log.error("%s", error)
         print(f"snakewebb: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -56,12 +66,28 @@ def job(log_file, *, exposure=None, transition="", work=None):
         log.error("%s", traceback.format_exc())
         print(f"snakewebb: out of memory; see {log_file}", file=sys.stderr)
         sys.exit(137)
-    except Exception:
+    except Exception as error:
         log.error("%s", traceback.format_exc())
+        if is_transient(error):
+            print(f"snakewebb: {error}; see {log_file}", file=sys.stderr)
+            sys.exit(TransientError.exit_code)
+        note_failure(log_file, f"{type(error).__name__}: {error}; see {log_file}", 1)
         raise
     finally:
+        log.info("the job's memory: at most %d MB", largest_memory_mb())
         log.removeHandler(handler)
         handler.close()
+
+
+def largest_memory_mb():
+    """Largest memory of this process so far, in MB, without that of the process that started it."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024 // 1_000_000
+    except (OSError, IndexError):  # not Linux; the unit there is a byte
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1_000_000
 
 
 def _digest(work):

@@ -1,4 +1,4 @@
-"""Snakemake profiles: those of the repository, made from one template, and those in the user's configuration folder.
+"""Snakemake profiles: those of the repository, made from templates, and those in the user's configuration folder.
 
 The latter let ``snakemake --profile nircam_imaging`` work anywhere.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from snakewebb.plan.modes import MODES
+from snakewebb.site_profiles import MARK, partition_file, site_profiles
 
 _SNAKEFILE = """\
 # {title}. The mode is set here, where no --config or --configfile can lose it.
@@ -33,7 +34,6 @@ rerun-incomplete: true
 rerun-triggers: [mtime, input, params]
 show-failed-logs: true
 """
-_MARK = "# written by `snakewebb profiles`; it may write this file again"
 
 
 def snakemake_folder():
@@ -79,25 +79,33 @@ def write_profiles(repository, folder=None):
         Every profile and whether it was written.
     """
     folder = Path(folder) if folder else snakemake_folder()
-    for path, text in mode_profiles(repository).items():
+    for path, text in (mode_profiles(repository) | site_profiles(repository)).items():
         if not path.exists() or path.read_text() != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
     results = []
     for source in sorted(Path(repository, "config", "profiles").glob("*/config.yaml")):
-        content = yaml.safe_load(source.read_text())
-        if "snakefile" in content:
-            content["snakefile"] = str((source.parent / content["snakefile"]).resolve())
-            # without a limit Snakemake starts jobs whatever they need
-            content["resources"] = [f"mem_mb={int(physical_memory_mb() * 0.9)}"]
         target = folder / source.parent.name / "config.yaml"
-        if target.exists() and not target.read_text().startswith(_MARK):
+        if target.exists() and not target.read_text().startswith(MARK):
             results.append((target, False))
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(f"{_MARK}\n{yaml.safe_dump(content, sort_keys=False)}")
+        target.write_text(f"{MARK}\n{_for_the_user(source, target.parent)}")
         results.append((target, True))
     return results
+
+
+def _for_the_user(source, folder):
+    """Text of a profile of the repository with what holds on this machine."""
+    text = source.read_text()
+    content = yaml.safe_load(text)
+    if "snakefile" in content:
+        content["snakefile"] = str((source.parent / content["snakefile"]).resolve())
+        # without a limit Snakemake starts jobs whatever they need
+        content["resources"] = [f"mem_mb={int(physical_memory_mb() * 0.9)}"]
+        return yaml.safe_dump(content, sort_keys=False)
+    partitions = partition_file(folder) if content["executor"] == "slurm" else None
+    return f"{text}slurm-partition-config: {partitions}\n" if partitions else text
 
 
 def physical_memory_mb():

@@ -1,9 +1,6 @@
 # Darks: raw ramps to corrected ramps.
 
 
-from snakewebb.plan.memory import stage1_megabytes
-
-
 rule dark:
     input:
         uncal=lambda wildcards: ancient(exposure(wildcards).path),
@@ -18,12 +15,11 @@ rule dark:
         "benchmarks/dark/{exposure}.tsv"
     conda:
         "../../envs/conda.yaml"
-    threads: 2
+    threads: threads_of("dark")
     resources:
-        mem_mb=lambda wildcards: stage1_megabytes(
-            exposure(wildcards).shape, exposure(wildcards).header
-        ),
-        runtime=10,
+        mem_mb=mem_mb_of("dark"),
+        runtime=runtime_of("dark"),
+        disk_mb=disk_mb_of("dark"),
     params:
         work=work_of("dark"),
         circumstances=circumstances_of("dark"),

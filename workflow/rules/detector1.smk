@@ -1,9 +1,6 @@
 # Stage 1: raw ramps to slopes.
 
 
-from snakewebb.plan.memory import stage1_megabytes
-
-
 rule persistence_windows:
     input:
         uncal=lambda wildcards: ancient(exposure(wildcards).path),
@@ -16,10 +13,11 @@ rule persistence_windows:
         "logs/persistence_windows/{exposure}.log",
     conda:
         "../../envs/conda.yaml"
-    threads: 1
+    threads: threads_of("persistence_windows")
     resources:
-        mem_mb=lambda wildcards: 450 + pixels(wildcards.exposure) * 6 // 1000000,
-        runtime=5,
+        mem_mb=mem_mb_of("persistence_windows"),
+        runtime=runtime_of("persistence_windows"),
+        disk_mb=disk_mb_of("persistence_windows"),
     params:
         work=work_of("persistence_windows"),
         circumstances=circumstances_of("detector1"),
@@ -52,12 +50,11 @@ rule detector1:
         "benchmarks/detector1/{exposure}.tsv"
     conda:
         "../../envs/conda.yaml"
-    threads: 2
+    threads: threads_of("detector1")
     resources:
-        mem_mb=lambda wildcards: stage1_megabytes(
-            exposure(wildcards).shape, exposure(wildcards).header
-        ),
-        runtime=10,
+        mem_mb=mem_mb_of("detector1"),
+        runtime=runtime_of("detector1"),
+        disk_mb=disk_mb_of("detector1"),
     params:
         work=work_of("detector1"),
         circumstances=circumstances_of("detector1"),

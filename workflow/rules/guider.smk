@@ -13,10 +13,11 @@ rule guider_rates:
         "logs/guider/{exposure}.log",
     conda:
         "../../envs/conda.yaml"
-    threads: 1
+    threads: threads_of("guider_rates")
     resources:
-        mem_mb=lambda wildcards: 450 + pixels(wildcards.exposure) * 12 // 1000000,
-        runtime=5,
+        mem_mb=mem_mb_of("guider_rates"),
+        runtime=runtime_of("guider_rates"),
+        disk_mb=disk_mb_of("guider_rates"),
     params:
         work=work_of("guider"),
         circumstances=circumstances_of("guider"),

@@ -16,10 +16,11 @@ rule image2:
         "benchmarks/image2/{exposure}.tsv"
     conda:
         "../../envs/conda.yaml"
-    threads: 1
+    threads: threads_of("image2")
     resources:
-        mem_mb=800,
-        runtime=5,
+        mem_mb=mem_mb_of("image2"),
+        runtime=runtime_of("image2"),
+        disk_mb=disk_mb_of("image2"),
     params:
         work=work_of("image2"),
         circumstances=circumstances_of("image2"),
@@ -43,10 +44,11 @@ rule resample_exposure:
         "benchmarks/resample_exposure/{exposure}.tsv"
     conda:
         "../../envs/conda.yaml"
-    threads: 2
+    threads: threads_of("resample_exposure")
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=mem_mb_of("resample_exposure"),
+        runtime=runtime_of("resample_exposure"),
+        disk_mb=disk_mb_of("resample_exposure"),
     params:
         work=work_of("resample_exposure"),
         circumstances=circumstances_of("resample_exposure"),

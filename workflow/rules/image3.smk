@@ -34,10 +34,11 @@ rule find_sources:
         "logs/find_sources/{exposure}.log",
     conda:
         "../../envs/conda.yaml"
-    threads: 1
+    threads: threads_of("find_sources")
     resources:
-        mem_mb=800,
-        runtime=5,
+        mem_mb=mem_mb_of("find_sources"),
+        runtime=runtime_of("find_sources"),
+        disk_mb=disk_mb_of("find_sources"),
     params:
         work=lambda wildcards: PLAN.source_finding_work(wildcards.exposure),
         circumstances=circumstances_of("tweakreg"),
@@ -62,10 +63,11 @@ rule tweakreg:
         "logs/tweakreg/{product}.log",
     conda:
         "../../envs/conda.yaml"
-    threads: 1
+    threads: threads_of("tweakreg")
     resources:
-        mem_mb=600,
-        runtime=10,
+        mem_mb=mem_mb_of("tweakreg"),
+        runtime=runtime_of("tweakreg"),
+        disk_mb=disk_mb_of("tweakreg"),
     params:
         work=lambda wildcards: PLAN.alignment_work(wildcards.product),
         circumstances=circumstances_of("tweakreg"),
@@ -88,10 +90,11 @@ rule skymatch:
         "logs/skymatch/{product}.log",
     conda:
         "../../envs/conda.yaml"
-    threads: 2
+    threads: threads_of("skymatch")
     resources:
-        mem_mb=800,
-        runtime=10,
+        mem_mb=mem_mb_of("skymatch"),
+        runtime=runtime_of("skymatch"),
+        disk_mb=disk_mb_of("skymatch"),
     params:
         work=product_work_of("skymatch"),
         circumstances=circumstances_of("skymatch"),
@@ -117,10 +120,11 @@ rule outlier_detection:
         "benchmarks/outlier_detection/{product}.tsv"
     conda:
         "../../envs/conda.yaml"
-    threads: 2
+    threads: threads_of("outlier_detection")
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=mem_mb_of("outlier_detection"),
+        runtime=runtime_of("outlier_detection"),
+        disk_mb=disk_mb_of("outlier_detection"),
     params:
         work=product_work_of("outlier_detection"),
         circumstances=circumstances_of("outlier_detection"),
@@ -144,10 +148,11 @@ rule resample:
         "benchmarks/resample/{product}.tsv"
     conda:
         "../../envs/conda.yaml"
-    threads: 2
+    threads: threads_of("resample")
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=mem_mb_of("resample"),
+        runtime=runtime_of("resample"),
+        disk_mb=disk_mb_of("resample"),
     params:
         work=product_work_of("resample"),
         circumstances=circumstances_of("resample"),
@@ -173,10 +178,11 @@ rule source_catalog:
         "benchmarks/source_catalog/{product}.tsv"
     conda:
         "../../envs/conda.yaml"
-    threads: 1
+    threads: threads_of("source_catalog")
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=mem_mb_of("source_catalog"),
+        runtime=runtime_of("source_catalog"),
+        disk_mb=disk_mb_of("source_catalog"),
     params:
         work=product_work_of("source_catalog"),
         circumstances=circumstances_of("source_catalog"),

@@ -10,8 +10,18 @@ wildcard_constraints:
     product=PRODUCT_PATTERN,
 
 
+def keep_going_in_groups():
+    """In a group of jobs that is one of a cluster, a bad exposure does not stop the others.
+
+    Snakemake does not tell the process of a job to keep going, and its settings are there only when input functions are called.
+    """
+    if not workflow.is_main_process and workflow.execution_settings is not None:
+        workflow.execution_settings.keep_going = True
+
+
 def exposure(wildcards):
     """The input file of an exposure."""
+    keep_going_in_groups()
     return PLAN.exposures[wildcards.exposure]
 
 
@@ -63,11 +73,13 @@ def circumstances_of(transition):
 
 def members(wildcards):
     """Roots of the exposures of a product."""
+    keep_going_in_groups()
     return PLAN.associations[wildcards.product].members
 
 
 def calibrated(root):
     """The calibrated file of an exposure: made by rule image2, or the user's own."""
+    keep_going_in_groups()
     start = PLAN.exposures[root]
     return start.path if start.level == "cal" else f"stage2/{root}_cal.fits"
 
@@ -134,14 +146,6 @@ def slopes():
         for root, start in PLAN.exposures.items()
         if start.level == "uncal"
     ]
-
-
-def pixels(root):
-    """Number of samples of an exposure's SCI array."""
-    count = 1
-    for length in PLAN.exposures[root].shape:
-        count *= length
-    return count
 
 
 def exposure_targets():

@@ -30,10 +30,11 @@ rule report:
         "logs/report/{product}.log",
     conda:
         "../../envs/conda.yaml"
-    threads: 1
+    threads: threads_of("report")
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb_of("report"),
+        runtime=runtime_of("report"),
+        disk_mb=disk_mb_of("report"),
     params:
         truth=PLAN.configuration["truth"] or "",
         left_out=lambda wildcards, threads: PLAN.left_out,
@@ -62,10 +63,11 @@ rule report_exposures:
         "logs/report_exposures.log",
     conda:
         "../../envs/conda.yaml"
-    threads: 1
+    threads: threads_of("report_exposures")
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=mem_mb_of("report_exposures"),
+        runtime=runtime_of("report_exposures"),
+        disk_mb=disk_mb_of("report_exposures"),
     params:
         left_out=lambda wildcards, threads: PLAN.left_out,
         notes=lambda wildcards, threads: PLAN.notes,

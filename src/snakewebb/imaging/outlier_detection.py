@@ -15,12 +15,10 @@ from snakewebb.imaging.invalid_pixels import match_invalid
 from snakewebb.imaging.mosaic import grouped
 from snakewebb.imaging.pixel_map import pixel_map
 from snakewebb.imaging.resample import check_map_parameters, drizzle_exposure, fill_value, grid_of, weighted_data
+from snakewebb.plan.resources import LARGEST_STACK
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
 
 log = logging.getLogger(__name__)
-
-LARGEST_STACK = 256 * 1024**2
-"""Bytes of resampled groups that are kept in memory; more go to a temporary file."""
 
 SUSPICIOUS_FRACTION = 0.1
 """Fraction of an exposure's usable pixels above which flagging them is reported as a warning."""

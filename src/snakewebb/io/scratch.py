@@ -14,7 +14,7 @@ import numpy as np
 
 from snakewebb.compiled import by_rows
 from snakewebb.errors import ConfigError, TransientError
-from snakewebb.plan.memory import RAMP_BUDGET, RESIDENT
+from snakewebb.plan.resources import RAMP_BUDGET, RESIDENT
 
 _INTERVAL = 0.004  # seconds; within it the fastest passes bring in some ten megabytes
 _PIECE = 1 << 16  # bytes of a file that the system keeps, and maps, together

@@ -14,7 +14,7 @@ from snakewebb.errors import BadDataError
 from snakewebb.io.fits import check_structure, checksum_of_file, make_readable, shape_of, warn_of_foreign_bytes
 from snakewebb.io.models import INTERLEAVED, Ramp
 from snakewebb.plan.keywords import GUIDER_KEYWORDS, GUIDER_TYPES, RAMP_KEYWORDS
-from snakewebb.plan.memory import ramp_bytes
+from snakewebb.plan.resources import ramp_bytes
 
 _BLOCK = 1 << 16  # samples read, decoded and summed together; even, so that blocks begin at whole checksum words
 

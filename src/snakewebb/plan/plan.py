@@ -14,6 +14,7 @@ from pathlib import Path
 from snakewebb import __version__
 from snakewebb.cache import read_json
 from snakewebb.errors import ConfigError, MissingReferenceError
+from snakewebb.failures import this_run
 from snakewebb.plan import stage3_work
 from snakewebb.plan.associations import (
     TargetNumbers,
@@ -206,6 +207,9 @@ class Plan:
         for root, exposure in list(self.exposures.items()):
             record = read_json(f"excluded/{root}.json")
             if record is None or record.get("identity") != exposure.identity:
+                continue
+            # what a run finds out does not change its own plan: second attempts have the plan of the first
+            if record.get("run") is not None and record["run"] == this_run():
                 continue
             if self.configuration["bad_exposures"] == "exclude" and record["work"] == digest(
                 self.exposure_work(record["transition"], root)

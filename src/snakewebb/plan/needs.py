@@ -1,0 +1,97 @@
+"""The needs of every job of a plan: what the models of `snakewebb.plan.resources` are asked for."""
+
+import functools
+
+from snakewebb.plan.resources import (
+    SUBMITTED,
+    SUBMITTED_PER_EXPOSURE,
+    Work,
+    disk_megabytes,
+    megabytes,
+    minutes,
+    mosaic_pixels,
+)
+
+_OF_A_PRODUCT = ("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report")
+
+
+class Needs:
+    """Memory, time and disk space of the jobs of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    """
+
+    def __init__(self, plan):
+        self._plan = plan
+
+    def megabytes(self, rule, root=None, product=None, *, attempt=1, submitted=False, uniform=False):
+        """Memory that a job asks for, MB.
+
+        Parameters
+        ----------
+        rule : str
+        root, product : str, optional
+            The exposure or the product.
+        attempt : int
+        submitted : bool
+            The job is run by a cluster, so that there are Snakemake's own processes besides.
+        uniform : bool
+            What the largest job of the rule needs: the tasks of a job array share the needs of the first.
+        """
+        around = SUBMITTED + SUBMITTED_PER_EXPOSURE * len(self._plan.exposures) if submitted else 0
+        works = self._all(rule) if uniform else (self.work(rule, root, product),)
+        return max(megabytes(rule, work, attempt) for work in works) + int(around)
+
+    def minutes(self, rule, root=None, product=None, *, attempt=1, uniform=False):
+        """Minutes after which a job may be stopped; parameters as those of `megabytes`."""
+        works = self._all(rule) if uniform else (self.work(rule, root, product),)
+        return max(minutes(rule, work, attempt) for work in works)
+
+    def disk_megabytes(self, rule, root=None, product=None):
+        """Space for what a job writes, MB."""
+        return disk_megabytes(rule, self.work(rule, root, product))
+
+    @functools.lru_cache(maxsize=65536)  # noqa: B019
+    def work(self, rule, root=None, product=None):
+        """What a job has before it.
+
+        Parameters
+        ----------
+        rule : str
+        root, product : str, optional
+            The exposure or the product; neither for a job of all exposures.
+
+        Returns
+        -------
+        Work
+        """
+        if root is not None:
+            exposure = self._plan.exposures[root]
+            return Work(exposure.shape, exposure.header)
+        roots = self._plan.associations[product].members if product is not None else tuple(self._plan.exposures)
+        members = [self._plan.exposures[member] for member in roots]
+        largest = max(members, key=lambda exposure: exposure.shape[-2] * exposure.shape[-1])
+        mosaic = self._mosaic_pixels(product) if product is not None and rule != "skymatch" else 0
+        return Work(largest.shape, largest.header, exposures=len(members), mosaic=mosaic)
+
+    @functools.lru_cache(maxsize=4096)  # noqa: B019
+    def _mosaic_pixels(self, product):
+        members = [self._plan.exposures[root] for root in self._plan.associations[product].members]
+        chain = self._plan.chain("resample", like=members[0].root)
+        parameters = chain.entries[0].get("parameters", {})
+        return mosaic_pixels(
+            [(member.shape, member.header) for member in members],
+            ratio=parameters.get("pixel_scale_ratio") or 1.0,
+            scale=parameters.get("pixel_scale"),
+            shape=parameters.get("output_shape"),
+        )
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019
+    def _all(self, rule):
+        if rule == "report_exposures":
+            return (self.work(rule),)
+        if rule in _OF_A_PRODUCT:
+            return tuple(self.work(rule, None, product) for product in self._plan.associations)
+        return tuple(self.work(rule, root) for root in self._plan.exposures)

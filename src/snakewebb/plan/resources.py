@@ -1,0 +1,260 @@
+"""What a job needs: memory, time, disk space and threads, from the shapes and pointings that headers tell.
+
+There is one model of memory per rule: that of the interpreter with what the rule imports, and bytes per pixel of what it holds at
+once. The constants are measured: every job writes its largest memory into its log, and the tests compare.
+"""
+
+import math
+from dataclasses import dataclass
+
+RAMP_BUDGET = 450_000_000
+"""Bytes of an exposure in stage 1 up to which it is kept in memory; a larger one lies on a scratch file."""
+
+INTEGRATION_BUDGET = 560_000_000
+"""Bytes of an integration, of an exposure on a scratch file, up to which steps work on a copy of it in memory."""
+
+RESIDENT = 128_000_000
+"""Bytes of a scratch file that may be in memory before they are given back."""
+
+LARGEST_STACK = 256 * 1024**2
+"""Bytes of the stack of outlier_detection up to which it is kept in memory; a larger one is a temporary file."""
+
+SUBMITTED = 420
+"""MB of the Snakemake processes that stand around a job that a cluster runs: one or two, each with the plan of the programme."""
+
+SUBMITTED_PER_EXPOSURE = 0.05
+"""MB that the plan of such a process grows by with every exposure of the programme."""
+
+_LINES = 2048  # of the detectors that have superstripes
+_PLANE = 90  # bytes of a pixel of the detector in stage 1: slopes, flags, and what a step reads of its references
+_PROCESS = 200  # MB of a process of stage 1: interpreter, libraries and compiled kernels
+
+# arcsec; the SIAF's, rounded down, so that a mosaic is not predicted too small
+_PIXEL_SCALES = {("NIRCAM", "SHORT"): 0.0307, ("NIRCAM", "LONG"): 0.0625, "NIRISS": 0.0652, "MIRI": 0.109, "FGS": 0.068}
+
+
+@dataclass(frozen=True)
+class Model:
+    """Needs of the jobs of a rule.
+
+    Attributes
+    ----------
+    process : float
+        MB of a job that has nothing to do: interpreter, libraries, compiled kernels.
+    frame : float
+        Bytes per pixel of one exposure's image.
+    mosaic : float
+        Bytes per pixel of the product's image.
+    members : float
+        MB per exposure of the product.
+    rate : float
+        Pixels of all images that are read that are done in a second at least, by the slowest machine.
+    written : float
+        Bytes on disk per pixel of the images that are written.
+    """
+
+    process: float
+    frame: float = 0.0
+    mosaic: float = 0.0
+    members: float = 0.0
+    rate: float = 1e5
+    written: float = 0.0
+
+
+MODELS = {
+    "image2": Model(process=146, frame=42, written=45),
+    "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60),
+    "find_sources": Model(process=209, frame=50),
+    "tweakreg": Model(process=92, members=0.2, rate=1e6),
+    "skymatch": Model(process=200, frame=75),
+    "outlier_detection": Model(process=208, frame=30, mosaic=30, written=45),
+    "resample": Model(process=195, frame=68, mosaic=36, rate=5e4, written=60),
+    "source_catalog": Model(process=262, mosaic=50, rate=5e4, written=8),
+    "report": Model(process=235, frame=27, mosaic=27, written=2),
+    "report_exposures": Model(process=235, frame=40, written=2),
+}
+"""Models of the rules beyond stage 1, with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `STAGE1`."""
+
+STAGE1 = {
+    "persistence_windows": (200, 6),
+    "guider_rates": (200, 12),
+}
+"""MB of the process, and bytes per sample, of the rules of stage 1 that hold a whole exposure whatever its size."""
+
+_SLOWEST_STAGE1 = 3e5  # samples a second, with the slowest steps and algorithms and nothing compiled
+_START = 3  # minutes: a start from a cold file system, and kernels to compile
+
+THREADS = {
+    **dict.fromkeys(("detector1", "dark", "resample_exposure", "skymatch", "outlier_detection", "resample"), 2),
+}
+"""Threads of the rules that use more than one."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job has before it, in numbers.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the exposure that is the largest one: integrations, groups, rows, columns; or rows, columns.
+    header : mapping
+        Its keywords.
+    exposures : int
+        Exposures that the job reads.
+    mosaic : int
+        Pixels of the product's image.
+    """
+
+    shape: tuple
+    header: dict
+    exposures: int = 1
+    mosaic: int = 0
+
+    @property
+    def frame(self):
+        """Pixels of one image of an exposure."""
+        return math.prod(self.shape[-2:])
+
+
+def megabytes(rule, work, attempt=1):
+    """Largest memory of the process of a job.
+
+    Parameters
+    ----------
+    rule : str
+    work : Work
+    attempt : int
+        A job that was killed is given half as much again each time.
+
+    Returns
+    -------
+    int
+    """
+    if rule in ("detector1", "dark"):
+        need = stage1_megabytes(work.shape, work.header)
+    elif rule in STAGE1:
+        process, sample = STAGE1[rule]
+        need = process + sample * math.prod(work.shape) / 1e6
+    else:
+        model = MODELS[rule]
+        need = model.process + (model.frame * work.frame + model.mosaic * work.mosaic) / 1e6
+        need += model.members * work.exposures
+        if rule == "outlier_detection":
+            need += 4 * min(work.exposures * work.mosaic, LARGEST_STACK // 4) / 1e6
+    return math.ceil(need * 1.5 ** (attempt - 1))
+
+
+def minutes(rule, work, attempt=1):
+    """Minutes after which a job may be stopped: a bound that the slowest machine keeps, not an estimate.
+
+    Parameters
+    ----------
+    rule : str
+    work : Work
+    attempt : int
+        Twice as long each time.
+    """
+    if rule not in MODELS:
+        seconds = math.prod(work.shape) / _SLOWEST_STAGE1
+    else:
+        seconds = (work.frame * work.exposures + work.mosaic) / MODELS[rule].rate
+    return math.ceil((_START + seconds / 60) * 2 ** (attempt - 1))
+
+
+def disk_megabytes(rule, work):
+    """Space on disk for what a job writes, its temporary files included.
+
+    Parameters
+    ----------
+    rule : str
+    work : Work
+    """
+    if rule not in MODELS:
+        integrations = work.shape[0] if len(work.shape) == 4 else 1
+        written = ramp_bytes(work.shape) if len(work.shape) == 4 else math.prod(work.shape) * 4
+        written += work.frame * (integrations + 1) * 32
+    else:
+        written = MODELS[rule].written * (work.mosaic or work.frame)
+        if rule == "outlier_detection":
+            written = MODELS[rule].written * work.frame * work.exposures + 4 * work.exposures * work.mosaic
+    return 10 + math.ceil(written / 1e6)
+
+
+def mosaic_pixels(members, *, ratio=1.0, scale=None, shape=None):
+    """Pixels of the mosaic of exposures, a little more rather than less, from their pointings.
+
+    Parameters
+    ----------
+    members : list of (tuple of int, mapping)
+        Shape of the array and header of each exposure.
+    ratio : float
+        Output over input pixel scale.
+    scale : float, optional
+        Output pixel scale in arcsec, which counts instead.
+    shape : (int, int), optional
+        Columns and rows, where the user gave them.
+
+    Returns
+    -------
+    int
+    """
+    if shape:
+        return int(shape[0]) * int(shape[1])
+    first = members[0][1]
+    native = _PIXEL_SCALES.get(first["INSTRUME"]) or _PIXEL_SCALES.get((first["INSTRUME"], first.get("CHANNEL")), 0.1)
+    output = (scale or ratio * native) / native
+    roll, ra0, dec0 = (float(first.get(key, 0.0)) for key in ("ROLL_REF", "RA_REF", "DEC_REF"))
+    cosine, sine = math.cos(math.radians(roll)), math.sin(math.radians(roll))
+    low, high = [math.inf, math.inf], [-math.inf, -math.inf]
+    for array, header in members:
+        east = ((float(header.get("RA_REF", ra0)) - ra0 + 180) % 360 - 180) * math.cos(math.radians(dec0)) * 3600
+        north = (float(header.get("DEC_REF", dec0)) - dec0) * 3600
+        turn = math.radians(float(header.get("ROLL_REF", roll)) - roll)
+        rows, columns = array[-2:]
+        half = (
+            (columns * abs(math.cos(turn)) + rows * abs(math.sin(turn))) / 2,
+            (rows * abs(math.cos(turn)) + columns * abs(math.sin(turn))) / 2,
+        )
+        place = ((east * cosine - north * sine) / native, (east * sine + north * cosine) / native)
+        for axis in range(2):
+            low[axis] = min(low[axis], place[axis] - half[axis])
+            high[axis] = max(high[axis], place[axis] + half[axis])
+    # detectors are not quite aligned with the axes of the telescope, and their pixels not quite square
+    return math.ceil(1.04 * (high[0] - low[0]) / output + 4) * math.ceil(1.04 * (high[1] - low[1]) / output + 4)
+
+
+def ramp_bytes(shape):
+    """Bytes of an exposure in stage 1: samples and their flags, zero frame, and slopes of the integrations.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Integrations, groups, rows, columns.
+    """
+    return shape[0] * integration_bytes(shape) + shape[0] * shape[2] * shape[3] * 24
+
+
+def integration_bytes(shape):
+    """Bytes of the samples of an integration and their flags, of an exposure of this shape."""
+    return math.prod(shape[1:]) * 5
+
+
+def stage1_megabytes(shape, header=None):
+    """Largest memory of the job of stage 1 for an exposure of this shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Integrations, groups, rows, columns of the file.
+    header : mapping, optional
+        Keywords, for superstripes (SSTR_NST), whose frames become larger when they are put together.
+    """
+    ramp, pixels = ramp_bytes(shape), shape[2] * shape[3]
+    if ramp > RAMP_BUDGET:
+        one = integration_bytes(shape)
+        ramp = RESIDENT + max(one if one <= INTEGRATION_BUDGET else 0, RESIDENT)
+    if header is not None and (header.get("SSTR_NST") or 0) > 0:
+        across = shape[3] if abs(int(header["SLOWAXIS"])) == 2 else shape[2]
+        ramp, pixels = RAMP_BUDGET, _LINES * across
+    return _PROCESS + math.ceil((ramp + _PLANE * pixels) / 1_000_000)

@@ -1,0 +1,171 @@
+"""A programme on a real Slurm: what goes wrong on clusters, and the same products in the end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import slurm_cluster
+from slurm_cluster import SlurmCluster, wait_for
+from small_programmes import cache
+from small_programmes import programme as small_programme
+from snakewebb.plan.resources import SUBMITTED, stage1_megabytes
+from snakewebb.profiles import write_profiles
+
+__all__ = ["cache", "small_programme"]
+
+REPOSITORY = Path(__file__).parents[2]
+REASON = slurm_cluster.missing()
+pytestmark = [pytest.mark.slurm, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
+
+# in every process of Python: the parse of a job reads no header and selects no reference, and once a job takes all memory it gets
+SITE = """
+import os, sys
+if "remote" in sys.orig_argv:
+    class Refused:
+        def find_spec(self, name, path=None, target=None):
+            if name in ("crds", "snakewebb.io.fits", "astropy.io.fits"):
+                open(os.environ["TEST_REFUSED"], "a").write(f"{name} {sys.orig_argv}\\n")
+                raise ImportError(f"{name} is imported by the parse of a job")
+    sys.meta_path.insert(0, Refused())
+if sys.orig_argv[-1].endswith(".detector1.py"):
+    try:
+        open(os.environ["TEST_GREEDY"], "x").close()
+    except FileExistsError:
+        pass
+    else:
+        import time
+        taken = []
+        while len(taken) < 80:
+            taken.append(b"1" * 50_000_000)
+            time.sleep(0.1)
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A running cluster, stopped whatever happens."""
+    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def records(folder):
+    """Content of every record: parameters, references, checksums of the data, no dates."""
+    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("stage*/*.json"))}
+
+
+def megabytes(text):
+    """An amount of memory as Slurm writes it."""
+    return float(text[:-1]) * {"M": 1, "G": 1024}[text[-1]]
+
+
+def start(folder, tmp_path, mode, site_profile, *arguments):
+    """Start the workflow there as a user of the cluster would; returns the process and the file of what it prints."""
+    write_profiles(REPOSITORY, tmp_path / "config" / "snakemake")
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SITE)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "PYTHONPATH": f"{site}{os.pathsep}{environment.get('PYTHONPATH', '')}",
+        "TEST_REFUSED": str(tmp_path / "refused"),
+        "TEST_GREEDY": str(tmp_path / "greedy"),
+    }
+    command = [sys.executable, "-m", "snakemake", "--profile", mode, "--profile", site_profile, "--cores", "2"]
+    command += ["--latency-wait", "5", *arguments]
+    command += ["--default-resources", "slurm_account=webb", "mem_mb=1000", "runtime=30"]
+    command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
+    with open(tmp_path / "snakemake.log", "w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    return process, tmp_path / "snakemake.log"
+
+
+def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
+    process, log = start(fresh.folder, tmp_path, "nircam_imaging", "slurm")
+
+    def until(condition, what, seconds=600):
+        def met():
+            assert process.poll() is None or condition(), f"Snakemake ended before {what}\n{log.read_text()}"
+            return condition()
+
+        wait_for(met, what, seconds, log=lambda: f"{log.read_text()}\n{cluster.logs()}\n{cluster.jobs()}")
+
+    def state_of(job):
+        return next(other["JobState"] for other in cluster.jobs() if other["JobId"] == job["JobId"])
+
+    def running(but):
+        return [job for job in cluster.jobs("RUNNING") if job["JobId"] != but["JobId"]]
+
+    try:
+        # the first job takes more memory than it asked for
+        until(lambda: cluster.jobs("FAILED", "OUT_OF_MEMORY"), "a job to be killed by its memory")
+        (killed,) = cluster.jobs("FAILED", "OUT_OF_MEMORY")
+        assert (tmp_path / "greedy").exists()
+        # somebody cancels its second attempt
+        until(lambda: cluster.jobs("RUNNING"), "a second attempt to run")
+        (cancelled,) = cluster.jobs("RUNNING")
+        cluster.cancel(cancelled)
+        # while the third one runs, its node is drained, and the controller is restarted
+        until(lambda: running(but=cancelled), "a third attempt to run")
+        (again,) = running(but=cancelled)
+        cluster.update_node(State="DRAIN", Reason="test")
+        cluster.stop_controller()
+        cluster.start_controller()
+        until(lambda: state_of(again) == "COMPLETED", "the third attempt to end")
+        cluster.wait_for_node("drain")
+        # what follows waits for a node
+        until(lambda: cluster.jobs("PENDING"), "the next job to wait for a node")
+        assert not cluster.jobs("RUNNING")
+        cluster.update_node(State="RESUME")
+        process.wait(timeout=600)
+    finally:
+        process.kill()
+        process.wait()
+        cluster.clear()
+    text = log.read_text()
+    assert process.returncode == 0, f"{text}\n{fresh.logs()}\n{cluster.logs()}"
+    assert not (tmp_path / "refused").exists(), (tmp_path / "refused").read_text()
+    # every attempt asks for more: the first three jobs are those of the exposures, the last one is that of the mosaic
+    jobs = sorted(cluster.jobs(), key=lambda job: int(job["JobId"]))
+    first, second, third, mosaic = (megabytes(job["MinMemoryNode"]) for job in jobs)
+    assert (killed["JobId"], cancelled["JobId"], again["JobId"]) == tuple(job["JobId"] for job in jobs[:3])
+    assert first < second < third
+    assert mosaic < third
+    # jobs go to the partition where they fit best; the third attempt may last longer than a short one
+    partitions = yaml.safe_load((tmp_path / "config/snakemake/slurm/partitions.yaml").read_text())["partitions"]
+    assert set(partitions) == {"short", "long"}
+    assert [job["Partition"] for job in jobs] == ["short", "short", "long", "short"]
+    assert records(fresh.folder) == records(finished)
+    assert fresh.plan() == {}
+
+
+def test_jobs_of_a_rule_are_an_array_with_what_the_largest_needs(cluster, small_programme, tmp_path):
+    from raw_exposures import raw_name, write_raw
+
+    before = {job["JobId"] for job in cluster.jobs()}
+    folder = small_programme.folder
+    for number, nints in enumerate((1, 60), start=1):
+        data = np.full((nints, 50, 32, 32), 2000)
+        data[:] += 40 * np.arange(50)[:, None, None]
+        write_raw(folder / "uncal" / raw_name("MIR_MRS", number), "MIR_MRS", NINTS=nints, NGROUPS=50, data=data)
+    (tmp_path / "greedy").touch()
+    process, log = start(folder, tmp_path, "miri_mrs", "slurm_arrays", "--until", "detector1")
+    assert process.wait(timeout=600) == 0, f"{log.read_text()}\n{cluster.logs()}"
+    jobs = [job for job in cluster.jobs() if job["JobId"] not in before]
+    assert sorted(job["ArrayTaskId"] for job in jobs) == ["1", "2"]
+    assert len({job["ArrayJobId"] for job in jobs}) == 1
+    # the executor adds some MB for the commands of the tasks
+    needed = stage1_megabytes((60, 50, 32, 32)) + SUBMITTED
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    assert all(needed <= megabytes(job["MinMemoryNode"]) < needed + 10 for job in jobs)
+    assert len(list(folder.glob("stage1/*_rate.json"))) == 2
+    assert not (tmp_path / "refused").exists(), (tmp_path / "refused").read_text()
