@@ -8,15 +8,24 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
+from snakemake.logging import logger
+
 from snakewebb.errors import SnakewebbError
-from snakewebb.plan.lock import clear_stale_lock, record_owner
+from snakewebb.outcome import report_end
+from snakewebb.plan.lock import clear_stale_lock, clear_unfinished, note_run
 from snakewebb.plan.modes import MODES, check_mode
 from snakewebb.plan.plan import Plan, check_version
 from snakewebb.plan.summary import print_summary
+from snakewebb.progress import Watcher
 
 # imported as a module, the working directory's config.yaml is the importing workflow's
 HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)
 OWN_RUN = Path(workflow.basedir).resolve().is_relative_to(Path(HERE).resolve())
+
+if workflow.is_main_process:
+    if clear_stale_lock():
+        print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
+    note_run()
 
 try:
     check_version(workflow.source_path("VERSION"))
@@ -34,8 +43,7 @@ except SnakewebbError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
-    if clear_stale_lock():
-        print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
+    WATCHER = Watcher.install(logger, quiet=workflow.output_settings.quiet)
     print_summary(PLAN)
 
 
@@ -50,7 +58,19 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    record_owner()
+    clear_unfinished()
+    WATCHER.expect(
+        (workflow.dag.jobid(job), job.rule.name, job.wildcards_dict)
+        for job in workflow.dag.needrun_jobs()
+    )
+
+
+onsuccess:
+    report_end(WATCHER, PLAN, logger)
+
+
+onerror:
+    report_end(WATCHER, PLAN, logger)
 
 
 rule all:

@@ -164,8 +164,12 @@ class Plan:
         layers = {root: [] for root in headers}
         for chain, names in self.chains.items():
             found = select_parameters(headers, names, self.context, self.crds_path, pipeline=chain)
+            made = {}  # a layer of each file, shared by all exposures that use it
             for root, files in found.items():
-                layers[root] += [Layer(f"CRDS {name}", self._known(f"CRDS {name}", steps)) for name, steps in files]
+                for name, steps in files:
+                    if name not in made:
+                        made[name] = Layer(f"CRDS {name}", self._known(f"CRDS {name}", steps))
+                    layers[root].append(made[name])
         return {root: tuple(found) for root, found in layers.items()}
 
     def _known(self, origin, steps):
@@ -299,6 +303,7 @@ class Plan:
         for reftype, path in chain.overrides.items():
             if path.upper() != "N/A":
                 self._hashes.sha1(path, f"override_{reftype}")
+        chain.entries = canonical(chain.entries)
         return chain
 
     def _hash_files(self, entry):
@@ -325,13 +330,14 @@ class Plan:
         if transition == "persistence_windows":
             return self._windows_work(root)
         chain = self.chain(transition, root)
-        work = {"chain": chain.entries}
+        work = {}
         if transition == {"uncal": self.mode.stage1, "rate": "image2", "cal": "resample_exposure"}[exposure.level]:
             work["input"] = exposure.identity
         types = chain.reference_types()
         if types:
             work["references"] = {reftype: self._reference(root, reftype, chain.overrides) for reftype in types}
-        return canonical(work)
+        # the chain is shared by all exposures that have the same, not copied for each
+        return {"chain": chain.entries, **canonical(work)}
 
     def _reference(self, root, reftype, overrides):
         if reftype in overrides:
