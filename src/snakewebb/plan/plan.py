@@ -91,7 +91,7 @@ class Plan:
         self.parameter_files = self._parameter_files()
         self.selection = self._references()
         self._leave_out_failed()
-        self._windows = self._find_windows()
+        self._earlier = self._find_earlier()
         self.associations = {association.product: association for association in self._associations()}
 
     def _without_effect(self, names):
@@ -348,7 +348,7 @@ class Plan:
         name = self.selection[root].get(reftype)
         return None if name is None else {"name": name}
 
-    def _find_windows(self):
+    def _find_earlier(self):
         times = {}
         if self.mode.stage1 == "detector1" and "persistence" in self.chains["detector1"]:
             for root, exposure in self.exposures.items():
@@ -361,12 +361,11 @@ class Plan:
             f"{self.exposures[root].path}: EXPSTART or EXPEND is missing, so persistence of other exposures is not known"
             for root in unknown
         ]
-        return windows
+        return {root: found for part in windows.values() for root, found in earlier_exposures(part).items()}
 
-    @functools.cache  # noqa: B019
     def persistence_sources(self, root):
         """Earlier exposures whose saturation windows an exposure's job takes; none where the step persistence is off."""
-        return earlier_exposures(self._windows.get(self.exposures[root].header["DETECTOR"], []), root)
+        return self._earlier.get(root, [])
 
     def _windows_work(self, root):
         """The work of the job that finds the saturation windows of an exposure: from flags of saturation alone."""
