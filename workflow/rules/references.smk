@@ -14,7 +14,7 @@ rule references:
         "../../envs/conda.yaml"
     params:
         names=lambda wildcards: PLAN.reference_sets[wildcards.set],
-        crds_path=lambda wildcards, threads: PLAN.crds_path,
+        crds_path=lambda wildcards, output: PLAN.crds_path,
     message:
         "reference files: {params.names}"
     script:

@@ -36,10 +36,10 @@ rule report:
         runtime=10,
     params:
         truth=PLAN.configuration["truth"] or "",
-        left_out=lambda wildcards, threads: PLAN.left_out,
-        notes=lambda wildcards, threads: PLAN.notes,
+        left_out=lambda wildcards, output: PLAN.left_out,
+        notes=lambda wildcards, output: PLAN.notes,
         mode=PLAN.mode.name,
-        context=lambda wildcards, threads: PLAN.context,
+        context=lambda wildcards, output: PLAN.context,
     message:
         "report: {wildcards.product}"
     script:
@@ -67,11 +67,11 @@ rule report_exposures:
         mem_mb=1000,
         runtime=30,
     params:
-        left_out=lambda wildcards, threads: PLAN.left_out,
-        notes=lambda wildcards, threads: PLAN.notes,
+        left_out=lambda wildcards, output: PLAN.left_out,
+        notes=lambda wildcards, output: PLAN.notes,
         mode=PLAN.mode.name,
         title=PLAN.mode.title,
-        context=lambda wildcards, threads: PLAN.context,
+        context=lambda wildcards, output: PLAN.context,
     message:
         "report: {params.title}"
     script:
