@@ -65,7 +65,7 @@ def _any(folder, mode):
     (folder / "one.fits").unlink()
     name = raw_name(kind).replace("{", "{{").replace("}", "}}")
     if "_gs-" in name:  # files of the guider have a time instead of an observation and a number
-        pattern = "jw01234{observation:03d}001_gs-fg_20260020{exposure:06d}_uncal.fits"
+        pattern = "jw01234{observation:03d}001_gs-fg_2026002{exposure:06d}_uncal.fits"
     else:
         pattern = "jw01234{observation:03d}001_02101_{exposure:05d}" + name[name.index("_", 20) :].removeprefix(
             "_00001"

@@ -92,10 +92,18 @@ class Terminal(io.StringIO):
         return True
 
 
-def snakemake_log(stream, name="DefaultStreamHandler"):
+class PlainFormatter(logging.Formatter):
+    """As Snakemake's: arguments of a message are not filled in."""
+
+    def format(self, record):
+        return record.msg
+
+
+def snakemake_log(stream):
     log = logging.Logger("of this test", logging.INFO)
     handler = logging.StreamHandler(stream)
-    handler.name = name
+    handler.name = "DefaultStreamHandler"
+    handler.setFormatter(PlainFormatter())
     log.addHandler(handler)
     return log
 

@@ -224,13 +224,13 @@ class Watcher(logging.Handler):
                 self._failed(job["jobid"], job["rule_name"], job["log"])
         elif event == "error" and getattr(record, "exception", "") == "LockException":
             for line in other_runs():
-                self._log.error("snakewebb: another run works in this folder: %s", line)
+                self._say_error(f"another run works in this folder: {line}")
         if self.run.jobs:
             self._show(event)
 
     def _failed(self, number, rule, logs):
         job = self.run.fail(number, rule, reason_of(logs))
-        self._log.error("snakewebb: %s failed: %s", job.name, job.reason)
+        self._say_error(f"{job.name} failed: {job.reason}")
 
     def _show(self, event):
         if self.shows_bar():
@@ -241,6 +241,10 @@ class Watcher(logging.Handler):
         elif event in ("job_finished", "job_error") and time.monotonic() - self._said > _EVERY:
             self._said = time.monotonic()
             self._say(self.run.line())
+
+    def _say_error(self, line):
+        # whole: Snakemake's formatter does not fill arguments in
+        self._log.error(f"snakewebb: {line}")
 
     def _say(self, line):
         from snakemake.settings.enums import Quietness
