@@ -51,8 +51,8 @@ def test_a_run_shows_its_progress_names_failures_in_one_line_and_ends_with_a_tab
     code, text = in_a_terminal(programme.folder, MODE)
     assert code != 0
     bars = re.findall(r"\[[#.]{20}\] [^\r\x1b]*", text)
-    assert any(re.match(r"\[[#.]+\] 0 of 3 exposures done, [12] running, 0 of \d jobs", bar) for bar in bars), bars
-    assert any(bar.startswith("[") and "2 of 3 exposures done, 1 failed" in bar for bar in bars), bars
+    assert any(re.search(r"\] 0 of 3 exposures done, [12] running, 1 of 6 jobs", bar) for bar in bars), bars
+    assert any("2 of 3 exposures done, 1 failed" in bar for bar in bars), bars
     lines = [line.rpartition("\x1b[K")[2] for line in text.replace("\x1b[0m", "").splitlines()]
     log = f"logs/detector1/{roots[1]}.log"
     (failed,) = [line for line in lines if "detector1 of" in line and " failed: " in line]
