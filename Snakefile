@@ -8,21 +8,30 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
+from snakemake.logging import logger
+
 from snakewebb.errors import SnakewebbError
 from snakewebb.failures import name_run
+from snakewebb.outcome import report_end
 from snakewebb.plan.context import record_context
 from snakewebb.plan.fetched_files import NOTHING_THERE, asks_to_fetch
-from snakewebb.plan.lock import clear_stale_lock, record_owner
+from snakewebb.plan.lock import clear_stale_lock, clear_unfinished, note_run
 from snakewebb.plan.missing_files import require_references, restore_references
 from snakewebb.plan.modes import MODES, check_mode
 from snakewebb.plan.plan import LAST_CONTEXT, Plan, check_version
 from snakewebb.plan.remembered import remember_plan
 from snakewebb.plan.staleness import find_forgotten, forgotten_lines
 from snakewebb.plan.summary import print_summary
+from snakewebb.progress import Watcher
 
 # imported as a module, the working directory's config.yaml is the importing workflow's
 HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)
 OWN_RUN = Path(workflow.basedir).resolve().is_relative_to(Path(HERE).resolve())
+
+if workflow.is_main_process:
+    if clear_stale_lock():
+        print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
+    note_run()
 
 try:
     FETCHING = workflow.is_main_process and asks_to_fetch(sys.argv[1:])
@@ -43,8 +52,7 @@ except SnakewebbError as error:
 FORGOTTEN = {}
 if workflow.is_main_process:
     name_run()
-    if clear_stale_lock():
-        print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
+    WATCHER = Watcher.install(logger, quiet=workflow.output_settings.quiet)
     if not FETCHING:
         try:
             PLAN.notes += require_references(PLAN)
@@ -68,7 +76,11 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    record_owner()
+    clear_unfinished()
+    WATCHER.expect(
+        (workflow.dag.jobid(job), job.rule.name, job.wildcards_dict)
+        for job in workflow.dag.needrun_jobs()
+    )
     if not FETCHING:
         record_context(PLAN.context, LAST_CONTEXT)
         try:
@@ -78,6 +90,14 @@ onstart:
             )
         except SnakewebbError as error:
             raise WorkflowError(str(error)) from None
+
+
+onsuccess:
+    report_end(WATCHER, PLAN, logger)
+
+
+onerror:
+    report_end(WATCHER, PLAN, logger)
 
 
 rule all:

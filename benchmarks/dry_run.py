@@ -1,56 +1,159 @@
-"""Seconds of a dry run over many exposures, cold and with warm caches: ``python -m benchmarks.dry_run [EXPOSURES]``."""
+"""Seconds and memory of plans over many exposures: of a dry run, and of a run with nothing to do.
 
+``python -m benchmarks.dry_run --exposures 1000 10000 --modes nircam_imaging --finished``
+
+Raw files have full headers and arrays of a few pixels, a hundred to an observation. With ``--finished`` every file that
+``snakemake --summary`` lists is made (empty), and ``snakemake --touch`` writes Snakemake's own record of each, as after a run.
+"""
+
+import argparse
+import json
+import multiprocessing
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import numpy as np
-from astropy.io import fits
 from benchmarks.process import run
 
 REPOSITORY = Path(__file__).parents[1]
+PER_OBSERVATION = 100
 
 
-def make_programme(folder, exposures):
-    """Raw files with full headers and arrays of a few pixels, a hundred to an observation."""
+def make_programme(folder, mode, exposures):
+    """A programme folder of a mode with its CRDS cache and raw files."""
+    folder.mkdir()
+    template, name = (_imaging if mode == "nircam_imaging" else _any)(folder, mode)
+    raw = folder / "uncal"
+    raw.mkdir(exist_ok=True)
+    # the observation's number is the only card that differs: files are made by exchanging it
+    assert template.count(b"OBSERVTN= '001     '") == 1
+    for number in range(exposures):
+        observation, exposure = number // PER_OBSERVATION + 1, number % PER_OBSERVATION + 1
+        content = template.replace(b"OBSERVTN= '001     '", f"OBSERVTN= '{observation:03d}     '".encode())
+        (raw / name.format(observation=observation, exposure=exposure)).write_bytes(content)
+
+
+def _imaging(folder, mode):
+    """Content of a raw file of the simulated programme, and the pattern of names."""
+    from astropy.io import fits
+
     from snakewebb.cli import main
 
-    main(["simulate", "nircam_imaging", "--out", str(folder), "--preset", "tiny"])
+    main(["simulate", mode, "--out", str(folder), "--preset", "tiny"])
     first, *others = sorted((folder / "uncal").glob("*.fits"))
     primary = fits.getheader(first)
+    primary["OBSERVTN"] = "001"
     for path in (first, *others):
         path.unlink()
-    for number in range(exposures):
-        observation, exposure = number // 100 + 1, number % 100 + 1
-        primary["OBSERVTN"] = f"{observation:03d}"
-        name = f"jw01234{observation:03d}001_02101_{exposure:05d}_nrcalong_uncal.fits"
-        sci = fits.ImageHDU(np.zeros((1, 5, 2, 2), np.uint16), name="SCI")
-        fits.HDUList([fits.PrimaryHDU(header=primary), sci]).writeto(folder / "uncal" / name)
+    return _small_file(folder, primary), "jw01234{observation:03d}001_02101_{exposure:05d}_nrcalong_uncal.fits"
 
 
-def main(exposures=1000):
-    """Make the programme and time dry runs."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        make_programme(folder, exposures)
-        profile = REPOSITORY / "config/profiles/nircam_imaging"
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--profile",
-            profile,
-            "--directory",
-            folder,
-            "--dry-run",
-            "--quiet",
-        ]
-        for label in ("cold", "warm", "warm", "warm"):
-            measured = run(command, log=folder / "log")
-            print(
-                f"{exposures} exposures, {label}: {measured.wall_s:.1f} s, {measured.cpu_s:.1f} s CPU, {measured.peak_gb:.2f} GB"
-            )
+def _any(folder, mode):
+    """The same with a raw file of the first exposure type of a mode, and small reference files."""
+    import yaml
+    from astropy.io import fits
+
+    sys.path.insert(0, str(REPOSITORY / "tests"))
+    from raw_exposures import CONTEXT, raw_name, write_cache, write_raw
+
+    content = yaml.safe_load((REPOSITORY / "config" / "modes" / f"{mode}.yaml").read_text())
+    kind, series = content["select"]["exp_type"][0], content["select"].get("tso") is True
+    write_cache(folder / "crds")
+    (folder / "config.yaml").write_text(f"crds_path: crds\ncrds_context: {CONTEXT}\n")
+    primary = fits.getheader(write_raw(folder / "one.fits", kind, TSOVISIT=series))
+    (folder / "one.fits").unlink()
+    name = raw_name(kind).replace("{", "{{").replace("}", "}}")
+    if "_gs-" in name:  # files of the guider have a time instead of an observation and a number
+        pattern = "jw01234{observation:03d}001_gs-fg_2026002{exposure:06d}_uncal.fits"
+    else:
+        pattern = "jw01234{observation:03d}001_02101_{exposure:05d}" + name[name.index("_", 20) :].removeprefix(
+            "_00001"
+        )
+    return _small_file(folder, primary), pattern
+
+
+def _small_file(folder, primary):
+    import numpy as np
+    from astropy.io import fits
+
+    path = folder / "small.fits"
+    sci = fits.ImageHDU(np.zeros((1, 5, 2, 2), np.uint16), name="SCI")
+    fits.HDUList([fits.PrimaryHDU(header=primary), sci]).writeto(path)
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+# what `--touch` waits for each job, so that times of files differ, would take an hour for ten thousand exposures
+TOUCH = "import snakemake.executors.touch as touch; touch.Executor.SLEEPING_TIME = 0; from snakemake.cli import main; main()"
+
+
+def finish(folder, command):
+    """Make all files that ``--summary`` lists, and Snakemake's records of them."""
+    for line in run([*command, "--summary"], log=folder / "log").output.splitlines():
+        name, *others = line.split("\t")
+        if len(others) > 4 and name != "output_file":
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch() if path.suffix else path.mkdir(exist_ok=True)
+    arguments = command[command.index("snakemake") + 1 :]
+    return run([sys.executable, "-c", TOUCH, *arguments, "--touch", "--quiet", "--cores", "100000"], log=folder / "log")
+
+
+def measure(folder, mode, exposures, *, finished):
+    """Rows of measurements: label, seconds, CPU seconds, GB, jobs."""
+    # in a process of its own: what this one takes would count as peak memory of its children
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(make_programme, folder, mode, exposures).result()
+    profile = REPOSITORY / "config/profiles" / mode
+    command = [sys.executable, "-m", "snakemake", "--profile", profile, "--directory", folder, "--cores", "2"]
+    dry = [*command, "--dry-run", "--quiet"]
+    rows = []
+
+    def note(label, measured):
+        rows.append(
+            {
+                "mode": mode,
+                "exposures": exposures,
+                "what": label,
+                "wall_s": round(measured.wall_s, 1),
+                "cpu_s": round(measured.cpu_s, 1),
+                "peak_gb": round(measured.peak_gb, 2),
+            }
+        )
+        print(json.dumps(rows[-1]), flush=True)
+
+    note("dry run, headers read for the first time", run(dry, log=folder / "log"))
+    note("dry run", run(dry, log=folder / "log"))
+    if finished:
+        note("(touch: Snakemake writes its records)", finish(folder, command))
+        idle = run([*command, "--dry-run"], log=folder / "log")
+        if "Nothing to be done" not in idle.output:
+            raise RuntimeError(f"jobs are left after all outputs were made:\n{idle.output[-3000:]}")
+        note("dry run, nothing to do", idle)
+        note("run, nothing to do", run(command, log=folder / "log"))
+    return rows
+
+
+def main(arguments=None):
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--exposures", type=int, nargs="+", default=[1000])
+    parser.add_argument("--modes", nargs="+", default=["nircam_imaging"], help="names of modes, or all")
+    parser.add_argument("--finished", action="store_true", help="also with all products there")
+    parser.add_argument("--json", help="write the rows to this file")
+    options = parser.parse_args(arguments)
+    from snakewebb.plan.modes import MODES
+
+    rows = []
+    for mode in MODES if options.modes == ["all"] else options.modes:
+        for exposures in options.exposures:
+            with tempfile.TemporaryDirectory() as scratch:
+                rows += measure(Path(scratch) / "programme", mode, exposures, finished=options.finished)
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main()

@@ -1,10 +1,13 @@
 """Where things that can be made again are kept, and the keys that say when they are out of date."""
 
+import errno
 import functools
 import hashlib
 import json
 import os
 from pathlib import Path
+
+from snakewebb.errors import TransientError
 
 
 def cache_root():
@@ -41,12 +44,24 @@ def read_json(path, default=None):
 
 
 def write_json_if_changed(path, content):
-    """Write a JSON file atomically, unless it holds exactly this content already."""
+    """Write a JSON file atomically, unless it holds exactly this content already.
+
+    Raises
+    ------
+    TransientError
+        If the disk is full.
+    """
     path = Path(path)
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     if path.exists() and path.read_text() == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise TransientError(f"{path}: writing failed ({error.strerror}); free some space and run again") from error
+        raise

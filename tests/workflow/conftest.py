@@ -32,9 +32,9 @@ class Programme:
             raise AssertionError(f"{' '.join(command)}\n{result.stdout}\n{result.stderr}\n{self.logs()}")
         return result
 
-    def start(self):
+    def start(self, *arguments):
         """Start Snakemake there, in a process group of its own; returns the process."""
-        command = [sys.executable, "-m", "snakemake", "--profile", str(PROFILE), "--cores", "2"]
+        command = [sys.executable, "-m", "snakemake", "--profile", str(PROFILE), "--cores", "2", *arguments]
         variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         nowhere = subprocess.DEVNULL
         return subprocess.Popen(

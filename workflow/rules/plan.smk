@@ -65,8 +65,8 @@ def product_work_of(step):
 
 
 def circumstances_of(transition):
-    """Params function: what a record tells besides. With `threads` among its arguments, Snakemake does not compare it."""
-    return lambda wildcards, threads: PLAN.circumstances(
+    """Params function: what a record tells besides. With `output` among its arguments, Snakemake does not compare it."""
+    return lambda wildcards, output: PLAN.circumstances(
         transition, getattr(wildcards, "exposure", None)
     )
 

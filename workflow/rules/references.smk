@@ -16,8 +16,8 @@ rule references:
     threads: 1024  # all there are: sets share files, and side by side each job would fetch them
     params:
         names=lambda wildcards: PLAN.reference_sets[wildcards.set],
-        crds_path=lambda wildcards, threads: PLAN.crds_path,
-        crds_server=lambda wildcards, threads: PLAN.configuration["crds_server"],
+        crds_path=lambda wildcards, output: PLAN.crds_path,
+        crds_server=lambda wildcards, output: PLAN.configuration["crds_server"],
     message:
         "reference files: {params.names}"
     script:

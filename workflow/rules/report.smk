@@ -37,10 +37,10 @@ rule report:
         disk_mb=disk_mb_of("report"),
     params:
         truth=PLAN.configuration["truth"] or "",
-        left_out=lambda wildcards, threads: PLAN.left_out,
-        notes=lambda wildcards, threads: PLAN.notes,
+        left_out=lambda wildcards, output: PLAN.left_out,
+        notes=lambda wildcards, output: PLAN.notes,
         mode=PLAN.mode.name,
-        context=lambda wildcards, threads: PLAN.context,
+        context=lambda wildcards, output: PLAN.context,
     message:
         "report: {wildcards.product}"
     script:
@@ -69,11 +69,11 @@ rule report_exposures:
         runtime=runtime_of("report_exposures"),
         disk_mb=disk_mb_of("report_exposures"),
     params:
-        left_out=lambda wildcards, threads: PLAN.left_out,
-        notes=lambda wildcards, threads: PLAN.notes,
+        left_out=lambda wildcards, output: PLAN.left_out,
+        notes=lambda wildcards, output: PLAN.notes,
         mode=PLAN.mode.name,
         title=PLAN.mode.title,
-        context=lambda wildcards, threads: PLAN.context,
+        context=lambda wildcards, output: PLAN.context,
     message:
         "report: {params.title}"
     script:

@@ -1,6 +1,7 @@
 """Level-3 associations of images: which exposures are combined to one product, and its name."""
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,5 +201,8 @@ class TargetNumbers:
             self.recorded[name] = number
             lines = ["target\tnumber", *(f"{key}\t{value}" for key, value in self.recorded.items())]
             self.table.parent.mkdir(parents=True, exist_ok=True)
-            self.table.write_text("\n".join(lines) + "\n")
+            # renamed when complete: a number that is lost would rename products
+            temporary = self.table.with_name(f".{self.table.name}.{os.getpid()}.part")
+            temporary.write_text("\n".join(lines) + "\n")
+            os.replace(temporary, self.table)
         return self.recorded[name]

@@ -128,26 +128,30 @@ def select_names(headers, reftypes, context, crds_path):
     crds_path = Path(os.path.abspath(crds_path))
     instruments = {str(header["INSTRUME"]).upper() for header in headers.values()}
     rules = {instrument: _rules(context, crds_path, instrument) for instrument in sorted(instruments)}
-    requests = {}
+    requests, keys, digests = {}, {}, {}
     for exposure, header in headers.items():
-        requests[exposure] = rules[str(header["INSTRUME"]).upper()].request(header)
+        # thousands of exposures ask a few questions: each is written and hashed once
+        key, request = rules[str(header["INSTRUME"]).upper()].request(header)
+        if key not in digests:
+            digests[key] = request, _digest(request)
+        requests[exposure], keys[exposure] = digests[key]
     memo = (
         cache_root() / "crds" / f"{Path(context).stem}-{_digest([rules[name].digest for name in sorted(rules)])}.json"
     )
     answers = read_json(memo, {})
     asked = {}
     for exposure, request in requests.items():
-        known = answers.get(_digest(request), {})
+        known = answers.get(keys[exposure], {})
         unknown = {reftype for reftype in reftypes[exposure] if reftype not in known}
         if unknown:
-            _, before = asked.get(_digest(request), (None, []))
-            asked[_digest(request)] = (_parameters(request, headers[exposure]), sorted(unknown.union(before)))
+            _, before = asked.get(keys[exposure], (None, []))
+            asked[keys[exposure]] = (_parameters(request, headers[exposure]), sorted(unknown.union(before)))
     if asked:
         found = _ask(context, crds_path, list(asked.values()))
         for key, (_, types), names in zip(asked, asked.values(), found, strict=True):
             answers.setdefault(key, {}).update({reftype: names[reftype] for reftype in types})
         write_json_if_changed(memo, answers)
-    found = {exposure: answers.get(_digest(request), {}) for exposure, request in requests.items()}
+    found = {exposure: answers.get(key, {}) for exposure, key in keys.items()}
     return _checked(found, reftypes, context)
 
 
@@ -180,15 +184,16 @@ def select_parameters(headers, step_names, context, crds_path, *, pipeline=None)
     types = {f"pars-{name.replace('_', '')}step": name for name in step_names if ":" not in name}
     whole = f"pars-{pipeline}pipeline" if pipeline else None
     found = select_references(headers, [*types, *([whole] if whole else [])], context, crds_path)
+    trees = functools.cache(lambda name, sha1: _parameter_file({"name": name, "sha1": sha1}, crds_path))
     layers = {}
     for exposure, entries in found.items():
         layers[exposure] = []
         for reftype, entry in sorted(entries.items()):
             if entry is not None and reftype in types:
-                tree = _parameter_file(entry, crds_path)
+                tree = trees(entry["name"], entry["sha1"])
                 layers[exposure].append((entry["name"], {types[reftype]: tree["parameters"]}))
         if whole and entries[whole] is not None:
-            tree = _parameter_file(entries[whole], crds_path)
+            tree = trees(entries[whole]["name"], entries[whole]["sha1"])
             steps = {name: given for name, given in tree["steps"].items() if name in types.values() and given}
             if steps:
                 layers[exposure].append((entries[whole]["name"], steps))
@@ -214,13 +219,14 @@ class _Rules:
     dates: tuple
 
     def request(self, header):
-        """What the selection of an exposure depends on."""
-        values = {name: header.get(SELECTION_KEYWORDS[name]) for name in self.names}
-        time = f"{header['DATE-OBS']} {header['TIME-OBS']}"
-        return {
-            "instrument": str(header["INSTRUME"]).upper(),
-            "values": {name: value for name, value in values.items() if value is not None},
-            "period": bisect.bisect_right(self.dates, time),
+        """What the selection of an exposure depends on: as a key (types count, ``1`` is not ``True``), and as a dict."""
+        values = [header.get(SELECTION_KEYWORDS[name]) for name in self.names]
+        period = bisect.bisect_right(self.dates, f"{header['DATE-OBS']} {header['TIME-OBS']}")
+        instrument = str(header["INSTRUME"]).upper()
+        return (instrument, period, repr(values)), {
+            "instrument": instrument,
+            "values": {name: value for name, value in zip(self.names, values, strict=True) if value is not None},
+            "period": period,
         }
 
 

@@ -6,6 +6,7 @@ the command line; in each of the last two, ``overrides`` for some exposures come
 
 import difflib
 import fnmatch
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,14 +61,18 @@ class ResolvedChain:
     origins: dict
     overrides: dict
 
-    def reference_types(self):
-        """Reference types that the steps that are on use, required or optional."""
+    @functools.cached_property
+    def _reference_types(self):
         types = []
         for entry in self.entries:
             if not entry.get("skip"):
                 contract = contract_of(entry["step"])
                 types += [*contract.references, *contract.optional_references]
         return sorted(set(types))
+
+    def reference_types(self):
+        """Reference types that the steps that are on use, required or optional."""
+        return self._reference_types
 
 
 def layer(origin, content, names):

@@ -53,17 +53,23 @@ def find_windows(exposures, times):
     return {detector: sorted(found) for detector, found in windows.items()}, unknown
 
 
-def earlier_exposures(windows, root):
+def earlier_exposures(windows):
     """Roots of the exposures of the same detector that began earlier and whose windows can reach into an exposure.
 
     Parameters
     ----------
     windows : list of Window
-        Of the exposure's detector, in order of time.
-    root : str
+        Of a detector, in order of time.
+
+    Returns
+    -------
+    dict of str to list of str
+        By exposure, in order of time.
     """
-    own = next((window for window in windows if window.root == root), None)
-    if own is None:
-        return []
-    before = [other for other in windows if (other.start, other.segment) < (own.start, own.segment)]
-    return [other.root for other in before if other.end > own.start]
+    open_, found = [], {}
+    for own in windows:
+        # a window that ended before this exposure began reaches into no later one either
+        open_ = [other for other in open_ if other.end > own.start]
+        found[own.root] = [o.root for o in open_ if (o.start, o.segment) < (own.start, own.segment)]
+        open_.append(own)
+    return found

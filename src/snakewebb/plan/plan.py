@@ -96,7 +96,7 @@ class Plan:
         self.parameter_files = self._parameter_files()
         self.selection = self._references()
         self._leave_out_failed()
-        self._windows = self._find_windows()
+        self._earlier = self._find_earlier()
         self.associations = {association.product: association for association in self._associations()}
 
     def _without_effect(self, names):
@@ -150,8 +150,12 @@ class Plan:
         layers = {root: [] for root in headers}
         for chain, names in self.chains.items():
             found = select_parameters(headers, names, self.context, self.crds_path, pipeline=chain)
+            made = {}  # a layer of each file, shared by all exposures that use it
             for root, files in found.items():
-                layers[root] += [Layer(f"CRDS {name}", self._known(f"CRDS {name}", steps)) for name, steps in files]
+                for name, steps in files:
+                    if name not in made:
+                        made[name] = Layer(f"CRDS {name}", self._known(f"CRDS {name}", steps))
+                    layers[root].append(made[name])
         return {root: tuple(found) for root, found in layers.items()}
 
     def _known(self, origin, steps):
@@ -290,6 +294,7 @@ class Plan:
         for reftype, path in chain.overrides.items():
             if path.upper() != "N/A":
                 self._hashes.sha1(path, f"override_{reftype}")
+        chain.entries = canonical(chain.entries)
         return chain
 
     def _hash_files(self, entry):
@@ -321,13 +326,14 @@ class Plan:
         if transition == "find_sources":
             return self.source_finding_work(root)
         chain = self.chain(transition, root)
-        work = {"chain": chain.entries}
+        work = {}
         if transition == {"uncal": self.mode.stage1, "rate": "image2", "cal": "resample_exposure"}[exposure.level]:
             work["input"] = exposure.identity
         types = chain.reference_types()
         if types:
             work["references"] = {reftype: self.reference(root, reftype, chain.overrides) for reftype in types}
-        return canonical(work)
+        # the chain is shared by all exposures that have the same, not copied for each
+        return {"chain": chain.entries, **canonical(work)}
 
     def reference(self, root, reftype, overrides):
         """Name of an exposure's reference file, or path and hash of the user's own; ``None`` for N/A."""
@@ -339,7 +345,7 @@ class Plan:
         name = self.selection[root].get(reftype)
         return None if name is None else {"name": name}
 
-    def _find_windows(self):
+    def _find_earlier(self):
         times = {}
         if self.mode.stage1 == "detector1" and "persistence" in self.chains["detector1"]:
             for root, exposure in self.exposures.items():
@@ -352,12 +358,11 @@ class Plan:
             f"{self.exposures[root].path}: EXPSTART or EXPEND is missing, so persistence of other exposures is not known"
             for root in unknown
         ]
-        return windows
+        return {root: found for part in windows.values() for root, found in earlier_exposures(part).items()}
 
-    @functools.cache  # noqa: B019
     def persistence_sources(self, root):
         """Earlier exposures whose saturation windows an exposure's job takes; none where the step persistence is off."""
-        return earlier_exposures(self._windows.get(self.exposures[root].header["DETECTOR"], []), root)
+        return self._earlier.get(root, [])
 
     def _windows_work(self, root):
         """The work of the job that finds the saturation windows of an exposure: from flags of saturation alone."""
