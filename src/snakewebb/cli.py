@@ -18,11 +18,10 @@ def main(arguments=None):
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except SnakewebbError as error:
         print(f"snakewebb: {error}", file=sys.stderr)
         return error.exit_code
-    return 0
 
 
 def _parser():
@@ -63,7 +62,17 @@ def _parser():
 
     parameters = commands.add_parser("parameters", help="print the documentation of all steps' parameters (Markdown)")
     parameters.set_defaults(run=_parameters)
+
+    bundle = commands.add_parser("bundle", help="write how every product was made, for a paper; or compare with that")
+    _add_bundle(bundle)
     return parser
+
+
+def _add_bundle(parser):
+    from snakewebb.bundle.command import add_arguments, run
+
+    add_arguments(parser)
+    parser.set_defaults(run=run)
 
 
 def _profiles(options):

@@ -28,6 +28,12 @@ class ConfigError(SnakewebbError):
     exit_code = 78
 
 
+class IncompleteResultError(SnakewebbError):
+    """Results are missing, out of date or edited by hand."""
+
+    exit_code = 65
+
+
 class MissingReferenceError(SnakewebbError):
     """A reference file is needed and is not there, or is not what it should be."""
 

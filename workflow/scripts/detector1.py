@@ -17,7 +17,7 @@ from snakewebb.io.uncal import read_ramp
 from snakewebb.job import job
 
 
-def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threads, windows=()):
+def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threads, windows=(), inputs=()):
     """Run the chain of stage 1 on an exposure and write its slopes, the record last."""
     set_threads(threads)
     folder = Path(rate).parent
@@ -44,7 +44,7 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
             stamp(image.header, outcomes, work.get("references"), circumstances["context"])
         sums = at_once(*(partial(write_image, *product) for product in products))
         files = dict(zip((Path(rate).name, Path(rateints).name), sums, strict=True))
-    write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances)
+    write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)
 
 
 if "snakemake" in globals():
@@ -63,4 +63,5 @@ if "snakemake" in globals():
             circumstances=snakemake.params.circumstances,
             threads=snakemake.threads,
             windows=snakemake.input.windows,
+            inputs=snakemake.input.window_records,
         )

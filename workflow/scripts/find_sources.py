@@ -4,17 +4,17 @@ from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import write_table
 from snakewebb.imaging.sources import find_sources
 from snakewebb.io.products import read_image
-from snakewebb.io.sidecar import check_product
+from snakewebb.io.sidecar import check_product, input_digests
 from snakewebb.job import job
 from snakewebb.wcs.tangent import wcs_of
 
 
-def list_sources(cal, sources, *, work, threads):
+def list_sources(cal, sources, *, work, threads, inputs=()):
     """Find the sources of a calibrated exposure."""
     set_threads(threads)
     check_product(cal)
     table = find_sources(read_image(cal), wcs_of(cal), **work["parameters"])
-    table.meta["parameters"] = work["parameters"]
+    table.meta |= {"work": work, "inputs": input_digests(inputs)}
     write_table(sources, table)
 
 
@@ -30,4 +30,5 @@ if "snakemake" in globals():
             snakemake.output.sources,
             work=snakemake.params.work,
             threads=snakemake.threads,
+            inputs=snakemake.input.cal_record,
         )

@@ -11,7 +11,7 @@ from snakewebb.job import job
 from snakewebb.wcs.tangent import TangentWCS
 
 
-def calibrate_image(rate, cal, record, *, work, circumstances, threads):
+def calibrate_image(rate, cal, record, *, work, circumstances, threads, inputs=()):
     """Run the chain of stage 2 on a slope image and write the calibrated one, the record last."""
     # numba is imported only by steps of the user: its import takes longer than the whole chain
     os.environ["NUMBA_NUM_THREADS"] = str(threads)
@@ -27,7 +27,9 @@ def calibrate_image(rate, cal, record, *, work, circumstances, threads):
         header["NAXIS1"], header["NAXIS2"] = image.data.shape[-1], image.data.shape[-2]
         wcs = TangentWCS.from_gwcs(image.wcs, header).as_record()
     files = {Path(cal).name: write_image(cal, image, "ImageModel")}
-    write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, wcs=wcs)
+    write_sidecar(
+        record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, wcs=wcs, inputs=inputs
+    )
 
 
 if "snakemake" in globals():
@@ -44,4 +46,5 @@ if "snakemake" in globals():
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
             threads=snakemake.threads,
+            inputs=snakemake.input.rate_record,
         )

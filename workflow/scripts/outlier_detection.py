@@ -18,7 +18,7 @@ from snakewebb.wcs.assign_wcs import write_fits_approximation, write_region
 from snakewebb.wcs.correction import corrected_gwcs
 
 
-def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circumstances, threads):
+def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circumstances, threads, inputs=()):
     """Flag what one exposure has and the others have not; write the exposures, aligned and with their sky levels."""
     set_threads(threads)
     candidate = product.split("-")[1].split("_")[0]
@@ -67,6 +67,7 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
         work=work,
         outcomes=outcomes,
         circumstances=circumstances,
+        inputs=inputs,
         extra={"crf": files, "left_out": left_out, "outlier_fractions": mosaic.outlier_fractions},
     )
 
@@ -83,4 +84,5 @@ if "snakemake" in globals():
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
             threads=snakemake.threads,
+            inputs=[*snakemake.input.cal_records, *snakemake.input.alignment, *snakemake.input.sky],
         )

@@ -13,7 +13,7 @@ from snakewebb.job import job
 from snakewebb.wcs.tangent import wcs_of
 
 
-def combine(paths, i2d, record, *, work, circumstances, threads):
+def combine(paths, i2d, record, *, work, circumstances, threads, inputs=()):
     """Resample exposures onto one grid and write the image, the record last."""
     set_threads(threads)
     for path in paths:
@@ -22,7 +22,7 @@ def combine(paths, i2d, record, *, work, circumstances, threads):
     outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(mosaic.header, outcomes, {}, circumstances["context"])
     files = {Path(i2d).name: write_mosaic(i2d, mosaic)}
-    write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances)
+    write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)
 
 
 if "snakemake" in globals():
@@ -34,4 +34,5 @@ if "snakemake" in globals():
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
             threads=snakemake.threads,
+            inputs=[snakemake.input.crf_record],
         )

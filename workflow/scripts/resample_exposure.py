@@ -13,7 +13,7 @@ from snakewebb.job import job
 from snakewebb.wcs.tangent import wcs_of
 
 
-def resample_one(cal, i2d, record, *, work, circumstances, threads):
+def resample_one(cal, i2d, record, *, work, circumstances, threads, inputs=()):
     """Resample a calibrated exposure onto its own grid and write the image, the record last."""
     set_threads(threads)
     check_product(cal)
@@ -21,7 +21,7 @@ def resample_one(cal, i2d, record, *, work, circumstances, threads):
     outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(mosaic.header, outcomes, {}, circumstances["context"])
     files = {Path(i2d).name: write_mosaic(i2d, mosaic)}
-    write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances)
+    write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)
 
 
 if "snakemake" in globals():
@@ -38,4 +38,5 @@ if "snakemake" in globals():
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
             threads=snakemake.threads,
+            inputs=snakemake.input.cal_record,
         )

@@ -6,10 +6,11 @@ from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import read_members, write_table
 from snakewebb.imaging.skymatch import skymatch
 from snakewebb.io.products import read_image
+from snakewebb.io.sidecar import input_digests
 from snakewebb.job import job
 
 
-def match_skies(cals, alignment, sky, *, work, threads):
+def match_skies(cals, alignment, sky, *, work, threads, inputs=()):
     """Measure the sky level of each exposure."""
     set_threads(threads)
     (entry,) = work["chain"]
@@ -19,7 +20,7 @@ def match_skies(cals, alignment, sky, *, work, threads):
         [partial(read_image, member.path) for member in members],
         **entry["parameters"],
     )
-    table.meta["parameters"] = entry["parameters"]
+    table.meta |= {"work": work, "inputs": input_digests(inputs)}
     write_table(sky, table)
 
 
@@ -31,4 +32,5 @@ if "snakemake" in globals():
             snakemake.output.sky,
             work=snakemake.params.work,
             threads=snakemake.threads,
+            inputs=[*snakemake.input.cal_records, *snakemake.input.alignment],
         )

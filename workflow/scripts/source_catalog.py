@@ -12,7 +12,7 @@ from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 
 
-def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, threads):
+def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, threads, inputs=()):
     """Find and measure the sources of a mosaic; the record is written last."""
     set_threads(threads)
     check_product(i2d)
@@ -20,7 +20,7 @@ def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, thr
     paths = located(work.get("references", {}), circumstances["crds_path"])
     outcomes = run_chain(mosaic, work["chain"], References(paths, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(mosaic.header, outcomes, work.get("references", {}), circumstances["context"])
-    write_catalog(catalog, mosaic.catalog)
+    table = write_catalog(catalog, mosaic.catalog)
     files = {Path(segmentation).name: write_segments(segmentation, mosaic, Path(catalog).name)}
     write_sidecar(
         record,
@@ -28,7 +28,11 @@ def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, thr
         work=work,
         outcomes=outcomes,
         circumstances=circumstances,
-        extra={"sources": 0 if mosaic.catalog is None else len(mosaic.catalog)},
+        inputs=inputs,
+        extra={
+            "sources": 0 if mosaic.catalog is None else len(mosaic.catalog),
+            "tables": {Path(catalog).name: table},
+        },
     )
 
 
@@ -42,4 +46,5 @@ if "snakemake" in globals():
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
             threads=snakemake.threads,
+            inputs=[snakemake.input.i2d_record],
         )

@@ -2,10 +2,11 @@
 
 from snakewebb.imaging.members import read_members, read_table, write_table
 from snakewebb.imaging.tweakreg import align
+from snakewebb.io.sidecar import input_digests
 from snakewebb.job import job
 
 
-def align_exposures(cals, sources, alignment, *, work):
+def align_exposures(cals, sources, alignment, *, work, inputs=()):
     """Find the correction of each exposure's pointing."""
     members, _ = read_members(cals)
     user_table = work.get("alignment_table")
@@ -15,7 +16,7 @@ def align_exposures(cals, sources, alignment, *, work):
         read_table(user_table["path"]) if user_table else None,
         **work["parameters"],
     )
-    table.meta["parameters"] = work["parameters"]
+    table.meta |= {"work": work, "inputs": input_digests(inputs)}
     write_table(alignment, table)
 
 
@@ -26,4 +27,5 @@ if "snakemake" in globals():
             snakemake.input.sources,
             snakemake.output.alignment,
             work=snakemake.params.work,
+            inputs=[*snakemake.input.cal_records, *snakemake.input.sources],
         )

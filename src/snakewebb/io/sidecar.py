@@ -19,7 +19,7 @@ _DATED = ("HDRTAB",)  # keywords of the inputs, DATE among them: not the same wh
 _PACKAGES = ("astropy", "drizzle", "gwcs", "numba", "numpy", "photutils", "scipy", "stdatamodels")
 
 
-def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=None, extra=None):
+def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=None, inputs=(), extra=None):
     """Write the record of a product, atomically.
 
     Parameters
@@ -35,6 +35,8 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
         ``context``, ``mode``, ``origins`` and ``unused`` (parameters of CRDS that the steps do not have) as the plan has them.
     wcs : dict, optional
         Record of the light WCS.
+    inputs : iterable of path-like
+        Records and tables of the workflow that it was made of, relative to the working folder.
     extra : dict, optional
         More to tell, with plain types.
     """
@@ -61,6 +63,8 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
         content["unused_parameters"] = circumstances["unused"]
     if wcs is not None:
         content["wcs"] = wcs
+    if inputs:
+        content["inputs"] = input_digests(inputs)
     content |= extra or {}
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
@@ -69,6 +73,37 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
 def _description(path, sums):
     kept = {name: value for name, value in sums.items() if name not in _DATED}
     return {"size": path.stat().st_size, "datasum": kept, "headers": _headers_digest(check_structure(path))}
+
+
+def input_digests(paths):
+    """Digests of records and tables that a result is made of, by path: when they change, it is out of date.
+
+    Parameters
+    ----------
+    paths : iterable of path-like
+        As the rules name them, relative to the working folder.
+
+    Returns
+    -------
+    dict of str
+        SHA-1 of a table's bytes; of a record, that of what it says about the product.
+    """
+    return {Path(path).as_posix(): input_digest(path) for path in sorted(map(str, paths))}
+
+
+def input_digest(path):
+    """SHA-1 of a table, or of what a record says about its product; ``None`` if the file is not there."""
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if path.suffix == ".json":
+        record = json.loads(content)
+        # the same product, made with other software, leaves what follows it as it is
+        kept = {key: value for key, value in record.items() if key not in ("software", "origins", "context", "inputs")}
+        content = json.dumps(kept, sort_keys=True).encode()
+    return hashlib.sha1(content).hexdigest()
 
 
 @functools.cache
@@ -81,13 +116,15 @@ def read_sidecar(path):
     return read_json(Path(path).with_suffix(".json"))
 
 
-def matches(path):
+def matches(path, record=None):
     """Whether a product is the one that its record describes, from its size and headers alone.
 
     Parameters
     ----------
     path : path-like
         A FITS file.
+    record : path-like, optional
+        Its record, where that is not the one of the same name: one record may describe several files.
 
     Returns
     -------
@@ -95,10 +132,10 @@ def matches(path):
         And the reason if it is not.
     """
     path = Path(path)
-    record = read_sidecar(path)
-    described = (record or {}).get("files", {}).get(path.name)
+    record = path.with_suffix(".json") if record is None else Path(record)
+    described = (read_json(record) or {}).get("files", {}).get(path.name)
     if described is None:
-        return False, f"there is no record of it in {path.with_suffix('.json').name}"
+        return False, f"there is no record of it in {record.name}"
     units = check_structure(path)
     size = path.stat().st_size
     if size != described["size"]:

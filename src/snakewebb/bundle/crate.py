@@ -1,0 +1,400 @@
+"""The bundle of a programme as an RO-Crate: the workflow, its configuration, and a record of how every product was made.
+
+It follows RO-Crate 1.1 with the profiles Process Run Crate 0.5, Workflow Run Crate 0.5 and Workflow RO-Crate 1.0.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+
+from snakewebb import __version__
+from snakewebb.cache import read_json
+from snakewebb.errors import ConfigError
+
+METADATA = "ro-crate-metadata.json"
+CONFIGURATION = "configuration.json"
+PARAMETERS = "parameters.json"
+REFERENCES = "references.json"
+WORKFLOW = "workflow/Snakefile"
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
+    "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
+}
+_TERMS = "https://w3id.org/ro/terms/workflow-run/context"
+_FORMATS = {
+    ".json": "application/json",
+    ".yaml": "application/yaml",
+    ".fits": "application/fits",
+    ".html": "text/html",
+    ".md": "text/markdown",
+    ".tsv": "text/tab-separated-values",
+}
+# of the workflow, what it needs to run, besides the installed package
+_WORKFLOW_FILES = (
+    "VERSION",
+    "LICENSE",
+    "config/chains.yaml",
+    "config/builds.yaml",
+    "envs/*.yaml",
+    "envs/requirements.txt",
+    "workflow/rules/*.smk",
+    "workflow/report/*.rst",
+    "workflow/scripts/*.py",
+)
+# of the working folder: the configuration, and what belongs to a paper's own repository
+_FOLDER_FILES = ("config.yaml", "targets.tsv", "Snakefile", "README.md", "CITATION.cff")
+_NO_LICENSE = "Not stated; ask the authors."
+# keys of the configuration that name places of a machine
+PLACES = ("crds_path", "inputs", "truth")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What people are told of a bundle.
+
+    Attributes
+    ----------
+    name, license : str
+    date : str
+        ISO 8601; by default that of the newest product.
+    """
+
+    name: str = ""
+    license: str = ""
+    date: str = ""
+
+
+@dataclass
+class _Writer:
+    crate: object
+    folder: Path
+    whole: bool
+    entities: dict = field(default_factory=dict)
+
+    def file(self, path, source=None, **properties):
+        """Entity of a file that lies in the bundle."""
+        source = self.folder / path if source is None else Path(source)
+        properties = {**_described(path, source.read_bytes()), **properties}
+        self.entities[path] = self.crate.add_file(source, path, properties=properties)
+        return self.entities[path]
+
+    def text(self, path, content, **properties):
+        """Entity of a JSON file that is made for the bundle."""
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        properties = {**_described(path, text.encode()), **properties}
+        self.entities[path] = self.crate.add_file(StringIO(text), path, properties=properties)
+        return self.entities[path]
+
+    def product(self, path, **properties):
+        """Entity of a product: in the bundle if products are wanted, else by name and checksum."""
+        if self.whole:
+            return self.file(path, **properties)
+        with open(self.folder / path, "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        size = (self.folder / path).stat().st_size
+        described = {**_described(path, None), "sha256": digest, "contentSize": str(size), "alternateName": path}
+        self.entities[path] = self.entity(f"#{path}", "File", **described, **properties)
+        return self.entities[path]
+
+    def entity(self, identifier, kind, /, **properties):
+        """A contextual entity; made once."""
+        known = self.crate.get(identifier)
+        if known is not None:
+            return known
+        from rocrate.model.contextentity import ContextEntity
+
+        return self.crate.add(ContextEntity(self.crate, identifier, properties={"@type": kind, **properties}))
+
+
+def _described(path, content):
+    described = {"name": Path(path).name, "encodingFormat": _FORMATS.get(Path(path).suffix, "text/plain")}
+    if Path(path).suffix == ".asdf":
+        described["encodingFormat"] = "application/x-asdf"
+    if content is not None:
+        described |= {"contentSize": str(len(content)), "sha256": hashlib.sha256(content).hexdigest()}
+    return described
+
+
+def write_bundle(out, plan, results, *, folder=".", repository, description=None, with_products=False):
+    """Write a bundle, under a temporary name beside ``out`` until it is complete.
+
+    Parameters
+    ----------
+    out : path-like
+        A folder to make, or a ``.zip`` file. An earlier bundle there is replaced.
+    plan : Plan
+    results : list of Result
+        As `snakewebb.bundle.results.read_results` gives them.
+    folder : path-like
+        The working folder.
+    repository : path-like
+        Root of the workflow.
+    description : Description, optional
+    with_products : bool
+        Whether the products are copied; else they are there by name and checksum.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` is something else, or no date is known.
+    """
+    out = Path(out)
+    _check_free(out)
+    crate = _crate_of(plan, results, Path(folder), Path(repository), description or Description(), with_products)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        crate.write(part)
+        if out.suffix == ".zip":
+            archive = part.with_suffix(".zip")
+            _write_zip(part, archive)
+            os.replace(archive, out)
+        else:
+            if out.exists():
+                shutil.rmtree(out)
+            os.replace(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        part.with_suffix(".zip").unlink(missing_ok=True)
+
+
+def _check_free(out):
+    if not out.exists():
+        return
+    if out.suffix == ".zip":
+        if out.is_file() and zipfile.is_zipfile(out) and METADATA in zipfile.ZipFile(out).namelist():
+            return
+    elif (out / METADATA).exists():
+        return
+    raise ConfigError(f"--out {out}: there is something that is not a bundle; give another name")
+
+
+def _write_zip(folder, archive):
+    """Pack a folder; the same content gives the same bytes."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            with open(path, "rb") as stream, packed.open(info, "w", force_zip64=True) as packed_file:
+                shutil.copyfileobj(stream, packed_file, 1 << 20)
+
+
+def _crate_of(plan, results, folder, repository, description, with_products):
+    from rocrate.rocrate import ROCrate
+
+    crate = ROCrate(version="1.1")
+    writer = _Writer(crate, folder, with_products)
+    root = crate.root_dataset
+    date = description.date or max((result.date for result in results), default="")
+    if not date:
+        raise ConfigError("--date: no product tells when it was made; give the date of publication (2026-05-31)")
+    programs = sorted({exposure.header["PROGRAM"] for exposure in plan.exposures.values()})
+    products = list(plan.associations) or [plan.mode.title]
+    root["name"] = description.name or f"Calibration of JWST programme {', '.join(programs)} with snakewebb"
+    root["description"] = (
+        f"How {len(results)} results of snakewebb {__version__} (mode {plan.mode.name}, CRDS context {plan.context}) "
+        f"were made: {', '.join(products)}. `snakewebb bundle --verify` tells whether a result is the same."
+    )
+    root["datePublished"] = date
+    root["license"] = description.license or _NO_LICENSE
+    crate.metadata["conformsTo"] = [
+        {"@id": "https://w3id.org/ro/crate/1.1"},
+        {"@id": "https://w3id.org/workflowhub/workflow-ro-crate/1.0"},
+    ]
+    crate.metadata.extra_contexts.append(_TERMS)
+    root["conformsTo"] = [
+        writer.entity(uri, "CreativeWork", name=name, version=uri.rsplit("/", 1)[1]) for uri, name in PROFILES.items()
+    ]
+    _add_workflow(writer, plan, repository, results)
+    _add_run(writer, plan, results)
+    return crate
+
+
+def _add_workflow(writer, plan, repository, results):
+    """The workflow, what of it says what it does, and the software that ran."""
+    of_mode = (f"config/modes/{plan.mode.name}.yaml", f"config/profiles/{plan.mode.name}/*")
+    for pattern in (*_WORKFLOW_FILES, *of_mode):
+        for path in sorted(repository.glob(pattern)):
+            writer.file(f"workflow/{path.relative_to(repository).as_posix()}", path)
+    workflow = writer.crate.add_workflow(
+        repository / "Snakefile",
+        WORKFLOW,
+        properties={
+            **_described(WORKFLOW, (repository / "Snakefile").read_bytes()),
+            "name": "snakewebb: calibration of JWST data",
+            "version": __version__,
+        },
+        lang="snakemake",
+    )
+    writer.crate.mainEntity = workflow
+    versions = {}
+    for result in results:
+        for record in result.records[:1]:
+            for name, number in read_json(writer.folder / record, {}).get("software", {}).items():
+                versions.setdefault(name, set()).add(number)
+    packages = [
+        writer.entity(
+            f"https://pypi.org/project/{name}/{number}/", "SoftwareApplication", name=name, softwareVersion=number
+        )
+        for name, numbers in sorted(versions.items())
+        for number in sorted(numbers)
+        if name != "snakewebb"
+    ]
+    software = writer.entity(
+        "#snakewebb",
+        "SoftwareApplication",
+        name="snakewebb",
+        softwareVersion=", ".join(sorted(versions.get("snakewebb", {__version__}))),
+    )
+    software["softwareRequirements"] = packages
+    workflow["softwareRequirements"] = [software]
+
+
+def _add_run(writer, plan, results):
+    """The configuration, every job as an action with what it took and what it made, and the whole run."""
+    settings = [writer.file(name) for name in _FOLDER_FILES if (writer.folder / name).is_file()]
+    settings.append(
+        writer.text(
+            CONFIGURATION, configuration_of(plan), description="The configuration, without places of the machine"
+        )
+    )
+    settings.append(
+        writer.text(PARAMETERS, _parameters(results), description="Parameters of every step, each with its origin")
+    )
+    references = references_of(results, writer.folder)
+    settings.append(writer.text(REFERENCES, references, description="Reference files of CRDS, by name, size and hash"))
+    used = {entry["name"]: _reference(writer, entry) for entry in references}
+    actions = [_action(writer, plan, result, used) for result in results]
+    raw = {path: _raw(writer, plan, path) for result in results for path in result.job.raw}
+    run = writer.crate.add_action(
+        writer.crate.mainEntity,
+        "#run",
+        object=[*settings, *raw.values(), *used.values()],
+        result=[entity for action in actions for entity in action["result"]],
+        properties={
+            "@type": "CreateAction",
+            "name": f"snakemake --profile {plan.mode.name}",
+            "endTime": max(result.date for result in results),
+        },
+    )
+    writer.crate.root_dataset["mentions"] = [run, *actions]
+
+
+def _action(writer, plan, result, used):
+    job = result.job
+    for record in result.records:
+        writer.file(record, description="Record of a product: parameters, references, steps and checksums")
+    for path in result.files:
+        if path.endswith((".json", ".html")) or (path.endswith(".ecsv") and job.record is None):
+            writer.file(path)
+        else:
+            writer.product(path)
+    references = [used[name] for name in reference_names(job.work) if name in used]
+    raw = [_raw(writer, plan, path) for path in job.raw]
+    inputs = [writer.entities[path] for path in job.inputs]
+    properties = {"@type": "CreateAction", "name": f"{job.rule}: {job.subject}"}
+    if result.date:
+        properties["endTime"] = result.date
+    instrument = writer.entity(
+        f"#{job.rule}",
+        "SoftwareApplication",
+        name=f"rule {job.rule} of snakewebb",
+        softwareRequirements={"@id": "#snakewebb"},
+    )
+    return writer.crate.add_action(
+        instrument,
+        f"#job/{job.rule}/{job.subject}",
+        object=[*raw, *inputs, *references],
+        result=[writer.entities[path] for path in [*result.files, *result.records]],
+        properties=properties,
+    )
+
+
+def _raw(writer, plan, path):
+    """Entity of an exposure of the user: by name and what its header says of it."""
+    exposure = next(exposure for exposure in plan.exposures.values() if exposure.path == path)
+    identity = exposure.identity
+    return writer.entity(
+        f"#input/{Path(path).name}",
+        "File",
+        name=Path(path).name,
+        encodingFormat="application/fits",
+        contentSize=str(identity["size"]),
+        dateCreated=identity.get("date", ""),
+        identifier=f"DATASUM of SCI {identity['datasum']}" if "datasum" in identity else Path(path).name,
+    )
+
+
+def _reference(writer, entry):
+    return writer.entity(
+        f"#reference/{entry['name']}",
+        "File",
+        name=entry["name"],
+        encodingFormat=_described(entry["name"], None)["encodingFormat"],
+        contentSize=str(entry["size"]),
+        sha1=entry["sha1"],
+        url=f"https://jwst-crds.stsci.edu/unchecked_get/references/jwst/{entry['name']}",
+    )
+
+
+def reference_names(work):
+    """Names of the reference files of CRDS in a work."""
+    entries = ((work or {}).get("references") or {}).values()
+    return sorted({entry["name"] for entry in entries if entry and "name" in entry})
+
+
+def references_of(results, folder):
+    """Name, size and hash of the reference files that results were made with, from the tokens of the working folder."""
+    wanted = {name for result in results for name in reference_names(result.job.work)}
+    known = {entry["name"]: entry for entry in tokens(folder)}
+    missing = sorted(wanted - set(known))
+    if missing:
+        raise ConfigError(f"references/: no hash of {', '.join(missing)} is there; run the workflow again")
+    return [known[name] for name in sorted(wanted)]
+
+
+def tokens(folder):
+    """Entries of all tokens of reference files in a working folder."""
+    return [entry for path in sorted(Path(folder, "references").glob("*.json")) for entry in read_json(path, [])]
+
+
+def configuration_of(plan):
+    """The configuration of a plan with its context, and what was left out, without places of the machine."""
+    values = {key: value for key, value in plan.configuration.values.items() if key not in PLACES}
+    return {
+        "mode": plan.mode.name,
+        "context": plan.context,
+        "values": values,
+        "layers": [{"origin": origin, **content} for origin, content in plan.configuration.layers],
+        "chains": plan.chains,
+        "left_out": [[Path(path).name, reason] for path, reason in plan.left_out],
+    }
+
+
+def _parameters(results):
+    """Parameters of every step with their origins, once for all jobs that share them."""
+    groups = {}
+    for result in results:
+        job = result.job
+        steps = [_with_origins(entry, job.origins.get(entry["step"], {})) for entry in job.parameters()]
+        if steps:
+            key = json.dumps([job.rule, steps], sort_keys=True)
+            group = groups.setdefault(key, {"rule": job.rule, "subjects": [], "steps": steps})
+            group["subjects"].append(job.subject)
+    return list(groups.values())
+
+
+def _with_origins(entry, origins):
+    told = {key: value for key, value in entry.items() if key != "parameters"}
+    values = entry.get("parameters", {}) | ({"skip": True} if told.pop("skip", False) else {})
+    default = "default of the step"
+    return told | {
+        "parameters": {name: {"value": v, "origin": origins.get(name, default)} for name, v in values.items()}
+    }

@@ -1,0 +1,260 @@
+"""Whether a result is the one that a bundle describes; and if not, what differs."""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snakewebb.bundle.crate import CONFIGURATION, METADATA, PLACES, REFERENCES, tokens
+from snakewebb.bundle.differences import record_differences, work_differences
+from snakewebb.bundle.results import table_meta, unlike_record
+from snakewebb.cache import read_json
+from snakewebb.errors import BadDataError, ConfigError
+from snakewebb.plan.configuration import read_configuration
+from snakewebb.plan.contracts import contract_of
+from snakewebb.plan.yaml_text import read_yaml
+
+_NAMED = 3
+"""Number of products that are named with a difference they share."""
+
+
+@dataclass
+class Comparison:
+    """What a result and a bundle have in common.
+
+    Attributes
+    ----------
+    same : int
+        Number of products that are those of the bundle.
+    differences, notes : dict of list
+        Products by what differs; notes do not mean that a product is another one.
+    """
+
+    same: int = 0
+    differences: dict = field(default_factory=dict)
+    notes: dict = field(default_factory=dict)
+
+    def add(self, message, product, *, note=False):
+        """Add a difference of a product."""
+        (self.notes if note else self.differences).setdefault(message, []).append(product)
+
+    def lines(self):
+        """The comparison as lines of text."""
+        for title, messages in (("differs", self.differences), ("note", self.notes)):
+            for message, products in messages.items():
+                named = ", ".join(dict.fromkeys(products[:_NAMED]))
+                more = f" and {len(products) - _NAMED} more" if len(products) > _NAMED else ""
+                yield f"{title}: {message} ({named}{more})" if named else f"{title}: {message}"
+
+
+class Bundle:
+    """A bundle on disk, a folder or a ``.zip`` file, opened for reading.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    ConfigError
+        If it is not a bundle.
+    """
+
+    def __init__(self, path):
+        from rocrate.rocrate import ROCrate
+
+        self.path = Path(path)
+        self._packed = None
+        try:
+            if self.path.is_file():
+                self._packed = zipfile.ZipFile(self.path)
+            self.crate = ROCrate(json.loads(self.read(METADATA)))
+            self.read(CONFIGURATION)
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"{path}: not a bundle of snakewebb ({error}); expected a folder or .zip file") from error
+
+    def read(self, name):
+        """Content of a file, bytes."""
+        with self._open(name) as stream:
+            return stream.read()
+
+    def json(self, name):
+        """Content of a JSON file."""
+        return json.loads(self.read(name))
+
+    def _open(self, name):
+        return open(self.path / name, "rb") if self._packed is None else self._packed.open(name)
+
+    def holds(self, name):
+        """Whether a file lies in the bundle."""
+        entity = self.crate.get(name)
+        return entity is not None and not entity.id.startswith("#")
+
+    def changed_files(self):
+        """Names of files that are not those that were bundled."""
+        for entity in self.crate.data_entities:
+            if entity.get("sha256") is None:
+                continue
+            try:
+                with self._open(entity.id) as stream:
+                    same = hashlib.file_digest(stream, "sha256").hexdigest() == entity["sha256"]
+            except (OSError, KeyError, zipfile.BadZipFile):
+                same = False
+            if not same:
+                yield entity.id
+
+    def jobs(self):
+        """Rule and results (entities) of every job."""
+        for entity in self.crate.get_entities():
+            if entity.id.startswith("#job/"):
+                results = entity["result"]
+                yield entity.id.split("/")[1], results if isinstance(results, list) else [results]
+
+
+def verify_bundle(path, folder=".", *, section=None):
+    """Compare the result in a working folder with a bundle.
+
+    Parameters
+    ----------
+    path : path-like
+        The bundle.
+    folder : path-like
+        The working folder.
+    section : str, optional
+        Key of config.yaml that holds the configuration, where the workflow is a module of another one.
+
+    Returns
+    -------
+    Comparison
+    """
+    bundle, folder = Bundle(path), Path(folder)
+    comparison = Comparison()
+    for name in bundle.changed_files():
+        comparison.add("the bundle itself was changed or is incomplete", name)
+    for rule, results in bundle.jobs():
+        _compare_job(comparison, bundle, folder, rule, results)
+    _compare_references(comparison, bundle, folder)
+    _compare_configuration(comparison, bundle, folder, section)
+    return comparison
+
+
+def _compare_job(comparison, bundle, folder, rule, results):
+    if rule in ("report", "report_exposures"):
+        return  # a page tells dates and seconds
+    paths = {entity.get("alternateName", entity.id): entity for entity in results}
+    records = [path for path in paths if path.endswith(".json")]
+    for path, entity in paths.items():
+        count = sum(map(len, comparison.differences.values()))
+        if not (folder / path).is_file():
+            comparison.add("missing", path)
+        elif path.endswith(".json"):
+            _compare_json(comparison, bundle, folder, path)
+        elif path.endswith(".fits"):
+            own = f"{path.removesuffix('.fits')}.json"
+            for reason in unlike_record(folder / path, folder / (own if own in records else records[0])):
+                comparison.add(f"it is not the file that its record describes: {reason}", path)
+        elif not path.endswith(".asdf"):  # whose record has the checksum of what is in it
+            _compare_table(comparison, bundle, folder, path, entity["sha256"])
+        if not path.endswith(".json") or rule == "association":
+            comparison.same += count == sum(map(len, comparison.differences.values()))
+
+
+def _compare_json(comparison, bundle, folder, path):
+    then, now = bundle.json(path), read_json(folder / path)
+    if not isinstance(now, dict):
+        comparison.add("it cannot be read as a record", path)
+    elif "work" in then:
+        for item in record_differences(then, now):
+            comparison.add(item.told(), path, note=item.note)
+    elif then != now:
+        comparison.add("other members or names than in the bundle", path)
+
+
+def _compare_table(comparison, bundle, folder, path, sha256):
+    now = (folder / path).read_bytes()
+    if hashlib.sha256(now).hexdigest() == sha256:
+        return
+    if not bundle.holds(path):
+        comparison.add("content differs", path)
+        return
+    then = bundle.read(path)
+    works = [table_meta(content).get("work") or {} for content in (then, now)]
+    for item in work_differences(*works):
+        comparison.add(item.told(), path, note=item.note)
+    if _rows(then) != _rows(now):
+        comparison.add("rows differ", path)
+
+
+def _rows(content):
+    return [line for line in content.splitlines() if not line.startswith(b"#")]
+
+
+def _compare_references(comparison, bundle, folder):
+    found = {}
+    for entry in tokens(folder):
+        found.setdefault(entry["name"], set()).add(entry["sha1"])
+    for entry in bundle.json(REFERENCES):
+        name, hashes = entry["name"], found.get(entry["name"])
+        if hashes is None:
+            comparison.add(f"reference file {name}: no token of it is here", "references/", note=True)
+        elif hashes != {entry["sha1"]}:
+            comparison.add(
+                f"reference file {name}: sha1 {entry['sha1']} in the bundle, {', '.join(sorted(hashes))} here",
+                "references/",
+            )
+
+
+def _compare_configuration(comparison, bundle, folder, section):
+    """Compare what config.yaml says with what it said; that products are the same does not mean that it would make them."""
+    path = folder / "config.yaml"
+    if not path.exists():
+        comparison.add("there is no config.yaml to compare", "config.yaml", note=True)
+        return
+    content = read_yaml(path)
+    if section is not None:
+        content = section_of(content, section, path)
+    then, now = bundle.json(CONFIGURATION), read_configuration(None, content)
+    layer = next((layer for layer in then["layers"] if layer.get("steps") or layer.get("overrides")), {})
+    mine = {"steps": None, "overrides": None} if not now.layers else now.layers[0][1]
+    for key in sorted({*then["values"], *now.values} - {"mode", *PLACES}):
+        if then["values"].get(key) != now.values.get(key):
+            told = [json.dumps(values.get(key)) for values in (then["values"], now.values)]
+            comparison.add(f"{key}: {told[0]} in the bundle, {told[1]} here", "config.yaml")
+    before, after = (_settings(part) for part in (layer, mine))
+    for key in sorted({**before, **after}):
+        if before.get(key) != after.get(key):
+            told = [json.dumps(part[key]) if key in part else "not set" for part in (before, after)]
+            comparison.add(f"{key}: {told[0]} in the bundle, {told[1]} here", "config.yaml")
+
+
+def section_of(content, section, path):
+    """The configuration of the workflow in that of another one which has it as a module.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such section.
+    """
+    found = content.get(section)
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: {section}: found {found!r}, expected the mapping that is given to the module")
+    return found
+
+
+def _settings(layer):
+    """Values of a layer by dotted key, spelled as the steps read them."""
+    settings = {}
+    for step, given in (layer.get("steps") or {}).items():
+        settings |= {f"steps.{step}.{name}": _value(step, name, value) for name, value in given.items()}
+    if layer.get("overrides"):
+        settings["overrides"] = layer["overrides"]
+    return settings
+
+
+def _value(step, name, value):
+    try:
+        parameters = contract_of(step).parameters
+        return parameters[name].validated(value, name) if name in parameters else value
+    except (BadDataError, ConfigError):
+        return value
