@@ -27,6 +27,11 @@ def sources_digest(*, only_kernels):
     return digest.hexdigest()[:16]
 
 
+def file_hash(path):
+    """SHA-1 of a small file."""
+    return hashlib.sha1(Path(path).read_bytes()).hexdigest()
+
+
 def read_json(path, default=None):
     """Content of a JSON file, or ``default`` if it is missing or not readable as JSON."""
     try:

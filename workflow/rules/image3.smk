@@ -26,6 +26,7 @@ rule find_sources:
         cal_record=lambda wildcards: calibrated_record(wildcards.exposure),
     output:
         sources="stage3/sources/{exposure}_sources.ecsv",
+        record="stage3/sources/{exposure}_sources.json",
     log:
         "logs/find_sources/{exposure}.log",
     conda:
@@ -36,6 +37,7 @@ rule find_sources:
         runtime=5,
     params:
         work=lambda wildcards: PLAN.source_finding_work(wildcards.exposure),
+        circumstances=circumstances_of("tweakreg"),
     message:
         "sources for alignment: {wildcards.exposure}"
     script:
@@ -51,6 +53,7 @@ rule tweakreg:
         ],
     output:
         alignment="stage3/{product}_alignment.ecsv",
+        record="stage3/{product}_alignment.json",
     log:
         "logs/tweakreg/{product}.log",
     conda:
@@ -61,6 +64,7 @@ rule tweakreg:
         runtime=10,
     params:
         work=lambda wildcards: PLAN.alignment_work(wildcards.product),
+        circumstances=circumstances_of("tweakreg"),
     message:
         "alignment: {wildcards.product}"
     script:
@@ -74,6 +78,7 @@ rule skymatch:
         alignment=alignment_of,
     output:
         sky="stage3/{product}_sky.ecsv",
+        record="stage3/{product}_sky.json",
     log:
         "logs/skymatch/{product}.log",
     conda:
@@ -84,6 +89,7 @@ rule skymatch:
         runtime=10,
     params:
         work=product_work_of("skymatch"),
+        circumstances=circumstances_of("skymatch"),
     message:
         "sky levels: {wildcards.product}"
     script:

@@ -4,17 +4,17 @@ from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import write_table
 from snakewebb.imaging.sources import find_sources
 from snakewebb.io.products import read_image
-from snakewebb.io.sidecar import check_product, input_digests
+from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 from snakewebb.wcs.tangent import wcs_of
 
 
-def list_sources(cal, sources, *, work, threads, inputs=()):
+def list_sources(cal, sources, *, work, threads):
     """Find the sources of a calibrated exposure."""
     set_threads(threads)
     check_product(cal)
     table = find_sources(read_image(cal), wcs_of(cal), **work["parameters"])
-    table.meta |= {"work": work, "inputs": input_digests(inputs)}
+    table.meta["parameters"] = work["parameters"]
     write_table(sources, table)
 
 
@@ -30,5 +30,12 @@ if "snakemake" in globals():
             snakemake.output.sources,
             work=snakemake.params.work,
             threads=snakemake.threads,
+        )
+        write_sidecar(
+            snakemake.output.record,
+            files={},
+            work=snakemake.params.work,
+            circumstances=snakemake.params.circumstances,
             inputs=snakemake.input.cal_record,
+            tables=[snakemake.output.sources],
         )

@@ -6,11 +6,11 @@ from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import read_members, write_table
 from snakewebb.imaging.skymatch import skymatch
 from snakewebb.io.products import read_image
-from snakewebb.io.sidecar import input_digests
+from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
 
 
-def match_skies(cals, alignment, sky, *, work, threads, inputs=()):
+def match_skies(cals, alignment, sky, *, work, threads):
     """Measure the sky level of each exposure."""
     set_threads(threads)
     (entry,) = work["chain"]
@@ -20,7 +20,7 @@ def match_skies(cals, alignment, sky, *, work, threads, inputs=()):
         [partial(read_image, member.path) for member in members],
         **entry["parameters"],
     )
-    table.meta |= {"work": work, "inputs": input_digests(inputs)}
+    table.meta["parameters"] = entry["parameters"]
     write_table(sky, table)
 
 
@@ -32,5 +32,12 @@ if "snakemake" in globals():
             snakemake.output.sky,
             work=snakemake.params.work,
             threads=snakemake.threads,
+        )
+        write_sidecar(
+            snakemake.output.record,
+            files={},
+            work=snakemake.params.work,
+            circumstances=snakemake.params.circumstances,
             inputs=[*snakemake.input.cal_records, *snakemake.input.alignment],
+            tables=[snakemake.output.sky],
         )

@@ -20,7 +20,7 @@ def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, thr
     paths = located(work.get("references", {}), circumstances["crds_path"])
     outcomes = run_chain(mosaic, work["chain"], References(paths, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(mosaic.header, outcomes, work.get("references", {}), circumstances["context"])
-    table = write_catalog(catalog, mosaic.catalog)
+    write_catalog(catalog, mosaic.catalog)
     files = {Path(segmentation).name: write_segments(segmentation, mosaic, Path(catalog).name)}
     write_sidecar(
         record,
@@ -29,10 +29,8 @@ def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, thr
         outcomes=outcomes,
         circumstances=circumstances,
         inputs=inputs,
-        extra={
-            "sources": 0 if mosaic.catalog is None else len(mosaic.catalog),
-            "tables": {Path(catalog).name: table},
-        },
+        tables=[catalog],
+        extra={"sources": 0 if mosaic.catalog is None else len(mosaic.catalog)},
     )
 
 

@@ -2,11 +2,11 @@
 
 from snakewebb.imaging.members import read_members, read_table, write_table
 from snakewebb.imaging.tweakreg import align
-from snakewebb.io.sidecar import input_digests
+from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
 
 
-def align_exposures(cals, sources, alignment, *, work, inputs=()):
+def align_exposures(cals, sources, alignment, *, work):
     """Find the correction of each exposure's pointing."""
     members, _ = read_members(cals)
     user_table = work.get("alignment_table")
@@ -16,7 +16,7 @@ def align_exposures(cals, sources, alignment, *, work, inputs=()):
         read_table(user_table["path"]) if user_table else None,
         **work["parameters"],
     )
-    table.meta |= {"work": work, "inputs": input_digests(inputs)}
+    table.meta["parameters"] = work["parameters"]
     write_table(alignment, table)
 
 
@@ -27,5 +27,12 @@ if "snakemake" in globals():
             snakemake.input.sources,
             snakemake.output.alignment,
             work=snakemake.params.work,
+        )
+        write_sidecar(
+            snakemake.output.record,
+            files={},
+            work=snakemake.params.work,
+            circumstances=snakemake.params.circumstances,
             inputs=[*snakemake.input.cal_records, *snakemake.input.sources],
+            tables=[snakemake.output.alignment],
         )

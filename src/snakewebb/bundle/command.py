@@ -33,12 +33,12 @@ def run(options):
     if options.verify:
         return _verify(options)
     from snakewebb.bundle.crate import Description, write_bundle
-    from snakewebb.bundle.jobs import jobs_of
+    from snakewebb.bundle.products import products_of
     from snakewebb.bundle.results import read_results
 
     repository = _repository(options.repository)
     plan = plan_of(repository, mode=options.mode, section=options.section)
-    results = read_results(jobs_of(plan, options.names))
+    results = read_results(products_of(plan, options.names))
     write_bundle(
         options.out,
         plan,
@@ -47,7 +47,7 @@ def run(options):
         description=Description(options.name, options.license, options.date),
         with_products=options.with_products,
     )
-    print(f"wrote {options.out}: {len(results)} results")
+    print(f"wrote {options.out}: {len(results)} products")
     return 0
 
 
@@ -63,7 +63,7 @@ def _verify(options):
     if comparison.differences:
         print(f"{folder} is not what {options.verify} describes")
         return 1
-    print(f"{folder} is what {options.verify} describes: {comparison.same} products are the same")
+    print(f"{folder} is what {options.verify} describes: {comparison.same} files are the same")
     return 0
 
 

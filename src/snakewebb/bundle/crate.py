@@ -15,6 +15,7 @@ from pathlib import Path
 from snakewebb import __version__
 from snakewebb.cache import read_json
 from snakewebb.errors import ConfigError
+from snakewebb.plan.differences import chain_of
 
 METADATA = "ro-crate-metadata.json"
 CONFIGURATION = "configuration.json"
@@ -50,6 +51,12 @@ _WORKFLOW_FILES = (
 # of the working folder: the configuration, and what belongs to a paper's own repository
 _FOLDER_FILES = ("config.yaml", "targets.tsv", "Snakefile", "README.md", "CITATION.cff")
 _NO_LICENSE = "Not stated; ask the authors."
+_README = """# {name}
+
+{description}
+
+Every file, every product by its checksum, and every job stand in `ro-crate-metadata.json` (https://w3id.org/ro/crate/1.1).
+"""
 # keys of the configuration that name places of a machine
 PLACES = ("crds_path", "inputs", "truth")
 
@@ -72,9 +79,25 @@ class Description:
 
 @dataclass
 class _Writer:
+    """A crate that is being filled.
+
+    Attributes
+    ----------
+    crate : ROCrate
+    folder : Path
+        The working folder.
+    whole : bool
+        Whether products are copied into it.
+    exposures : dict of Exposure
+        By path.
+    entities : dict
+        By path in the working folder.
+    """
+
     crate: object
     folder: Path
     whole: bool
+    exposures: dict
     entities: dict = field(default_factory=dict)
 
     def file(self, path, source=None, **properties):
@@ -84,9 +107,8 @@ class _Writer:
         self.entities[path] = self.crate.add_file(source, path, properties=properties)
         return self.entities[path]
 
-    def text(self, path, content, **properties):
-        """Entity of a JSON file that is made for the bundle."""
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    def text(self, path, text, **properties):
+        """Entity of a file that is made for the bundle."""
         properties = {**_described(path, text.encode()), **properties}
         self.entities[path] = self.crate.add_file(StringIO(text), path, properties=properties)
         return self.entities[path]
@@ -110,6 +132,10 @@ class _Writer:
         from rocrate.model.contextentity import ContextEntity
 
         return self.crate.add(ContextEntity(self.crate, identifier, properties={"@type": kind, **properties}))
+
+
+def _json(content):
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _described(path, content):
@@ -190,7 +216,8 @@ def _crate_of(plan, results, folder, repository, description, with_products):
     from rocrate.rocrate import ROCrate
 
     crate = ROCrate(version="1.1")
-    writer = _Writer(crate, folder, with_products)
+    exposures = {exposure.path: exposure for exposure in plan.exposures.values()}
+    writer = _Writer(crate, folder, with_products, exposures)
     root = crate.root_dataset
     date = description.date or max((result.date for result in results), default="")
     if not date:
@@ -199,7 +226,7 @@ def _crate_of(plan, results, folder, repository, description, with_products):
     products = list(plan.associations) or [plan.mode.title]
     root["name"] = description.name or f"Calibration of JWST programme {', '.join(programs)} with snakewebb"
     root["description"] = (
-        f"How {len(results)} results of snakewebb {__version__} (mode {plan.mode.name}, CRDS context {plan.context}) "
+        f"How {len(results)} products of snakewebb {__version__} (mode {plan.mode.name}, CRDS context {plan.context}) "
         f"were made: {', '.join(products)}. `snakewebb bundle --verify` tells whether a result is the same."
     )
     root["datePublished"] = date
@@ -212,6 +239,9 @@ def _crate_of(plan, results, folder, repository, description, with_products):
     root["conformsTo"] = [
         writer.entity(uri, "CreativeWork", name=name, version=uri.rsplit("/", 1)[1]) for uri, name in PROFILES.items()
     ]
+    if not (folder / "README.md").is_file():
+        text = _README.format(name=root["name"], description=root["description"])
+        writer.text("README.md", text, description="What this is")
     _add_workflow(writer, plan, repository, results)
     _add_run(writer, plan, results)
     return crate
@@ -262,17 +292,21 @@ def _add_run(writer, plan, results):
     settings = [writer.file(name) for name in _FOLDER_FILES if (writer.folder / name).is_file()]
     settings.append(
         writer.text(
-            CONFIGURATION, configuration_of(plan), description="The configuration, without places of the machine"
+            CONFIGURATION, _json(configuration_of(plan)), description="The configuration, without places of the machine"
         )
     )
     settings.append(
-        writer.text(PARAMETERS, _parameters(results), description="Parameters of every step, each with its origin")
+        writer.text(
+            PARAMETERS, _json(_parameters(results)), description="Parameters of every step, each with its origin"
+        )
     )
     references = references_of(results, writer.folder)
-    settings.append(writer.text(REFERENCES, references, description="Reference files of CRDS, by name, size and hash"))
+    settings.append(
+        writer.text(REFERENCES, _json(references), description="Reference files of CRDS, by name, size and hash")
+    )
     used = {entry["name"]: _reference(writer, entry) for entry in references}
-    actions = [_action(writer, plan, result, used) for result in results]
-    raw = {path: _raw(writer, plan, path) for result in results for path in result.job.raw}
+    actions = [_action(writer, result, used) for result in results]
+    raw = {path: _raw(writer, path) for result in results for path in result.product.raw}
     run = writer.crate.add_action(
         writer.crate.mainEntity,
         "#run",
@@ -287,40 +321,40 @@ def _add_run(writer, plan, results):
     writer.crate.root_dataset["mentions"] = [run, *actions]
 
 
-def _action(writer, plan, result, used):
-    job = result.job
+def _action(writer, result, used):
+    product = result.product
     for record in result.records:
-        writer.file(record, description="Record of a product: parameters, references, steps and checksums")
+        writer.file(record)
     for path in result.files:
-        if path.endswith((".json", ".html")) or (path.endswith(".ecsv") and job.record is None):
+        # tables are small, and what has no record is told by its content alone
+        if path.endswith((".html", ".ecsv")) and product.rule != "source_catalog":
             writer.file(path)
         else:
             writer.product(path)
-    references = [used[name] for name in reference_names(job.work) if name in used]
-    raw = [_raw(writer, plan, path) for path in job.raw]
-    inputs = [writer.entities[path] for path in job.inputs]
-    properties = {"@type": "CreateAction", "name": f"{job.rule}: {job.subject}"}
+    references = [used[name] for name in reference_names(product)]
+    raw = [_raw(writer, path) for path in product.raw]
+    inputs = [writer.entities[path] for path in product.inputs]
+    properties = {"@type": "CreateAction", "name": f"{product.rule}: {product.name}"}
     if result.date:
         properties["endTime"] = result.date
     instrument = writer.entity(
-        f"#{job.rule}",
+        f"#{product.rule}",
         "SoftwareApplication",
-        name=f"rule {job.rule} of snakewebb",
+        name=f"rule {product.rule} of snakewebb",
         softwareRequirements={"@id": "#snakewebb"},
     )
     return writer.crate.add_action(
         instrument,
-        f"#job/{job.rule}/{job.subject}",
+        f"#job/{product.rule}/{product.name}",
         object=[*raw, *inputs, *references],
         result=[writer.entities[path] for path in [*result.files, *result.records]],
         properties=properties,
     )
 
 
-def _raw(writer, plan, path):
+def _raw(writer, path):
     """Entity of an exposure of the user: by name and what its header says of it."""
-    exposure = next(exposure for exposure in plan.exposures.values() if exposure.path == path)
-    identity = exposure.identity
+    identity = writer.exposures[path].identity
     return writer.entity(
         f"#input/{Path(path).name}",
         "File",
@@ -344,15 +378,15 @@ def _reference(writer, entry):
     )
 
 
-def reference_names(work):
-    """Names of the reference files of CRDS in a work."""
-    entries = ((work or {}).get("references") or {}).values()
+def reference_names(product):
+    """Names of the reference files of CRDS that a product is made with."""
+    entries = ((product.job.work if product.job else {}).get("references") or {}).values()
     return sorted({entry["name"] for entry in entries if entry and "name" in entry})
 
 
 def references_of(results, folder):
     """Name, size and hash of the reference files that results were made with, from the tokens of the working folder."""
-    wanted = {name for result in results for name in reference_names(result.job.work)}
+    wanted = {name for result in results for name in reference_names(result.product)}
     known = {entry["name"]: entry for entry in tokens(folder)}
     missing = sorted(wanted - set(known))
     if missing:
@@ -379,20 +413,24 @@ def configuration_of(plan):
 
 
 def _parameters(results):
-    """Parameters of every step with their origins, once for all jobs that share them."""
+    """Parameters of every step with their origins, once for all products that share them."""
     groups = {}
     for result in results:
-        job = result.job
-        steps = [_with_origins(entry, job.origins.get(entry["step"], {})) for entry in job.parameters()]
+        product = result.product
+        if product.job is None:
+            continue
+        steps = [
+            _with_origins(entry, product.job.origins.get(entry["step"], {})) for entry in chain_of(product.job.work)
+        ]
         if steps:
-            key = json.dumps([job.rule, steps], sort_keys=True)
-            group = groups.setdefault(key, {"rule": job.rule, "subjects": [], "steps": steps})
-            group["subjects"].append(job.subject)
+            key = json.dumps([product.rule, steps], sort_keys=True)
+            group = groups.setdefault(key, {"rule": product.rule, "of": [], "steps": steps})
+            group["of"].append(product.name)
     return list(groups.values())
 
 
 def _with_origins(entry, origins):
-    told = {key: value for key, value in entry.items() if key != "parameters"}
+    told = {key: entry[key] for key in ("step", "version", "skip", "save_results", "source", "files") if key in entry}
     values = entry.get("parameters", {}) | ({"skip": True} if told.pop("skip", False) else {})
     default = "default of the step"
     return told | {

@@ -1,53 +1,53 @@
-"""The results of a programme as they lie in the working folder: whether they are complete, unchanged, and those of the plan."""
+"""The products in a working folder: whether they are complete, unchanged, and those of the plan."""
 
-import hashlib
-import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snakewebb.bundle.differences import work_differences
-from snakewebb.cache import read_json
+from snakewebb.bundle.products import record_of
+from snakewebb.cache import file_hash, read_json
 from snakewebb.errors import BadDataError, IncompleteResultError
 from snakewebb.io.fits import check_structure, verify_checksums
-from snakewebb.io.sidecar import input_digest, matches
+from snakewebb.io.sidecar import matches_record
+from snakewebb.plan.staleness import reasons_of
 
 _TOLD = 20
 """Number of products that a message names."""
-_DIFFERENCES = 3
-"""Number of differences told of one product."""
+_REASONS = 3
+"""Number of reasons told of one product."""
 
 
 @dataclass
 class Result:
-    """What a job left in the working folder.
+    """A product as it lies in the working folder.
 
     Attributes
     ----------
-    job : Job
+    product : Product
     files : list of str
-        All its files but the record, relative to the working folder.
+        All its files but records.
     records : list of str
         Its record; of outlier_detection, those of the exposures too.
     date : str
         When it was written (ISO 8601, UTC), by the DATE of its first FITS file; empty if it has none.
+    reasons : list of str
+        Why it is not what the plan would make, empty if it is.
     """
 
-    job: object
+    product: object
     files: list
     records: list
     date: str = ""
     reasons: list = field(default_factory=list)
 
 
-def read_results(jobs, folder="."):
-    """The results of jobs, each checked.
+def read_results(products):
+    """The products in the working directory, each checked.
 
     Parameters
     ----------
-    jobs : list of Job
-        Each after those that it needs.
-    folder : path-like
-        The working folder.
+    products : list of Product
+        Each after those that it is made from.
 
     Returns
     -------
@@ -56,111 +56,87 @@ def read_results(jobs, folder="."):
     Raises
     ------
     IncompleteResultError
-        Naming every result that is missing, incomplete, out of date or edited by hand, with the reason.
+        Naming every product that is missing, incomplete, out of date or edited by hand, with the reason.
     """
     results, refused = [], {}
-    for job in jobs:
-        result = _read(job, Path(folder))
+    for product in products:
+        result = _read(product)
         reasons = result.reasons
-        if not reasons and (made_of := next((path for path in job.inputs if path in refused), None)):
-            reasons = [f"it is made of {made_of}, which is refused too"]
+        if not reasons and (cause := next((p for p in product.inputs if record_of(p) in refused), None)):
+            reasons = [f"it is made from {cause}, which is refused too"]
         if reasons:
-            refused |= dict.fromkeys([job.title, *job.files], (job.title, reasons))
+            more = [f"and {len(reasons) - _REASONS} more"] if len(reasons) > _REASONS else []
+            refused[product.title] = f"{product.title}: {'; '.join([*reasons[:_REASONS], *more])}"
         results.append(result)
     if refused:
-        told = list({title: f"{title}: {'; '.join(reasons)}" for title, reasons in refused.values()}.values())
-        more = f"\n  ... and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+        told = [
+            *list(refused.values())[:_TOLD],
+            *([f"and {len(refused) - _TOLD} more"] if len(refused) > _TOLD else []),
+        ]
         raise IncompleteResultError(
-            f"{len(told)} of {len(jobs)} results cannot be bundled; run the workflow first (snakemake -n shows what it "
-            f"would do):\n  " + "\n  ".join(told[:_TOLD]) + more
+            f"{len(refused)} of {len(products)} products cannot be bundled; run the workflow first (snakemake -n shows "
+            "what it would do):\n  " + "\n  ".join(told)
         )
     return results
 
 
-def _read(job, folder):
-    record = None if job.record is None else read_json(folder / job.record)
-    result = Result(job, list(job.files), [job.record] if job.record else [])
-    if job.record and record is None:
-        there = [name for name in job.files if (folder / name).exists()]
-        missing = f"there is no record {job.record} of it"
-        result.reasons = [f"incomplete: {', '.join(there)} is there, but {missing}" if there else "not made yet"]
-        return result
+def _read(product):
+    record = None if product.record is None else read_json(product.record)
+    result = Result(product, list(product.files), [product.record] if product.record else [])
     for name in (record or {}).get("crf", {}):
-        path = f"{job.record.removesuffix('.json')}/{name}"
-        result.files.append(path)
-        result.records.append(str(Path(path).with_suffix(".json")))
-    absent = [name for name in [*result.files, *result.records] if not (folder / name).exists()]
+        result.files.append(f"{product.record.removesuffix('.json')}/{name}")
+        result.records.append(record_of(result.files[-1]))
+    paths = [*result.records, *result.files]
+    absent = [path for path in paths if not Path(path).exists()]
     if absent:
-        made = len(absent) < len(result.files) + len(result.records)
-        result.reasons = [f"incomplete: {', '.join(absent)} is not there" if made else "not made yet"]
-        return result
-    result.reasons = [*_stale(job, record, folder), *_edited(result, record, folder)]
-    result.date = next((_date(folder / name) for name in result.files if name.endswith(".fits")), "")
+        there = [path for path in paths if path not in absent]
+        result.reasons = [
+            f"incomplete: {', '.join(there)} is there, but not {', '.join(absent)}" if there else "not made yet"
+        ]
+    elif product.job is not None:
+        result.reasons = [f"out of date: {reason}" for reason in reasons_of(product.job, record)]
+        result.reasons += [f"edited by hand, or damaged: {reason}" for reason in changes_of(paths, record)]
+        result.date = next((_date(path) for path in result.files if path.endswith(".fits")), "")
     return result
 
 
-def _stale(job, record, folder):
-    """Why a result is not what the plan would make, if so."""
-    told = record
-    if record is None and job.work is not None:
-        told = table_meta((folder / job.files[0]).read_bytes())
-    if job.work is None:
-        return []
-    if told.get("work") is None:
-        return [f"it does not tell what it was made with; delete {job.files[0]} to have it made again"]
-    found = work_differences(told["work"], job.work)
-    reasons = [item.told("when it was made", "in the configuration") for item in found[:_DIFFERENCES]]
-    if len(found) > _DIFFERENCES:
-        reasons.append(f"and {len(found) - _DIFFERENCES} other differences")
-    if found:
-        reasons[0] = f"out of date: {reasons[0]}"
-    for path, digest in told.get("inputs", {}).items():
-        if input_digest(folder / path) != digest:
-            reasons.append(f"out of date: {path} is not the one it was made of, it was made again or edited since")
-    return reasons
-
-
-def _edited(result, record, folder):
-    """Why the files of a result are not those that were written, if so."""
-    reasons = []
-    tables = (record or {}).get("tables", {})
-    for name in result.files:
-        path = folder / name
-        if path.suffix == ".fits":
-            own = path.with_suffix(".json")
-            described = own if str(own.relative_to(folder)) in result.records else folder / result.job.record
-            reasons += [
-                f"edited by hand, or damaged: {path.name}: {reason}" for reason in unlike_record(path, described)
-            ]
-        elif path.name in tables and hashlib.sha256(path.read_bytes()).hexdigest() != tables[path.name]["sha256"]:
-            reasons.append(f"edited by hand, or damaged: {path.name} has not the content that its record tells")
-    if result.job.rule == "association" and read_json(folder / result.files[0]) != result.job.content:
-        reasons.append("out of date: its members are not those of the plan")
-    return reasons
-
-
-def unlike_record(path, record):
-    """Why a FITS file is not the one that a record describes; its data are read. Empty if it is."""
-    try:
-        same, reason = matches(path, record)
-        if not same:
-            return [reason]
-        verify_checksums(path)
-    except BadDataError as error:
-        return [str(error)]
-    return []
-
-
-def table_meta(content):
-    """Meta data of an ECSV table.
+def changes_of(paths, record, folder="."):
+    """Why files are not those that were written, by their records; the data are read.
 
     Parameters
     ----------
-    content : bytes
-    """
-    from astropy.table import Table
+    paths : iterable of str
+        Files of one product, relative to ``folder``.
+    record : dict
+        Content of its record; exposures in a folder have their own.
+    folder : path-like
 
-    return json.loads(json.dumps(dict(Table.read(content.decode(), format="ascii.ecsv").meta)))
+    Returns
+    -------
+    list of str
+        Empty if they are.
+    """
+    reasons = []
+    for path in paths:
+        place = Path(folder, path)
+        if place.name in record.get("crf", {}):
+            reasons += _changes_of_fits(place, path, read_json(place.with_suffix(".json")))
+        elif place.name in record.get("files", {}) or place.suffix == ".fits":
+            reasons += _changes_of_fits(place, path, record)
+        elif place.name in record.get("tables", {}) and file_hash(place) != record["tables"][place.name]["sha1"]:
+            reasons.append(f"{path}: its content is not that of its record")
+    return reasons
+
+
+def _changes_of_fits(place, path, record):
+    try:
+        same, reason = matches_record(place, record)
+        if not same:
+            return [f"{path}: {reason}"]
+        verify_checksums(place)
+    except BadDataError as error:
+        return [re.sub(re.escape(str(place)), path, str(error))]
+    return []
 
 
 def _date(path):

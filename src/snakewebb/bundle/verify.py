@@ -6,9 +6,10 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snakewebb.bundle.comparison import record_differences
 from snakewebb.bundle.crate import CONFIGURATION, METADATA, PLACES, REFERENCES, tokens
-from snakewebb.bundle.differences import record_differences, work_differences
-from snakewebb.bundle.results import table_meta, unlike_record
+from snakewebb.bundle.products import REPORTS
+from snakewebb.bundle.results import changes_of
 from snakewebb.cache import read_json
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.plan.configuration import read_configuration
@@ -39,11 +40,15 @@ class Comparison:
         """Add a difference of a product."""
         (self.notes if note else self.differences).setdefault(message, []).append(product)
 
+    def count(self):
+        """Number of differences."""
+        return sum(map(len, self.differences.values()))
+
     def lines(self):
         """The comparison as lines of text."""
         for title, messages in (("differs", self.differences), ("note", self.notes)):
             for message, products in messages.items():
-                named = ", ".join(dict.fromkeys(products[:_NAMED]))
+                named = ", ".join(products[:_NAMED])
                 more = f" and {len(products) - _NAMED} more" if len(products) > _NAMED else ""
                 yield f"{title}: {message} ({named}{more})" if named else f"{title}: {message}"
 
@@ -133,57 +138,50 @@ def verify_bundle(path, folder=".", *, section=None):
     for name in bundle.changed_files():
         comparison.add("the bundle itself was changed or is incomplete", name)
     for rule, results in bundle.jobs():
-        _compare_job(comparison, bundle, folder, rule, results)
+        if rule not in REPORTS:
+            _compare_product(comparison, bundle, folder, results)
     _compare_references(comparison, bundle, folder)
     _compare_configuration(comparison, bundle, folder, section)
     return comparison
 
 
-def _compare_job(comparison, bundle, folder, rule, results):
-    if rule in ("report", "report_exposures"):
-        return  # a page tells dates and seconds
+def _compare_product(comparison, bundle, folder, results):
+    """Compare the results of one job: records with records, files with the records beside them."""
     paths = {entity.get("alternateName", entity.id): entity for entity in results}
-    records = [path for path in paths if path.endswith(".json")]
-    for path, entity in paths.items():
-        count = sum(map(len, comparison.differences.values()))
-        if not (folder / path).is_file():
-            comparison.add("missing", path)
-        elif path.endswith(".json"):
-            _compare_json(comparison, bundle, folder, path)
-        elif path.endswith(".fits"):
-            own = f"{path.removesuffix('.fits')}.json"
-            for reason in unlike_record(folder / path, folder / (own if own in records else records[0])):
-                comparison.add(f"it is not the file that its record describes: {reason}", path)
-        elif not path.endswith(".asdf"):  # whose record has the checksum of what is in it
-            _compare_table(comparison, bundle, folder, path, entity["sha256"])
-        if not path.endswith(".json") or rule == "association":
-            comparison.same += count == sum(map(len, comparison.differences.values()))
+    records = {path: read_json(folder / path) for path in paths if path.endswith(".json")}
+    before = comparison.count()
+    for path, now in records.items():
+        then = bundle.json(path)
+        if now is None:
+            comparison.add("missing, or not readable", path)
+        elif "files" in then:
+            for lines, note in zip(record_differences(then, now), (False, True), strict=True):
+                for line in lines:
+                    comparison.add(line, path, note=note)
+        elif then != now:
+            comparison.add("members or names are others", path)
+    files = [path for path in paths if path not in records]
+    missing = [path for path in files if not (folder / path).is_file()]
+    for path in missing:
+        comparison.add("missing, or not readable", path)
+    _compare_tables(comparison, bundle, folder, {path: paths[path] for path in files if path not in missing})
+    main = next(iter(records.values()), None)
+    if main is not None:
+        for reason in changes_of([path for path in files if path not in missing], main, folder):
+            comparison.add(f"edited by hand, or damaged: {reason}", "")
+    comparison.same += max(len(files), 1) if comparison.count() == before else 0
 
 
-def _compare_json(comparison, bundle, folder, path):
-    then, now = bundle.json(path), read_json(folder / path)
-    if not isinstance(now, dict):
-        comparison.add("it cannot be read as a record", path)
-    elif "work" in then:
-        for item in record_differences(then, now):
-            comparison.add(item.told(), path, note=item.note)
-    elif then != now:
-        comparison.add("other members or names than in the bundle", path)
-
-
-def _compare_table(comparison, bundle, folder, path, sha256):
-    now = (folder / path).read_bytes()
-    if hashlib.sha256(now).hexdigest() == sha256:
-        return
-    if not bundle.holds(path):
-        comparison.add("content differs", path)
-        return
-    then = bundle.read(path)
-    works = [table_meta(content).get("work") or {} for content in (then, now)]
-    for item in work_differences(*works):
-        comparison.add(item.told(), path, note=item.note)
-    if _rows(then) != _rows(now):
-        comparison.add("rows differ", path)
+def _compare_tables(comparison, bundle, folder, tables):
+    """Compare rows of tables; their headers name the parameters, which are compared by the records."""
+    for path, entity in tables.items():
+        if not path.endswith(".ecsv"):
+            continue
+        now = (folder / path).read_bytes()
+        if hashlib.sha256(now).hexdigest() != entity["sha256"] and (
+            not bundle.holds(path) or _rows(bundle.read(path)) != _rows(now)
+        ):
+            comparison.add("rows differ", path)
 
 
 def _rows(content):
@@ -200,7 +198,7 @@ def _compare_references(comparison, bundle, folder):
             comparison.add(f"reference file {name}: no token of it is here", "references/", note=True)
         elif hashes != {entry["sha1"]}:
             comparison.add(
-                f"reference file {name}: sha1 {entry['sha1']} in the bundle, {', '.join(sorted(hashes))} here",
+                f"reference file {name}: sha1 {entry['sha1']} -> {', '.join(sorted(hashes))}",
                 "references/",
             )
 
@@ -220,12 +218,12 @@ def _compare_configuration(comparison, bundle, folder, section):
     for key in sorted({*then["values"], *now.values} - {"mode", *PLACES}):
         if then["values"].get(key) != now.values.get(key):
             told = [json.dumps(values.get(key)) for values in (then["values"], now.values)]
-            comparison.add(f"{key}: {told[0]} in the bundle, {told[1]} here", "config.yaml")
+            comparison.add(f"{key}: {told[0]} -> {told[1]}", "config.yaml")
     before, after = (_settings(part) for part in (layer, mine))
     for key in sorted({**before, **after}):
         if before.get(key) != after.get(key):
             told = [json.dumps(part[key]) if key in part else "not set" for part in (before, after)]
-            comparison.add(f"{key}: {told[0]} in the bundle, {told[1]} here", "config.yaml")
+            comparison.add(f"{key}: {told[0]} -> {told[1]}", "config.yaml")
 
 
 def section_of(content, section, path):

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from snakewebb import __version__
-from snakewebb.cache import read_json
+from snakewebb.cache import file_hash, read_json
 from snakewebb.errors import BadDataError
 from snakewebb.io.fits import atomic, check_structure
 
@@ -19,7 +19,7 @@ _DATED = ("HDRTAB",)  # keywords of the inputs, DATE among them: not the same wh
 _PACKAGES = ("astropy", "drizzle", "gwcs", "numba", "numpy", "photutils", "scipy", "stdatamodels")
 
 
-def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=None, inputs=(), extra=None):
+def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=None, inputs=(), tables=(), extra=None):
     """Write the record of a product, atomically.
 
     Parameters
@@ -36,7 +36,9 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
     wcs : dict, optional
         Record of the light WCS.
     inputs : iterable of path-like
-        Records and tables of the workflow that it was made of, relative to the working folder.
+        Records and tables that it was made from: their hashes tell later whether they still are the same.
+    tables : iterable of path-like
+        Files of the product that are not FITS, beside the record.
     extra : dict, optional
         More to tell, with plain types.
     """
@@ -61,10 +63,14 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
     }
     if circumstances.get("unused"):
         content["unused_parameters"] = circumstances["unused"]
+    if inputs:
+        content["inputs"] = {Path(name).as_posix(): file_hash(name) for name in inputs}
+    if tables:
+        content["tables"] = {
+            Path(name).name: {"size": Path(name).stat().st_size, "sha1": file_hash(name)} for name in tables
+        }
     if wcs is not None:
         content["wcs"] = wcs
-    if inputs:
-        content["inputs"] = input_digests(inputs)
     content |= extra or {}
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
@@ -73,37 +79,6 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
 def _description(path, sums):
     kept = {name: value for name, value in sums.items() if name not in _DATED}
     return {"size": path.stat().st_size, "datasum": kept, "headers": _headers_digest(check_structure(path))}
-
-
-def input_digests(paths):
-    """Digests of records and tables that a result is made of, by path: when they change, it is out of date.
-
-    Parameters
-    ----------
-    paths : iterable of path-like
-        As the rules name them, relative to the working folder.
-
-    Returns
-    -------
-    dict of str
-        SHA-1 of a table's bytes; of a record, that of what it says about the product.
-    """
-    return {Path(path).as_posix(): input_digest(path) for path in sorted(map(str, paths))}
-
-
-def input_digest(path):
-    """SHA-1 of a table, or of what a record says about its product; ``None`` if the file is not there."""
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    if path.suffix == ".json":
-        record = json.loads(content)
-        # the same product, made with other software, leaves what follows it as it is
-        kept = {key: value for key, value in record.items() if key not in ("software", "origins", "context", "inputs")}
-        content = json.dumps(kept, sort_keys=True).encode()
-    return hashlib.sha1(content).hexdigest()
 
 
 @functools.cache
@@ -116,26 +91,28 @@ def read_sidecar(path):
     return read_json(Path(path).with_suffix(".json"))
 
 
-def matches(path, record=None):
+def matches(path):
     """Whether a product is the one that its record describes, from its size and headers alone.
 
     Parameters
     ----------
     path : path-like
         A FITS file.
-    record : path-like, optional
-        Its record, where that is not the one of the same name: one record may describe several files.
 
     Returns
     -------
     bool, str
         And the reason if it is not.
     """
+    return matches_record(path, read_sidecar(path))
+
+
+def matches_record(path, record):
+    """Like `matches`, with the content of the record, ``None`` if there is none."""
     path = Path(path)
-    record = path.with_suffix(".json") if record is None else Path(record)
-    described = (read_json(record) or {}).get("files", {}).get(path.name)
+    described = (record or {}).get("files", {}).get(path.name)
     if described is None:
-        return False, f"there is no record of it in {record.name}"
+        return False, f"there is no record of it in {path.with_suffix('.json').name}"
     units = check_structure(path)
     size = path.stat().st_size
     if size != described["size"]:

@@ -1,0 +1,122 @@
+"""Which products are stale, from their records alone: what they were made by against what the plan would make them by.
+
+Snakemake decides by its own history, in the folder ``.snakemake``. Where that is lost, it knows of no change of parameters,
+and the records say what has to be made again.
+"""
+
+from base64 import urlsafe_b64encode
+from collections import Counter
+from pathlib import Path
+
+from snakewebb.cache import file_hash, read_json
+from snakewebb.plan.differences import work_differences
+from snakewebb.plan.jobs import planned_jobs
+
+HISTORY = Path(".snakemake/metadata")
+_LISTED = 12  # reasons in the summary
+
+
+def reasons_of(job, record=None):
+    """Why a product is stale by itself, whatever it is made from.
+
+    Parameters
+    ----------
+    job : Job
+    record : dict, optional
+        Content of its record, read if it is not given.
+
+    Returns
+    -------
+    list of str or None
+        Empty if it is as the plan would make it, ``None`` if there is no product.
+    """
+    record = read_json(job.record) if record is None else record
+    if record is None:
+        return None
+    if job.rule == "association":
+        return [] if record == job.work else ["its members, or their order, are others"]
+    return work_differences(record.get("work") or {}, job.work, job.origins) + input_differences(job, record)
+
+
+def input_differences(job, record):
+    """What differs between the records and tables that a product was made from and those that are there."""
+    made_from = record.get("inputs") or {}
+    lines = [f"made from {path}, which is no longer used" for path in sorted(made_from) if path not in job.inputs]
+    for path in job.inputs:
+        if path not in made_from:
+            lines.append(f"made without {path}")
+        elif Path(path).exists() and file_hash(path) != made_from[path]:
+            lines.append(f"{path}: another one than it was made from")
+    return lines
+
+
+def stale_products(plan, *, only_forgotten=False):
+    """Products that are stale by themselves.
+
+    Parameters
+    ----------
+    plan : Plan
+    only_forgotten : bool
+        Only those of which Snakemake has no history.
+
+    Returns
+    -------
+    dict of str to list of str
+        Reasons by the path of the record.
+    """
+    known = _history() if only_forgotten else set()
+    stale = {}
+    for path, job in planned_jobs(plan).items():
+        if urlsafe_b64encode(path.encode()).decode() in known:
+            continue
+        reasons = reasons_of(job)
+        if reasons:
+            stale[path] = reasons
+    return stale
+
+
+def _history():
+    """Names under which Snakemake keeps the history of files; without them products count as forgotten."""
+    if not HISTORY.is_dir():
+        return set()
+    return {path.name for path in HISTORY.iterdir()}
+
+
+def make_forgotten_again(plan, workflow):
+    """Have Snakemake make again what is stale by its record, and of which Snakemake has no history.
+
+    Parameters
+    ----------
+    plan : Plan
+    workflow : snakemake.workflow.Workflow
+        Its option ``--forcerun`` gets the products.
+
+    Returns
+    -------
+    list of str
+        Lines for the user: which products, and why.
+    """
+    stale = stale_products(plan, only_forgotten=True)
+    if not stale:
+        return []
+    settings = workflow.dag_settings
+    if settings is not None:
+        settings.forcerun = frozenset(settings.forcerun) | frozenset(stale)
+    return forgotten_lines(stale)
+
+
+def forgotten_lines(stale):
+    """What is said of stale products that Snakemake has no history of: reasons, each with the number of its products."""
+    noun = "1 product is" if len(stale) == 1 else f"{len(stale)} products are"
+    lines = [f"snakewebb: Snakemake's history (.snakemake) is lost; by their records {noun} stale and made again:"]
+    counts = Counter(reason for reasons in stale.values() for reason in reasons)
+    first = {}
+    for path, reasons in stale.items():
+        for reason in reasons:
+            first.setdefault(reason, path)
+    for reason, count in counts.most_common(_LISTED):
+        more = "" if count == 1 else f" and {count - 1} more"
+        lines.append(f"  {first[reason]}{more}: {reason}")
+    if len(counts) > _LISTED:
+        lines.append(f"  and {len(counts) - _LISTED} more reasons; `snakewebb why PRODUCT` explains each product")
+    return lines
