@@ -65,9 +65,9 @@ def tagged(tmp_path):
 
 
 def test_the_example_names_this_release():
-    text = (EXAMPLE / "Snakefile").read_text() + (EXAMPLE / "envs" / "requirements.txt").read_text()
-    assert PLACE.search(text)["version"] == VERSION
-    assert set(re.findall(r"v(\d+\.\d+\.\d+)", text)) == {VERSION}
+    assert PLACE.search((EXAMPLE / "Snakefile").read_text())["version"] == VERSION
+    for name in ("Snakefile", "envs/requirements.txt", "envs/conda.yaml"):
+        assert set(re.findall(r"\bv(\d+\.\d+\.\d+)", (EXAMPLE / name).read_text())) == {VERSION}, name
 
 
 def test_the_paper_is_made_from_raw_data_and_is_what_was_published(simulated, finished, tmp_path, monkeypatch, capsys):
