@@ -1,6 +1,7 @@
 """The bundle of a calibrated programme: what it holds, what is refused, and what differs from it."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import shutil
@@ -103,6 +104,9 @@ def test_the_crate_follows_the_specification(bundled, tmp_path):
     assert parts == lying - {"ro-crate-metadata.json"}
     for entity in crate.get_by_type("File"):
         assert (entity.id in parts) != entity.id.startswith("#")
+        if entity.id in parts:
+            content = (tmp_path / "crate" / entity.id).read_bytes()
+            assert (entity["contentSize"], entity["sha256"]) == (str(len(content)), hashlib.sha256(content).hexdigest())
 
 
 def test_every_product_is_named_with_what_made_it(bundled, finished):
@@ -264,6 +268,26 @@ def test_what_is_out_of_date_is_refused_with_all_that_follows(here, capsys):
         f"  report/{PRODUCT}.html: it is made from {stem}_cat.json, which is refused too",
     ]
     assert main(["bundle", ROOT]) == 0  # of the exposures, nothing is
+
+
+def test_a_bundle_that_cannot_be_written_leaves_the_earlier_one(here, capsys, monkeypatch):
+    assert main(["bundle", "--out", "bundle"]) == 0
+    before = {path: path.read_bytes() for path in Path("bundle").rglob("*") if path.is_file()}
+    real = shutil.copy
+
+    def full(source, target):
+        if str(source).endswith(".html"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(source, target)
+
+    monkeypatch.setattr(shutil, "copy", full)
+    for name in ("bundle", "other.zip"):
+        assert main(["bundle", "--out", name, "--date", "2026-05-31"]) == 75
+        assert f"--out {name}: writing failed (No space left on device)" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path("bundle").rglob("*") if path.is_file()} == before
+    assert not [path for path in Path().iterdir() if path.name.startswith((".bundle", ".other", "other"))]
+    assert main(["bundle", "--date", "tomorrow"]) == 78
+    assert "--date: found 'tomorrow', expected a date such as 2026-05-31" in capsys.readouterr().err
 
 
 def test_nothing_but_a_bundle_is_replaced(here, capsys):

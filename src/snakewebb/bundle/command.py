@@ -32,21 +32,18 @@ def run(options):
     """Run the command; returns the exit code."""
     if options.verify:
         return _verify(options)
-    from snakewebb.bundle.crate import Description, write_bundle
+    from snakewebb.bundle.crate import Description, crate_of
     from snakewebb.bundle.products import products_of
     from snakewebb.bundle.results import read_results
+    from snakewebb.bundle.writing import check_free, write_crate
 
+    check_free(options.out)  # before minutes of checksums
     repository = _repository(options.repository)
     plan = plan_of(repository, mode=options.mode, section=options.section)
     results = read_results(products_of(plan, options.names))
-    write_bundle(
-        options.out,
-        plan,
-        results,
-        repository=repository,
-        description=Description(options.name, options.license, options.date),
-        with_products=options.with_products,
-    )
+    description = Description(options.name, options.license, options.date)
+    crate = crate_of(plan, results, repository, description=description, with_products=options.with_products)
+    write_crate(crate, options.out)
     print(f"wrote {options.out}: {len(results)} products")
     return 0
 

@@ -6,10 +6,9 @@ It follows RO-Crate 1.1 with the profiles Process Run Crate 0.5, Workflow Run Cr
 import hashlib
 import json
 import os
-import shutil
-import zipfile
 from dataclasses import dataclass, field
-from io import StringIO
+from datetime import datetime
+from io import BytesIO, StringIO
 from pathlib import Path
 
 from snakewebb import __version__
@@ -32,6 +31,7 @@ _FORMATS = {
     ".json": "application/json",
     ".yaml": "application/yaml",
     ".fits": "application/fits",
+    ".asdf": "application/x-asdf",
     ".html": "text/html",
     ".md": "text/markdown",
     ".tsv": "text/tab-separated-values",
@@ -84,8 +84,6 @@ class _Writer:
     Attributes
     ----------
     crate : ROCrate
-    folder : Path
-        The working folder.
     whole : bool
         Whether products are copied into it.
     exposures : dict of Exposure
@@ -95,33 +93,28 @@ class _Writer:
     """
 
     crate: object
-    folder: Path
     whole: bool
     exposures: dict
     entities: dict = field(default_factory=dict)
 
     def file(self, path, source=None, **properties):
         """Entity of a file that lies in the bundle."""
-        source = self.folder / path if source is None else Path(source)
-        properties = {**_described(path, source.read_bytes()), **properties}
+        source = Path(path) if source is None else source
+        properties = {**_described(path, source), **properties}
         self.entities[path] = self.crate.add_file(source, path, properties=properties)
         return self.entities[path]
 
     def text(self, path, text, **properties):
         """Entity of a file that is made for the bundle."""
-        properties = {**_described(path, text.encode()), **properties}
+        properties = {**_described(path, BytesIO(text.encode())), **properties}
         self.entities[path] = self.crate.add_file(StringIO(text), path, properties=properties)
         return self.entities[path]
 
-    def product(self, path, **properties):
+    def product(self, path):
         """Entity of a product: in the bundle if products are wanted, else by name and checksum."""
         if self.whole:
-            return self.file(path, **properties)
-        with open(self.folder / path, "rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        size = (self.folder / path).stat().st_size
-        described = {**_described(path, None), "sha256": digest, "contentSize": str(size), "alternateName": path}
-        self.entities[path] = self.entity(f"#{path}", "File", **described, **properties)
+            return self.file(path)
+        self.entities[path] = self.entity(f"#{path}", "File", **_described(path, Path(path)), alternateName=path)
         return self.entities[path]
 
     def entity(self, identifier, kind, /, **properties):
@@ -139,98 +132,69 @@ def _json(content):
 
 
 def _described(path, content):
-    described = {"name": Path(path).name, "encodingFormat": _FORMATS.get(Path(path).suffix, "text/plain")}
-    if Path(path).suffix == ".asdf":
-        described["encodingFormat"] = "application/x-asdf"
-    if content is not None:
-        described |= {"contentSize": str(len(content)), "sha256": hashlib.sha256(content).hexdigest()}
-    return described
+    """Properties of a file, whose content is a file on disk or in memory."""
+    with open(content, "rb") if isinstance(content, Path) else content as stream:
+        digest, size = hashlib.file_digest(stream, "sha256").hexdigest(), stream.seek(0, os.SEEK_END)
+    return {"name": Path(path).name, "encodingFormat": _format(path), "contentSize": str(size), "sha256": digest}
 
 
-def write_bundle(out, plan, results, *, folder=".", repository, description=None, with_products=False):
-    """Write a bundle, under a temporary name beside ``out`` until it is complete.
+def _format(path):
+    return _FORMATS.get(Path(path).suffix, "text/plain")
+
+
+def _date_of(description, results):
+    date = description.date or max((result.date for result in results), default="")
+    try:
+        datetime.fromisoformat(date)
+    except ValueError:
+        raise ConfigError(
+            f"--date: found {date!r}, expected a date such as 2026-05-31; no product tells its own"
+        ) from None
+    return date
+
+
+def crate_of(plan, results, repository, *, description=None, with_products=False):
+    """The crate of products in the working directory, not written yet.
 
     Parameters
     ----------
-    out : path-like
-        A folder to make, or a ``.zip`` file. An earlier bundle there is replaced.
     plan : Plan
     results : list of Result
         As `snakewebb.bundle.results.read_results` gives them.
-    folder : path-like
-        The working folder.
     repository : path-like
         Root of the workflow.
     description : Description, optional
     with_products : bool
-        Whether the products are copied; else they are there by name and checksum.
+        Whether the products are part of it; else they are there by name and checksum.
+
+    Returns
+    -------
+    rocrate.rocrate.ROCrate
 
     Raises
     ------
     ConfigError
-        If ``out`` is something else, or no date is known.
+        If no date is known, or a reference file's hash is not.
     """
-    out = Path(out)
-    _check_free(out)
-    crate = _crate_of(plan, results, Path(folder), Path(repository), description or Description(), with_products)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        crate.write(part)
-        if out.suffix == ".zip":
-            archive = part.with_suffix(".zip")
-            _write_zip(part, archive)
-            os.replace(archive, out)
-        else:
-            if out.exists():
-                shutil.rmtree(out)
-            os.replace(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        part.with_suffix(".zip").unlink(missing_ok=True)
-
-
-def _check_free(out):
-    if not out.exists():
-        return
-    if out.suffix == ".zip":
-        if out.is_file() and zipfile.is_zipfile(out) and METADATA in zipfile.ZipFile(out).namelist():
-            return
-    elif (out / METADATA).exists():
-        return
-    raise ConfigError(f"--out {out}: there is something that is not a bundle; give another name")
-
-
-def _write_zip(folder, archive):
-    """Pack a folder; the same content gives the same bytes."""
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
-            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            with open(path, "rb") as stream, packed.open(info, "w", force_zip64=True) as packed_file:
-                shutil.copyfileobj(stream, packed_file, 1 << 20)
-
-
-def _crate_of(plan, results, folder, repository, description, with_products):
     from rocrate.rocrate import ROCrate
+
+    description = description or Description()
 
     crate = ROCrate(version="1.1")
     exposures = {exposure.path: exposure for exposure in plan.exposures.values()}
-    writer = _Writer(crate, folder, with_products, exposures)
+    writer = _Writer(crate, with_products, exposures)
     root = crate.root_dataset
-    date = description.date or max((result.date for result in results), default="")
-    if not date:
-        raise ConfigError("--date: no product tells when it was made; give the date of publication (2026-05-31)")
-    programs = sorted({exposure.header["PROGRAM"] for exposure in plan.exposures.values()})
+    programs = sorted({root[2:7] for root in plan.exposures})
     products = list(plan.associations) or [plan.mode.title]
     root["name"] = description.name or f"Calibration of JWST programme {', '.join(programs)} with snakewebb"
     root["description"] = (
         f"How {len(results)} products of snakewebb {__version__} (mode {plan.mode.name}, CRDS context {plan.context}) "
         f"were made: {', '.join(products)}. `snakewebb bundle --verify` tells whether a result is the same."
     )
-    root["datePublished"] = date
+    root["datePublished"] = _date_of(description, results)
     root["license"] = description.license or _NO_LICENSE
+    if description.license.startswith("http"):
+        root["license"] = writer.entity(description.license, "CreativeWork", name=description.license)
     crate.metadata["conformsTo"] = [
         {"@id": "https://w3id.org/ro/crate/1.1"},
         {"@id": "https://w3id.org/workflowhub/workflow-ro-crate/1.0"},
@@ -239,10 +203,10 @@ def _crate_of(plan, results, folder, repository, description, with_products):
     root["conformsTo"] = [
         writer.entity(uri, "CreativeWork", name=name, version=uri.rsplit("/", 1)[1]) for uri, name in PROFILES.items()
     ]
-    if not (folder / "README.md").is_file():
+    if not Path("README.md").is_file():
         text = _README.format(name=root["name"], description=root["description"])
         writer.text("README.md", text, description="What this is")
-    _add_workflow(writer, plan, repository, results)
+    _add_workflow(writer, plan, Path(repository), results)
     _add_run(writer, plan, results)
     return crate
 
@@ -257,7 +221,7 @@ def _add_workflow(writer, plan, repository, results):
         repository / "Snakefile",
         WORKFLOW,
         properties={
-            **_described(WORKFLOW, (repository / "Snakefile").read_bytes()),
+            **_described(WORKFLOW, repository / "Snakefile"),
             "name": "snakewebb: calibration of JWST data",
             "version": __version__,
         },
@@ -267,7 +231,7 @@ def _add_workflow(writer, plan, repository, results):
     versions = {}
     for result in results:
         for record in result.records[:1]:
-            for name, number in read_json(writer.folder / record, {}).get("software", {}).items():
+            for name, number in read_json(record, {}).get("software", {}).items():
                 versions.setdefault(name, set()).add(number)
     packages = [
         writer.entity(
@@ -289,7 +253,7 @@ def _add_workflow(writer, plan, repository, results):
 
 def _add_run(writer, plan, results):
     """The configuration, every job as an action with what it took and what it made, and the whole run."""
-    settings = [writer.file(name) for name in _FOLDER_FILES if (writer.folder / name).is_file()]
+    settings = [writer.file(name) for name in _FOLDER_FILES if Path(name).is_file()]
     settings.append(
         writer.text(
             CONFIGURATION, _json(configuration_of(plan)), description="The configuration, without places of the machine"
@@ -300,7 +264,7 @@ def _add_run(writer, plan, results):
             PARAMETERS, _json(_parameters(results)), description="Parameters of every step, each with its origin"
         )
     )
-    references = references_of(results, writer.folder)
+    references = references_of(results)
     settings.append(
         writer.text(REFERENCES, _json(references), description="Reference files of CRDS, by name, size and hash")
     )
@@ -371,7 +335,7 @@ def _reference(writer, entry):
         f"#reference/{entry['name']}",
         "File",
         name=entry["name"],
-        encodingFormat=_described(entry["name"], None)["encodingFormat"],
+        encodingFormat=_format(entry["name"]),
         contentSize=str(entry["size"]),
         sha1=entry["sha1"],
         url=f"https://jwst-crds.stsci.edu/unchecked_get/references/jwst/{entry['name']}",
@@ -384,10 +348,10 @@ def reference_names(product):
     return sorted({entry["name"] for entry in entries if entry and "name" in entry})
 
 
-def references_of(results, folder):
-    """Name, size and hash of the reference files that results were made with, from the tokens of the working folder."""
+def references_of(results):
+    """Name, size and hash of the reference files that results were made with, from the tokens of the working directory."""
     wanted = {name for result in results for name in reference_names(result.product)}
-    known = {entry["name"]: entry for entry in tokens(folder)}
+    known = {entry["name"]: entry for entry in tokens(".")}
     missing = sorted(wanted - set(known))
     if missing:
         raise ConfigError(f"references/: no hash of {', '.join(missing)} is there; run the workflow again")

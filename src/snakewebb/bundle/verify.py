@@ -79,6 +79,13 @@ class Bundle:
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ConfigError(f"{path}: not a bundle of snakewebb ({error}); expected a folder or .zip file") from error
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._packed is not None:
+            self._packed.close()
+
     def read(self, name):
         """Content of a file, bytes."""
         with self._open(name) as stream:
@@ -133,8 +140,13 @@ def verify_bundle(path, folder=".", *, section=None):
     -------
     Comparison
     """
-    bundle, folder = Bundle(path), Path(folder)
-    comparison = Comparison()
+    folder, comparison = Path(folder), Comparison()
+    with Bundle(path) as bundle:
+        _compare(comparison, bundle, folder, section)
+    return comparison
+
+
+def _compare(comparison, bundle, folder, section):
     for name in bundle.changed_files():
         comparison.add("the bundle itself was changed or is incomplete", name)
     for rule, results in bundle.jobs():
@@ -142,7 +154,6 @@ def verify_bundle(path, folder=".", *, section=None):
             _compare_product(comparison, bundle, folder, results)
     _compare_references(comparison, bundle, folder)
     _compare_configuration(comparison, bundle, folder, section)
-    return comparison
 
 
 def _compare_product(comparison, bundle, folder, results):
