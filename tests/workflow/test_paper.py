@@ -1,5 +1,6 @@
 """The example of a paper's repository, run as a new user would; only the place of the module is another one."""
 
+import json
 import os
 import re
 import shutil
@@ -109,6 +110,9 @@ def test_a_tag_pins_the_workflow(simulated, tmp_path, tagged):
     paper = Paper(tmp_path / "paper", simulated, tagged(VERSION))
     plan = paper.plan()
     assert (plan["webb_detector1"], plan["webb_source_catalog"], plan["counts"]) == (4, 1, 1)
+    association = "stage3/jw01234-o001_t001_nircam_clear-f444w-sub160p_asn.json"
+    paper.snakemake("--cores", "1", association)  # by a script of the tag
+    assert len(json.loads((paper.folder / association).read_text())["products"][0]["members"]) == 4
 
 
 def test_another_release_than_the_installed_one_is_refused(simulated, tmp_path, tagged):
@@ -121,8 +125,10 @@ def test_another_release_than_the_installed_one_is_refused(simulated, tmp_path, 
     assert "Traceback" not in message
 
 
-def test_a_section_that_is_not_there_is_named(tmp_path, monkeypatch, capsys):
+def test_the_section_of_the_module_has_to_be_named(tmp_path, monkeypatch, capsys):
     shutil.copy(EXAMPLE / "config.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
+    assert main(["bundle"]) == 78
+    assert "config.yaml: the configuration is below 'webb'; add --section webb" in capsys.readouterr().err
     assert main(["bundle", "--section", "web"]) == 78
     assert "config.yaml: web: found None, expected the mapping that is given to the module" in capsys.readouterr().err

@@ -76,23 +76,22 @@ def plan_of(repository, *, mode=None, section=None):
     section : str, optional
         Key of config.yaml that is given to the module.
     """
-    from snakewebb.bundle.verify import section_of
+    from snakewebb.bundle.verify import configuration_in
     from snakewebb.plan.modes import MODES, check_mode
     from snakewebb.plan.plan import Plan, check_version
-    from snakewebb.plan.yaml_text import read_yaml
 
     repository = Path(repository)
     check_version(repository / "VERSION")
     path = Path("config.yaml")
-    given = section_of(read_yaml(path), section, path) if section else {}
-    mode = mode or given.get("mode") or _recorded_mode()
+    given = configuration_in(path, section)
+    mode = mode or (given or {}).get("mode") or _recorded_mode()
     check_mode(mode, MODES)
     return Plan(
         repository / "config" / "modes" / f"{mode}.yaml",
         repository / "config" / "chains.yaml",
         repository / "config" / "builds.yaml",
-        config_file=None if section else path,
-        command_line={**given, "mode": mode},
+        config_file=path if given is None else None,
+        command_line={**(given or {}), "mode": mode},
     )
 
 

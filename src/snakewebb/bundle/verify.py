@@ -220,10 +220,8 @@ def _compare_configuration(comparison, bundle, folder, section):
     if not path.exists():
         comparison.add("there is no config.yaml to compare", "config.yaml", note=True)
         return
-    content = read_yaml(path)
-    if section is not None:
-        content = section_of(content, section, path)
-    then, now = bundle.json(CONFIGURATION), read_configuration(None, content)
+    given = configuration_in(path, section)
+    then, now = bundle.json(CONFIGURATION), read_configuration(path if given is None else None, given or {})
     layer = next((layer for layer in then["layers"] if layer.get("steps") or layer.get("overrides")), {})
     mine = {"steps": None, "overrides": None} if not now.layers else now.layers[0][1]
     for key in sorted({*then["values"], *now.values} - {"mode", *PLACES}):
@@ -237,14 +235,32 @@ def _compare_configuration(comparison, bundle, folder, section):
             comparison.add(f"{key}: {told[0]} -> {told[1]}", "config.yaml")
 
 
-def section_of(content, section, path):
-    """The configuration of the workflow in that of another one which has it as a module.
+def configuration_in(path, section):
+    """The configuration of the workflow in that of another one, which has it as a module.
+
+    Parameters
+    ----------
+    path : path-like
+        config.yaml.
+    section : str or None
+        Key of the mapping that is given to the module.
+
+    Returns
+    -------
+    dict or None
+        ``None`` without a section: the whole file is the configuration.
 
     Raises
     ------
     ConfigError
-        If there is no such section.
+        If there is no such section, or none is named and one is there.
     """
+    content = read_yaml(path) if Path(path).exists() else {}
+    if section is None:
+        modules = [key for key, value in content.items() if isinstance(value, dict) and "mode" in value]
+        if modules:
+            raise ConfigError(f"{path}: the configuration is below {modules[0]!r}; add --section {modules[0]}")
+        return None
     found = content.get(section)
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: {section}: found {found!r}, expected the mapping that is given to the module")
