@@ -88,6 +88,7 @@ def test_the_crate_follows_the_specification(bundled, tmp_path):
     ]
     assert set(crate.mainEntity.type) == {"File", "SoftwareSourceCode", "ComputationalWorkflow"}
     assert crate.mainEntity["programmingLanguage"]["name"] == "Snakemake"
+    assert crate.mainEntity["license"].id == "https://spdx.org/licenses/BSD-3-Clause"
     assert crate.get("#run")["instrument"] == crate.mainEntity
     assert crate.get("#run") in root["mentions"]
     # every identifier is used once, and names an entity or something on the web

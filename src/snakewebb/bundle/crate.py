@@ -50,6 +50,7 @@ _WORKFLOW_FILES = (
 )
 # of the working folder: the configuration, and what belongs to a paper's own repository
 _FOLDER_FILES = ("config.yaml", "targets.tsv", "Snakefile", "README.md", "CITATION.cff")
+_LICENSE = "https://spdx.org/licenses/BSD-3-Clause"
 _NO_LICENSE = "Not stated; ask the authors."
 _README = """# {name}
 
@@ -224,6 +225,7 @@ def _add_workflow(writer, plan, repository, results):
             **_described(WORKFLOW, repository / "Snakefile"),
             "name": "snakewebb: calibration of JWST data",
             "version": __version__,
+            "license": writer.entity(_LICENSE, "CreativeWork", name="BSD 3-Clause License"),
         },
         lang="snakemake",
     )
