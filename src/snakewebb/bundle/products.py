@@ -1,8 +1,7 @@
 """What a programme's jobs leave in the working folder: the files of each, and which of them are wanted."""
 
 import fnmatch
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from snakewebb.errors import ConfigError
@@ -103,8 +102,6 @@ def _product(plan, job):
         files = (f"{stem}.fits",)
     raw = [job.name] if "input" in job.work else list(job.work.get("inputs", ()))
     paths = tuple(plan.exposures[root].path for root in raw)
-    # a work as a record has it
-    job = replace(job, work=json.loads(json.dumps(job.work)))
     return Product(job.rule, job.name, job.record, files, job.inputs, paths, job)
 
 

@@ -59,7 +59,7 @@ def _chain_lines(before, after, origins, origins_before):
 
 def _step_lines(name, before, after, origins, origins_before):
     lines = []
-    if before["version"] != after["version"]:
+    if "version" in before and "version" in after and before["version"] != after["version"]:
         lines.append(f"step {name}: results version {before['version']} -> {after['version']}")
     if before.get("skip", False) != after.get("skip", False):
         word = "off" if after.get("skip") else "on"
@@ -144,5 +144,5 @@ def _value_lines(key, before, after):
 
 def _short(value):
     if isinstance(value, dict):
-        return str(value.get("path") or "as given")
+        return str(value.get("path") or "given")
     return "none" if value is None else repr(value)

@@ -67,7 +67,7 @@ def stale_products(plan, *, only_forgotten=False):
     known = _history() if only_forgotten else set()
     stale = {}
     for path, job in planned_jobs(plan).items():
-        if urlsafe_b64encode(path.encode()).decode() in known:
+        if urlsafe_b64encode(path.encode()).decode() in known or not Path(path).exists():
             continue
         reasons = reasons_of(job)
         if reasons:
@@ -109,14 +109,28 @@ def forgotten_lines(stale):
     """What is said of stale products that Snakemake has no history of: reasons, each with the number of its products."""
     noun = "1 product is" if len(stale) == 1 else f"{len(stale)} products are"
     lines = [f"snakewebb: Snakemake's history (.snakemake) is lost; by their records {noun} stale and made again:"]
-    counts = Counter(reason for reasons in stale.values() for reason in reasons)
-    first = {}
-    for path, reasons in stale.items():
-        for reason in reasons:
-            first.setdefault(reason, path)
-    for reason, count in counts.most_common(_LISTED):
-        more = "" if count == 1 else f" and {count - 1} more"
-        lines.append(f"  {first[reason]}{more}: {reason}")
-    if len(counts) > _LISTED:
-        lines.append(f"  and {len(counts) - _LISTED} more reasons; `snakewebb why PRODUCT` explains each product")
+    reasons = grouped_reasons(stale)
+    lines += [f"  {products}: {reason}" for products, reason in reasons[:_LISTED]]
+    if len(reasons) > _LISTED:
+        lines.append(f"  and {len(reasons) - _LISTED} more reasons; `snakewebb why PRODUCT` explains each product")
     return lines
+
+
+def grouped_reasons(stale):
+    """Reasons of stale products, each once, with the first of its products and the number of the others; the commonest first.
+
+    Parameters
+    ----------
+    stale : dict of str to list of str
+        Reasons by the path of the record.
+
+    Returns
+    -------
+    list of (str, str)
+    """
+    counts = Counter(reason for reasons in stale.values() for reason in reasons)
+    first = {reason: path for path, reasons in reversed(stale.items()) for reason in reasons}
+    return [
+        (first[reason] + ("" if count == 1 else f" and {count - 1} more"), reason)
+        for reason, count in counts.most_common()
+    ]
