@@ -98,7 +98,7 @@ def test_the_paper_is_made_from_raw_data_and_is_what_was_published(simulated, fi
     assert main(["bundle", "--verify", "bundle.zip", str(finished)]) == 0
     config = paper.folder / "config.yaml"
     config.write_text(config.read_text().replace("steps: {}", "steps: {resample: {pixfrac: 0.8}}"))
-    assert list(paper.plan()) == ["counts", "paper", "webb_all", "webb_report", "webb_resample", "webb_source_catalog"]
+    assert sorted(paper.plan()) == ["counts", "paper", "webb_report", "webb_resample", "webb_source_catalog"]
     capsys.readouterr()
     assert main(verify) == 1
     assert "differs: steps.resample.pixfrac: not set -> 0.8 (config.yaml)\n" in capsys.readouterr().out
