@@ -13,6 +13,7 @@ from astropy.io import fits
 from rocrate.rocrate import ROCrate
 
 from snakewebb.cli import main
+from snakewebb.io.fits import check_structure
 
 PRODUCT = "jw01234-o001_t001_nircam_clear-f444w-sub160p"
 ROOT = "jw01234001001_02101_00001_nrcblong"
@@ -65,6 +66,16 @@ def edit_fits(path, extension="SCI"):
     """Change one pixel, as a user would."""
     with fits.open(path, mode="update") as units:
         units[extension].data.flat[100] += 1
+
+
+def damage(path):
+    """Change one byte of the first image, as a failing disk would."""
+    (_, (_, start), *_) = check_structure(path)
+    with open(path, "r+b") as stream:
+        stream.seek(start + 400)
+        byte = stream.read(1)[0]
+        stream.seek(start + 400)
+        stream.write(bytes([byte ^ 64]))
 
 
 # -- what it holds ----------------------------------------------------------------------------------------------------
@@ -161,7 +172,6 @@ def test_it_holds_records_tables_configuration_and_parameters_with_origins(here,
     assert len(by_rule["detector1"]["of"]) == 4
     (catalog,) = by_rule["source_catalog"]["steps"]
     assert catalog["parameters"]["snr_threshold"] == {"value": 3.0, "origin": "config.yaml"}
-    assert catalog["parameters"]["npixels"]["origin"] == "mode nircam_imaging"
     jump = next(step for step in by_rule["detector1"]["steps"] if step["step"] == "jump")
     assert jump["parameters"]["rejection_threshold"] == {"value": 4.0, "origin": "default of the step"}
     told = json.loads(Path("bundle/configuration.json").read_text())
@@ -195,7 +205,9 @@ def test_one_product_comes_with_what_it_is_made_of(here, capsys):
     assert main(["bundle", "--out", "all.zip", PRODUCT]) == 0
     assert capsys.readouterr().out == "wrote all.zip: 19 products\n"
     assert main(["bundle", "jw09999*"]) == 78
-    assert "jw09999*: no product or exposure of this programme has this name" in capsys.readouterr().err
+    assert (
+        "jw09999*: no product or exposure has this name; there are jw01234-o001_t001_nircam_" in capsys.readouterr().err
+    )
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------
@@ -215,11 +227,15 @@ HARM = {
     ),
     "data are edited": (
         lambda: edit_fits(f"stage2/{ROOT}_cal.fits"),
-        f"_cal.json: edited by hand, or damaged: stage2/{ROOT}_cal.fits[SCI]: DATASUM is ",
+        f"edited by hand, or damaged: stage2/{ROOT}_cal.fits: the data of SCI are not those of its record\n",
+    ),
+    "a byte is damaged": (
+        lambda: damage(f"stage2/{ROOT}_cal.fits"),
+        f"edited by hand, or damaged: stage2/{ROOT}_cal.fits[SCI]: DATASUM is ",
     ),
     "an exposure of the mosaic is edited": (
         lambda: edit_fits(f"stage3/{PRODUCT}_crf/{ROOT}_o001_crf.fits"),
-        f"_crf.json: edited by hand, or damaged: stage3/{PRODUCT}_crf/{ROOT}_o001_crf.fits[SCI]: DATASUM is ",
+        f"damaged: stage3/{PRODUCT}_crf/{ROOT}_o001_crf.fits: the data of SCI are not those of its record\n",
     ),
     "a keyword is edited": (
         lambda: fits.setval(f"stage1/{ROOT}_rateints.fits", "TARGNAME", value="other"),
@@ -346,6 +362,10 @@ OTHERS = {
     ),
     "data are edited": (
         lambda: edit_fits(f"stage2/{ROOT}_cal.fits"),
+        f"differs: edited by hand, or damaged: stage2/{ROOT}_cal.fits: the data of SCI are not those of its record",
+    ),
+    "a byte is damaged": (
+        lambda: damage(f"stage2/{ROOT}_cal.fits"),
         f"differs: edited by hand, or damaged: stage2/{ROOT}_cal.fits[SCI]: DATASUM is ",
     ),
     "the catalogue is edited": (
