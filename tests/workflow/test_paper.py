@@ -1,4 +1,4 @@
-"""The example of a paper's repository, run as a new user would; only the place of the module is another one."""
+"""The example of a paper's repository, run as a new user would; only the place of the module is another one, or the server."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from snakewebb.cache import cache_root
 from snakewebb.cli import main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -21,18 +22,20 @@ VERSION = (REPOSITORY / "VERSION").read_text().strip()
 class Paper:
     """A copy of the example beside data."""
 
-    def __init__(self, folder, data, place):
-        self.folder = folder
+    def __init__(self, folder, data, *, place=None, environment=None):
+        self.folder, self.environment = folder, environment or {}
         shutil.copytree(EXAMPLE, folder)
         for name in ("uncal", "truth", "crds"):
             shutil.copytree(data / name, folder / name)
-        text, number = PLACE.subn(place, (folder / "Snakefile").read_text())
-        assert number == 1
-        (folder / "Snakefile").write_text(text)
+        if place is not None:
+            text, number = PLACE.subn(place, (folder / "Snakefile").read_text())
+            assert number == 1
+            (folder / "Snakefile").write_text(text)
 
     def snakemake(self, *arguments, check=True):
         """Run Snakemake there; returns the completed process."""
-        variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        variables = {**os.environ, **self.environment}
+        variables.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [sys.executable, "-m", "snakemake", *arguments]
         result = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True)
         assert not check or result.returncode == 0, result.stdout + result.stderr
@@ -45,22 +48,29 @@ class Paper:
 
 
 @pytest.fixture
-def tagged(tmp_path):
-    """A function that makes a git repository of the workflow with a tag, and gives the place of its module."""
+def server(tmp_path):
+    """A function that makes a repository of the workflow with a tag; gives variables by which git finds it instead of GitHub."""
 
-    def make(version):
-        folder = tmp_path / "snakewebb.git"
-        folder.mkdir()
+    def make(tag, version):
+        folder = tmp_path / "server" / "owner" / "snakewebb"
+        folder.mkdir(parents=True)
         for name in ("config", "envs", "workflow"):
             shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(REPOSITORY / "Snakefile", folder)
         (folder / "VERSION").write_text(f"{version}\n")
         git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(folder)]
-        for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a release"], ["tag", f"v{version}"]):
+        for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a release"], ["tag", tag]):
             subprocess.run([*git, *command], check=True)
         (folder / "Snakefile").write_text("raise SystemExit('not what is pinned')\n")
-        subprocess.run([*git, "commit", "-qam", "another state"], check=True)
-        return f'"git+file://{folder}/Snakefile@v{version}"'
+        subprocess.run([*git, "commit", "-qam", "a later state"], check=True)
+        return {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.file://{tmp_path}/server/.insteadOf",
+            "GIT_CONFIG_VALUE_0": "https://github.com/",
+            "GITHUB_TOKEN": "",
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "SNAKEWEBB_CACHE": str(cache_root()),
+        }
 
     return make
 
@@ -73,7 +83,7 @@ def test_the_example_names_this_release():
 
 def test_the_paper_is_made_from_raw_data_and_is_what_was_published(simulated, finished, tmp_path, monkeypatch, capsys):
     """Made elsewhere, as a module and at another time, all products are those that were bundled."""
-    paper = Paper(tmp_path / "paper", simulated, f'"{REPOSITORY / "Snakefile"}"')
+    paper = Paper(tmp_path / "paper", simulated, place=f'"{REPOSITORY / "Snakefile"}"')
     paper.snakemake("--cores", "2")
     assert (paper.folder / "paper" / "counts.png").read_bytes().startswith(b"\x89PNG")
     table = (paper.folder / "paper" / "counts.tex").read_text()
@@ -106,8 +116,8 @@ def test_the_paper_is_made_from_raw_data_and_is_what_was_published(simulated, fi
     assert "steps.resample.pixfrac: 1.0 -> 0.8" in capsys.readouterr().err
 
 
-def test_a_tag_pins_the_workflow(simulated, tmp_path, tagged):
-    paper = Paper(tmp_path / "paper", simulated, tagged(VERSION))
+def test_the_tag_pins_the_workflow(simulated, tmp_path, server):
+    paper = Paper(tmp_path / "paper", simulated, environment=server(f"v{VERSION}", VERSION))
     plan = paper.plan()
     assert (plan["webb_detector1"], plan["webb_source_catalog"], plan["counts"]) == (4, 1, 1)
     association = "stage3/jw01234-o001_t001_nircam_clear-f444w-sub160p_asn.json"
@@ -115,8 +125,8 @@ def test_a_tag_pins_the_workflow(simulated, tmp_path, tagged):
     assert len(json.loads((paper.folder / association).read_text())["products"][0]["members"]) == 4
 
 
-def test_another_release_than_the_installed_one_is_refused(simulated, tmp_path, tagged):
-    paper = Paper(tmp_path / "paper", simulated, tagged("0.0.1"))
+def test_another_release_than_the_installed_one_is_refused(simulated, tmp_path, server):
+    paper = Paper(tmp_path / "paper", simulated, environment=server(f"v{VERSION}", "0.0.1"))
     result = paper.snakemake("--dry-run", check=False)
     assert result.returncode != 0
     message = result.stdout + result.stderr
