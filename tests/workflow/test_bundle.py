@@ -343,6 +343,16 @@ def test_a_changed_parameter_is_named_before_and_after_the_rerun(bundled, here, 
     assert not any("_crf" in line or "_cal" in line for line in lines)
 
 
+def test_a_changed_key_of_the_configuration_is_named(bundled, here, capsys):
+    here.configure("associate_by: programme\nexclude: ['*_00004_*']\ninputs: [uncal]\n")
+    code, lines = verified(capsys, bundled)
+    assert code == 1
+    assert lines[:-1] == [
+        'differs: associate_by: "observation" -> "programme" (config.yaml)',
+        'differs: exclude: {} -> ["*_00004_*"] (config.yaml)',
+    ]
+
+
 def test_what_the_configuration_says_counts_not_how(here, capsys):
     here.configure("steps: {resample: {pixfrac: 1.0}}\n")
     assert main(["bundle"]) == 0

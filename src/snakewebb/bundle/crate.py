@@ -58,8 +58,8 @@ _README = """# {name}
 
 Every file, every product by its checksum, and every job stand in `ro-crate-metadata.json` (https://w3id.org/ro/crate/1.1).
 """
-# keys of the configuration that name places of a machine
-PLACES = ("crds_path", "inputs", "truth")
+# keys of the configuration that say where files lie and come from, which no product depends on
+PLACES = ("crds_path", "crds_server", "fetch", "inputs", "truth")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from snakewebb.bundle.products import REPORTS
 from snakewebb.bundle.results import changes_of
 from snakewebb.cache import read_json
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.plan.configuration import read_configuration
+from snakewebb.plan.configuration import KEYS, read_configuration
 from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.yaml_text import read_yaml
 
@@ -225,8 +225,10 @@ def _compare_configuration(comparison, bundle, folder, section):
     layer = next((layer for layer in then["layers"] if layer.get("steps") or layer.get("overrides")), {})
     mine = {"steps": None, "overrides": None} if not now.layers else now.layers[0][1]
     for key in sorted({*then["values"], *now.values} - {"mode", *PLACES}):
-        if then["values"].get(key) != now.values.get(key):
-            told = [json.dumps(values.get(key)) for values in (then["values"], now.values)]
+        # a key that another version does not have is at its default
+        default = KEYS[key][1] if key in KEYS else None
+        told = [json.dumps(values.get(key, default)) for values in (then["values"], now.values)]
+        if told[0] != told[1]:
             comparison.add(f"{key}: {told[0]} -> {told[1]}", "config.yaml")
     before, after = (_settings(part) for part in (layer, mine))
     for key in sorted({**before, **after}):
