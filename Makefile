@@ -39,7 +39,7 @@ test: $(VENV)/test-installed
 lint: $(VENV)/test-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow config/profiles
+	$(BIN)/snakefmt --check Snakefile workflow config/profiles docs/paper_example
 	$(BIN)/snakemake --snakefile config/profiles/nircam_imaging/Snakefile --directory tests/workflow/empty --lint
 
 demo: $(VENV)/installed

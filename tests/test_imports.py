@@ -62,3 +62,8 @@ def test_stage_1_starts_without_the_packages_that_it_does_not_need():
     heavy = {"crds", "gwcs", "asdf", "stdatamodels", "photutils", "pandas", "matplotlib", "tweakwcs", "drizzle"}
     code = "import snakewebb.io.uncal, snakewebb.detector.jump, snakewebb.detector.ramp_fit, snakewebb.detector.refpix"
     assert not loaded(code) & heavy
+
+
+def test_the_command_starts_without_what_single_commands_need():
+    heavy = {"numpy", "astropy", "rocrate", "requests", "snakemake", "yaml"}
+    assert not loaded("import snakewebb.cli\nsnakewebb.cli._parser()") & heavy

@@ -18,11 +18,10 @@ def main(arguments=None):
     """Run the command line; returns the exit code, which is 0 unless a command says otherwise."""
     options = _parser().parse_args(arguments)
     try:
-        code = options.run(options)
+        return options.run(options) or 0
     except SnakewebbError as error:
         print(f"snakewebb: {error}", file=sys.stderr)
         return error.exit_code
-    return code or 0
 
 
 def _parser():
@@ -98,6 +97,9 @@ def _parser():
     diff.add_argument("first", help="a file of the product, or its record (.json)")
     diff.add_argument("second")
     diff.set_defaults(run=_diff)
+
+    bundle = commands.add_parser("bundle", help="write how every product was made, for a paper; or compare with that")
+    _add_bundle(bundle)
     return parser
 
 
@@ -158,6 +160,13 @@ def _fetch(options):
         )
     except KeyboardInterrupt:
         raise TransientError("interrupted; what came is kept: run the same command again for the rest") from None
+
+
+def _add_bundle(parser):
+    from snakewebb.bundle.command import add_arguments, run
+
+    add_arguments(parser)
+    parser.set_defaults(run=run)
 
 
 def _profiles(options):

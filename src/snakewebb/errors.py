@@ -64,6 +64,12 @@ class MissingMappingsError(ConfigError):
         self.context, self.crds_path = context, str(crds_path)
 
 
+class IncompleteResultError(SnakewebbError):
+    """Results are missing, out of date or edited by hand."""
+
+    exit_code = 65
+
+
 class MissingReferenceError(SnakewebbError):
     """A reference file is needed and is not there, or is not what it should be.
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from bundles import check_bundle
 from raw_exposures import SIZE, raw_name, write_raw
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.io.persistence_windows import read_windows, write_windows
@@ -87,6 +88,7 @@ def test_a_run_flags_what_saturated_in_earlier_exposures(programme):
     for dq in flagged[:2]:  # the windows end 104 or 105 seconds after the first exposure began
         np.testing.assert_array_equal(dq != 0, neighbours)
     assert not flagged[2].any()
+    check_bundle(programme.folder)
     # parameters that do not concern the windows rerun none of their jobs
     programme.configure(ON.replace("}}", ", persistence_dnu: true}}"))
     assert programme.counts("niriss_imaging") == {"detector1": 3, "report_exposures": 1}

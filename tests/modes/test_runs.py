@@ -10,6 +10,7 @@ import pytest
 import yaml
 from astropy.io import fits
 
+from bundles import check_bundle
 from raw_exposures import REPOSITORY, SIZE, raw_name, write_raw, write_reference
 from snakewebb.plan.modes import MODES
 
@@ -56,6 +57,7 @@ def test_a_miri_exposure_ends_at_its_slopes_with_a_page(programme):
     page = (programme.folder / "report" / "miri_mrs.html").read_text()
     assert root in page
     assert (programme.folder / f"report/miri_mrs/{root}.png").exists()
+    check_bundle(programme.folder)
 
 
 def test_segments_of_a_time_series_keep_the_times_of_their_integrations(programme):
@@ -102,6 +104,7 @@ def test_a_dark_ends_at_its_corrected_ramps(programme):
         assert dark.meta.cal_step.dark_sub is None
     with fits.open(programme.folder / "stage1/jw01234001001_02101_00001_nis_dark.fits") as units:
         assert [unit.name for unit in units] == ["PRIMARY", "SCI", "PIXELDQ", "GROUPDQ", "INT_TIMES", "ASDF"]
+    check_bundle(programme.folder)
 
 
 def test_the_real_guide_star_exposure(programme):
@@ -143,6 +146,7 @@ def test_the_real_guide_star_exposure(programme):
         np.testing.assert_array_equal(ours[name], getattr(theirs, name))
     record = json.loads((programme.folder / f"stage1/{root}_cal.json").read_text())
     assert [step["status"] for step in record["steps"]] == ["COMPLETE"] * 3
+    check_bundle(programme.folder)
 
 
 def oracle_guider(raw, folder):

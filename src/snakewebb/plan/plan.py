@@ -471,7 +471,8 @@ def check_version(version_file):
     wanted = Path(version_file).read_text().strip()
     if __version__ != wanted:
         raise ConfigError(
-            f"the installed snakewebb is {__version__}, but this workflow is {wanted}; run `make install` in its folder"
+            f"the installed snakewebb is {__version__}, but this workflow is {wanted}; run `make install` in its "
+            f"folder, or import the workflow as it was at the tag v{__version__}"
         )
 
 
