@@ -138,7 +138,7 @@ def changed(plan, steps):
     other = copy.copy(plan)
     in_mode = [name for chain in plan.chains.values() for name in chain]
     other.layers = [*plan.layers, layer("change", {"steps": steps}, in_mode)]
-    other._windows = other._find_windows()
+    other._earlier = other._find_earlier()
     return other
 
 
