@@ -65,5 +65,5 @@ def test_stage_1_starts_without_the_packages_that_it_does_not_need():
 
 
 def test_the_command_starts_without_what_single_commands_need():
-    heavy = {"numpy", "astropy", "rocrate", "requests", "snakemake", "yaml"}
+    heavy = {"numpy", "astropy", "rocrate", "requests", "snakemake"}
     assert not loaded("import snakewebb.cli\nsnakewebb.cli._parser()") & heavy
