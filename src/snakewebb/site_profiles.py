@@ -51,8 +51,8 @@ cluster-generic-cancel-cmd: qdel
 _COMMON = """
 # jobs in the queue at a time
 jobs: 200
-# processors of the widest job: as many jobs of a group run side by side as fit in
-cores: 8
+# processors of the widest job: {width}
+cores: {cores}
 # no limit by the memory of the machine that submits, which the mode's profile sets
 resources: [mem_mb=10000000]
 # small tables are written by the machine that submits
@@ -78,6 +78,8 @@ default-resources:
   runtime: 30
   disk_mb: 1000
 """
+_WIDTH = "as many jobs of a group run side by side as fit in"
+_WIDTH_SLURM = "those of one of our jobs, as the executor runs the jobs of a group one after the other"
 _RAW = ("detector1", "dark", "guider_rates")
 _EXPOSURES = ("image2", "resample_exposure", "find_sources")
 _PRODUCTS = ("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report")
@@ -104,7 +106,10 @@ def site_profiles(repository):
         groups = {} if arrays else {"persistence_windows": "windows"} | dict.fromkeys(_RAW, "exposures")
         groups |= dict.fromkeys(_EXPOSURES, "exposures") | dict.fromkeys(_PRODUCTS, "products")
         components = {"windows": 32, "exposures": 16, "products": 1}
+        slurm = site.startswith("slurm")
         common = _COMMON.format(
+            width=_WIDTH_SLURM if slurm else _WIDTH,
+            cores=2 if slurm else 8,
             groups=_lines(groups),
             components=_lines({name: n for name, n in components.items() if name in groups.values()}),
         )
