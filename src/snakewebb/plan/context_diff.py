@@ -3,16 +3,15 @@
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from snakewebb.io.crds_files import counted, size_text
 from snakewebb.io.crds_server import DEFAULT_SERVER, server_url
 from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.folder import plan_of_folder
+from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.missing_files import complete_rules, missing_references
-
-STAGE1_RULES = {"detector1": "detector1", "dark": "dark", "guider": "guider_rates"}
-"""Rule of each pipeline that starts from raw exposures."""
 
 
 @dataclass(frozen=True)
@@ -182,63 +181,21 @@ def stale_rules(old, new):
     dict of str to set of str
         Exposures or products by rule, in the order of the workflow; jobs of no time (tokens, associations) are left out.
     """
-    stale = {}
-
-    def mark(rule, target, works, *before):
-        """Note a job whose work changed, or one of the jobs that it follows."""
-        try:
-            changed = works(old) != works(new)
-        except KeyError:  # the old plan does not have it
-            changed = True
-        if changed or any(part in stale.get(name, ()) for name, parts in before for part in parts):
-            stale.setdefault(rule, set()).add(target)
-
-    stage1 = STAGE1_RULES[new.mode.stage1]
-    raw = [root for root, exposure in new.exposures.items() if exposure.level == "uncal"]
-    for root in sorted({source for later in raw for source in new.persistence_sources(later)}):
-        mark("persistence_windows", root, lambda plan, root=root: plan.exposure_work("persistence_windows", root))
-    for root in raw:
-        sources = new.persistence_sources(root)
-        work = _exposure_work(new.mode.stage1, root)
-        mark(
-            stage1,
-            root,
-            lambda plan, root=root, work=work: (work(plan), plan.persistence_sources(root)),
-            ("persistence_windows", sources),
-        )
-    members = {root for association in new.associations.values() for root in association.members}
-    for root, exposure in new.exposures.items():
-        if "image2" not in new.chains:
-            break
-        if exposure.level != "cal":
-            mark("image2", root, _exposure_work("image2", root), (stage1, [root]))
-        if new.is_on("resample_exposure"):
-            mark("resample_exposure", root, _exposure_work("resample_exposure", root), ("image2", [root]))
-        if new.is_on("tweakreg") and root in members:
-            mark("find_sources", root, lambda plan, root=root: plan.source_finding_work(root), ("image2", [root]))
-    for product, association in new.associations.items():
-        _mark_product(new, mark, product, association.members)
-    if "image3" not in new.chains and stale:
-        stale["report_exposures"] = {new.mode.name}
-    return stale
-
-
-def _mark_product(plan, mark, product, members):
-    before = [("image2", members)]
-    if plan.is_on("tweakreg"):
-        before.append(("find_sources", members))
-        mark("tweakreg", product, lambda other: other.alignment_work(product), *before)
-        before.append(("tweakreg", [product]))
-    for step in ("skymatch", "outlier_detection", "resample", "source_catalog"):
-        if step == "outlier_detection" or plan.is_on(step):
-            mark(step, product, lambda other, step=step: other.product_work(step, product), *before)
-            before.append((step, [product]))
-    if plan.is_on("source_catalog") and plan.is_on("resample"):
-        mark("report", product, lambda other: None, *before)
-
-
-def _exposure_work(transition, root):
-    return lambda plan: plan.exposure_work(transition, root)
+    before, after = planned_jobs(old), planned_jobs(new)
+    stale, records = {}, set()
+    for record, job in after.items():  # each after those that it follows
+        earlier = before.get(record)
+        changed = earlier is None or (job.work, job.inputs) != (earlier.work, earlier.inputs)
+        if changed or any(str(Path(path).with_suffix(".json")) in records for path in job.inputs):
+            records.add(record)
+            stale.setdefault(job.rule, set()).add(job.name)
+    stale.pop("association", None)
+    found = {rule: stale[rule] for rule in dict.fromkeys(job.rule for job in after.values()) if rule in stale}
+    if "source_catalog" in found:
+        found["report"] = found["source_catalog"]
+    elif found and "image3" not in new.chains:
+        found["report_exposures"] = {new.mode.name}
+    return found
 
 
 def diff_lines(diff):
