@@ -11,7 +11,7 @@ from snakewebb.errors import BadDataError, SnakewebbError, TransientError
 from snakewebb.fetch.download import NotThereError, RefusedError, bytes_there, download
 from snakewebb.fetch.retries import AgainError
 from snakewebb.io.fits import check_structure, verify_checksums
-from snakewebb.plan.fetched_files import readable_size
+from snakewebb.wording import size_text
 
 VERIFIED = Path(".snakewebb") / "fetched.json"
 """Size and time of files when they were verified: they are not read again while these are the same."""
@@ -124,7 +124,7 @@ def require_space(files, usage=shutil.disk_usage):
         free = usage(place).free
         if size > free:
             raise TransientError(
-                f"{folder}: {readable_size(size)} are to be fetched, and the disk has {readable_size(free)} free; make room, or select "
+                f"{folder}: {size_text(size)} are to be fetched, and the disk has {size_text(free)} free; make room, or select "
                 "less (fetch.observations, fetch.filters, fetch.exposures)"
             )
 
@@ -178,7 +178,7 @@ def get_files(files, *, connection, connections, verified, any_size=False, progr
             verified.add(file["path"], file["size"])
             if done % _SAVED_EVERY == 0:
                 verified.save()
-            progress(f"[{done}/{len(files)}] {file['name']} {readable_size(Path(file['path']).stat().st_size)}")
+            progress(f"[{done}/{len(files)}] {file['name']} {size_text(Path(file['path']).stat().st_size)}")
     finally:
         interrupted.set()
         executor.shutdown(cancel_futures=True)

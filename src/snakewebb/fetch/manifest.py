@@ -4,7 +4,8 @@ from pathlib import Path
 
 from snakewebb.cache import write_json_if_changed
 from snakewebb.fetch.archive import archive_address, cloud_server
-from snakewebb.plan.fetched_files import FORMAT, MANIFEST, excluded, folder_of, readable_size
+from snakewebb.plan.fetched_files import FORMAT, MANIFEST, excluded, folder_of
+from snakewebb.wording import size_text
 
 
 def make_manifest(selection, configuration, archive):
@@ -58,6 +59,6 @@ def manifest_lines(manifest, states):
     lines = []
     for file in manifest["files"]:
         notes = [word for word in ("exclusive" if file["exclusive"] else "", states.get(file["name"], "")) if word]
-        size = "size unknown" if file["size"] is None else readable_size(file["size"])
+        size = size_text(file["size"])
         lines.append(f"{file['name']}  {size}  {file['address']}" + (f"  ({', '.join(notes)})" if notes else ""))
-    return [*lines, f"{len(lines)} files, {readable_size(manifest['total'])}"]
+    return [*lines, f"{len(lines)} files, {size_text(manifest['total'])}"]

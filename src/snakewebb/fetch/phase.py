@@ -13,7 +13,8 @@ from snakewebb.fetch.files import Failure, VerifiedFiles, get_files, require_spa
 from snakewebb.fetch.manifest import make_manifest, manifest_lines, total_size, write_manifest
 from snakewebb.fetch.references import complete_references, show_missing
 from snakewebb.plan.fetch_selection import check_fetch, manner_of, selection_of
-from snakewebb.plan.fetched_files import MANIFEST, input_files, read_manifest, readable_size
+from snakewebb.plan.fetched_files import MANIFEST, input_files, read_manifest
+from snakewebb.wording import size_text
 
 TOKEN = "MAST_API_TOKEN"
 """Environment variable with the token for exclusive data."""
@@ -135,8 +136,8 @@ def _fetch_files(configuration, selection, manner, dry_run, any_size, pause, pro
             wanted.append({**file, "path": there.get(file["name"], file["path"])})
     wanted, failures = _without_exclusive(wanted, archive)
     progress(
-        f"{len(manifest['files'])} files, {readable_size(manifest['total'])}: {len(wanted)} to fetch, "
-        f"{readable_size(total_size(wanted))}"
+        f"{len(manifest['files'])} files, {size_text(manifest['total'])}: {len(wanted)} to fetch, "
+        f"{size_text(total_size(wanted))}"
     )
     for line in kept:
         progress(line)

@@ -4,9 +4,9 @@ import functools
 
 from snakewebb.errors import MissingReferenceError
 from snakewebb.plan.exposures import find_exposures
-from snakewebb.plan.fetched_files import readable_size
 from snakewebb.plan.modes import MODES, read_mode
 from snakewebb.plan.plan import STATE
+from snakewebb.wording import size_text
 
 
 def complete_references(configuration, *, command_line, repository=None, progress=print):
@@ -56,7 +56,7 @@ def show_missing(configuration, *, command_line, repository=None, progress=print
             continue
         missing = missing_references(plan)
         for entry in missing:
-            size = "size unknown" if entry["size"] is None else readable_size(entry["size"])
+            size = size_text(entry["size"])
             progress(f"{entry['name']}  {size}  to {entry['path']}")
         progress(f"mode {mode}, context {plan.context}: {len(missing) or 'no'} reference files to fetch")
 

@@ -23,6 +23,7 @@ from snakewebb.errors import ConfigError, MissingReferenceError, NotOnServerErro
 from snakewebb.io.cache_layout import mapping_path, reference_path
 from snakewebb.io.crds_server import CrdsServer, decode, facts_of
 from snakewebb.io.download import download
+from snakewebb.wording import counted, size_text
 
 FETCH_COMMAND = "snakewebb fetch --references"
 """What messages advise: the command that brings mappings and reference files."""
@@ -227,22 +228,6 @@ def missing_message(missing, cache, facts):
         "or crds_path to the cache that has them"
     )
     return "\n".join(lines)
-
-
-def size_text(size):
-    """A number of bytes for people."""
-    if size is None:
-        return "size not known"
-    number, units = size, ["B", "kB", "MB", "GB"]
-    while number >= 1000 and len(units) > 1:
-        number /= 1000
-        units.pop(0)
-    return f"{size} B" if units[0] == "B" else f"{number:.1f} {units[0]}"
-
-
-def counted(number, one, more):
-    """A number with its noun."""
-    return f"{number} {one if number == 1 else more}"
 
 
 def catalogue(cache, names):

@@ -5,13 +5,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from snakewebb.io.crds_files import counted, size_text
 from snakewebb.io.crds_server import DEFAULT_SERVER, server_url
 from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.folder import plan_of_folder
 from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.missing_files import complete_rules, missing_references
+from snakewebb.wording import counted, size_text
 
 
 @dataclass(frozen=True)

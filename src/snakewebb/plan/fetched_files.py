@@ -8,6 +8,7 @@ from snakewebb.cache import read_json
 from snakewebb.errors import ConfigError
 from snakewebb.plan.fetch_selection import names_exposure, selection_of, selects
 from snakewebb.plan.names import parse_exposure
+from snakewebb.wording import size_text
 
 MANIFEST = Path("fetch_manifest.json")
 """In the programme folder."""
@@ -19,15 +20,6 @@ def read_manifest():
     """The manifest of the programme folder, ``None`` without one."""
     manifest = read_json(MANIFEST)
     return manifest if isinstance(manifest, dict) and manifest.get("format") == FORMAT else None
-
-
-def readable_size(size):
-    """A number of bytes as people read it."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def folder_of(configuration, level):
@@ -82,7 +74,7 @@ def _absent_of_manifest(manifest, configuration, there):
     if not absent:
         return []
     names = ", ".join(file["name"] for file in absent[:_NAMED]) + (" ..." if len(absent) > _NAMED else "")
-    size = readable_size(sum(file["size"] or 0 for file in absent))
+    size = size_text(sum(file["size"] or 0 for file in absent))
     return [
         f"{len(absent)} of {len(manifest['files'])} files that {MANIFEST} lists are not in the input folders ({names}; {size}): run "
         "`snakewebb fetch` where there is a network"

@@ -13,15 +13,14 @@ from snakewebb.errors import MissingMappingsError, MissingReferenceError
 from snakewebb.io.cache_layout import reference_path
 from snakewebb.io.crds_files import (
     catalogue,
-    counted,
     damage_of,
     fetch_mappings,
     fetch_references,
     missing_message,
-    size_text,
     unverified,
 )
 from snakewebb.io.crds_server import CrdsServer, server_url
+from snakewebb.wording import counted, size_text
 
 _WORTH_TELLING = 10**9  # bytes that take seconds to read
 
