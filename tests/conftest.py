@@ -22,6 +22,12 @@ AXES = {
 
 
 @pytest.fixture
+def no_context_in_environment(monkeypatch):
+    """Without the CRDS context that tests of the oracle set for their process: a plan notes that it has no effect."""
+    monkeypatch.delenv("CRDS_CONTEXT", raising=False)
+
+
+@pytest.fixture
 def make_ramp():
     """Make a NIRCam ramp: ``make_ramp(data, zeroframe=None, pixeldq=None, groupdq=None, corner=(1, 1), **keywords)``.
 

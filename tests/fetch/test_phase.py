@@ -1,6 +1,7 @@
 """The command: manifest, files, what is kept, what is said."""
 
 import fcntl
+import functools
 import json
 import logging
 import os
@@ -325,7 +326,9 @@ def test_a_run_that_is_killed_is_taken_up(run, programme, number):
     ]
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     Path("config.yaml").write_text("fetch: {programs: 2739, filters: F115W}\n")
-    process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
+    # where the tests run in the background, the signal is ignored, and that is inherited
+    heeded = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True, preexec_fn=heeded)
     part = Path("uncal", f"{A1}.part")
     while not (part.exists() and part.stat().st_size):
         assert process.poll() is None

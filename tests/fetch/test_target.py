@@ -12,6 +12,8 @@ from snakewebb.plan.fetched_files import asks_to_fetch
 from snakewebb.plan.plan import Plan
 from snakewebb.plan.summary import summary_lines
 
+pytestmark = pytest.mark.usefixtures("no_context_in_environment")
+
 REPOSITORY = Path(__file__).parents[2]
 TOKEN = "0123456789abcdef0123456789abcdef"
 CONFIG = """\

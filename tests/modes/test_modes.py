@@ -12,6 +12,8 @@ from snakewebb.plan.summary import summary_lines
 from snakewebb.profiles import mode_profiles
 from snakewebb.steps import STEPS
 
+pytestmark = pytest.mark.usefixtures("no_context_in_environment")
+
 CHAINS = REPOSITORY / "config" / "chains.yaml"
 
 

@@ -10,6 +10,8 @@ from raw_exposures import SIZE, raw_name, write_raw
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.io.persistence_windows import read_windows, write_windows
 
+pytestmark = pytest.mark.usefixtures("no_context_in_environment")
+
 DAY = 86400.0
 START = 60000.0
 ON = "steps: {persistence: {skip: false, persistence_time: 100}}\n"

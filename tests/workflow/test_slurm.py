@@ -20,7 +20,11 @@ __all__ = ["cache", "small_programme"]
 
 REPOSITORY = Path(__file__).parents[2]
 REASON = slurm_cluster.missing()
-pytestmark = [pytest.mark.slurm, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.long,
+    pytest.mark.skipif(REASON is not None, reason=str(REASON)),
+]
 
 # in every process of Python: the parse of a job reads no header and selects no reference, and once a job takes all memory it gets
 SITE = """
