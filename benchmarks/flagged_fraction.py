@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 from astropy.io import fits
-from benchmarks.jump_completeness import FRAME_TIME, field, sampled
-from benchmarks.rate_pulls import write_references
+from benchmarks.jump_completeness import PATTERN, field, sampled
+from benchmarks.ramp_exposures import write_references
 
 from snakewebb.compiled import set_threads
 from snakewebb.detector.jump import jump
@@ -39,7 +39,7 @@ def exposure(side, ngroups, fraction, *, seed=1):
     groupdq = np.zeros((1, ngroups, side, side), np.uint8)
     groupdq[:, :, flagged & (kind == 0)] = 1
     groupdq[0][(np.arange(ngroups)[:, None, None] >= group) & (flagged & (kind == 1))] = 2
-    header = fits.Header({"NFRAMES": 1, "TGROUP": FRAME_TIME, "TFRAME": FRAME_TIME, "GROUPGAP": 0})
+    header = fits.Header({"NFRAMES": 1, "TGROUP": PATTERN.frame_time, "TFRAME": PATTERN.frame_time, "GROUPGAP": 0})
     header.update({"SUBSTRT1": 1, "SUBSTRT2": 1, "SUBSIZE1": side, "SUBSIZE2": side})
     pixeldq = np.where(flagged & (kind == 0), np.uint32(1), np.uint32(0))
     return Ramp(header, fits.Header(), sampled(arriving, noise), groupdq, pixeldq)

@@ -1,5 +1,6 @@
 """What the benchmarks say of differences, and which run they compare."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,3 +49,10 @@ def test_linked_jobs_read_what_earlier_ones_write():
     assert first == jobs[0]
     assert third["input"] == {"cals": ["a_cal", "b_cal"], "sources": ["bench/a_sources", "bench/b_sources"]}
     assert last["input"] == {"crf": "bench/crf"}
+
+
+def test_every_benchmark_can_be_loaded():
+    folder = Path(__file__).parents[1] / "benchmarks"
+    code = "\n".join(f"import benchmarks.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "job")
+    result = subprocess.run([sys.executable, "-c", code], cwd=folder.parent, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
