@@ -45,6 +45,8 @@ try:
         "command_line": {**config, **NOTHING_THERE} if FETCHING else config,
     }
     PLAN = Plan(**SOURCES, read_headers=workflow.is_main_process)
+    if workflow.is_main_process and not FETCHING:
+        PLAN.notes += require_references(PLAN)
 except SnakewebbError as error:
     # the message is all that a user needs; a traceback through the parser would hide it
     raise WorkflowError(str(error)) from None
@@ -54,10 +56,6 @@ if workflow.is_main_process:
     name_run()
     WATCHER = Watcher.install(logger, quiet=workflow.output_settings.quiet)
     if not FETCHING:
-        try:
-            PLAN.notes += require_references(PLAN)
-        except SnakewebbError as error:
-            raise WorkflowError(str(error)) from None
         remember_plan(SOURCES)
         FORGOTTEN = find_forgotten(PLAN)
         print_summary(PLAN, forgotten_lines(FORGOTTEN))

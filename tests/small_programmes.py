@@ -12,6 +12,22 @@ import pytest
 from raw_exposures import CONTEXT, REPOSITORY, write_cache
 from snakewebb.plan.modes import MODES
 
+# Snakefile of a workflow that imports ours; SNAKEFILE stands for the path of ours
+PAPER = """
+configfile: "config.yaml"
+
+module webb:
+    snakefile: "SNAKEFILE"
+    config: config["webb"]
+
+use rule * from webb as webb_*
+
+rule figure:
+    default_target: True
+    input:
+        rules.webb_all.input
+"""
+
 
 @dataclass
 class Programme:

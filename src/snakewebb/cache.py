@@ -44,7 +44,12 @@ def read_json(path, default=None):
 
 
 def write_json_if_changed(path, content):
-    """Write a JSON file atomically, unless it holds exactly this content already.
+    """Write a JSON file, see `write_text_if_changed`."""
+    write_text_if_changed(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_text_if_changed(path, text):
+    """Write a small text file atomically, unless it holds exactly this text already.
 
     Raises
     ------
@@ -52,7 +57,6 @@ def write_json_if_changed(path, content):
         If the disk is full.
     """
     path = Path(path)
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     if path.exists() and path.read_text() == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import pytest
 
 from snakewebb.errors import ConfigError
 from snakewebb.plan.fetched_files import asks_to_fetch
-from snakewebb.plan.plan import Plan
+from snakewebb.plan.folder import plan_of_folder
 from snakewebb.plan.summary import summary_lines
 
 pytestmark = pytest.mark.usefixtures("no_context_in_environment")
@@ -83,14 +83,7 @@ def test_only_the_target_of_that_name_is_meant():
 def test_a_plan_without_the_files_names_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_text("fetch: {programs: [2739]}\n")
-    config = REPOSITORY / "config"
-    plan = Plan(
-        config / "modes" / "nircam_imaging.yaml",
-        config / "chains.yaml",
-        config / "builds.yaml",
-        config_file="config.yaml",
-        command_line={"mode": "nircam_imaging"},
-    )
+    plan = plan_of_folder("nircam_imaging", repository=REPOSITORY)
     lines = summary_lines(plan)
     assert lines[-3:] == [
         "snakewebb: to be looked at:",

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from crds_service import GAIN, MASK, PARAMETERS, crds_service, small_cache
+from crds_service import GAIN, MASK, PARAMETERS, small_cache
 from snakewebb.errors import MissingReferenceError, NotOnServerError, TransientError
 from snakewebb.io import crds_files
 from snakewebb.io.crds_files import catalogue, fetch_mappings, fetch_references, reference_facts
@@ -19,17 +19,6 @@ from snakewebb.plan.crds_selection import select_names
 
 CONTEXT = "jwst_9001.pmap"
 FOLDER = "references/jwst/fgs"
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return small_cache(tmp_path_factory.mktemp("source") / "crds")
-
-
-@pytest.fixture
-def service(source):
-    with crds_service(source) as running:
-        yield running
 
 
 @pytest.fixture

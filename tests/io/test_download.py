@@ -5,20 +5,9 @@ import os
 
 import pytest
 
-from crds_service import GAIN, crds_service, small_cache
+from crds_service import GAIN
 from snakewebb.errors import ConfigError, NotOnServerError, TransientError
 from snakewebb.io.download import download
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return small_cache(tmp_path_factory.mktemp("source") / "crds")
-
-
-@pytest.fixture
-def service(source):
-    with crds_service(source) as running:
-        yield running
 
 
 @pytest.fixture

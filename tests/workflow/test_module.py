@@ -1,19 +1,6 @@
 """As a module of another workflow."""
 
-PAPER = """
-configfile: "config.yaml"
-
-module webb:
-    snakefile: "SNAKEFILE"
-    config: config["webb"]
-
-use rule * from webb as webb_*
-
-rule figure:
-    default_target: True
-    input:
-        rules.webb_all.input
-"""
+from small_programmes import PAPER
 
 
 def test_a_module_plans_the_same_jobs(fresh):

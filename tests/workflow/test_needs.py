@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from snakewebb.cache import cache_root, sources_digest
+from snakewebb.plan.folder import plan_of_folder
 from snakewebb.plan.needs import Needs
-from snakewebb.plan.plan import Plan
 
 MEASURED = ("detector1", "image2", "resample_exposure", "find_sources", "tweakreg", "skymatch", "outlier_detection")
 MEASURED += ("resample", "source_catalog", "report")
@@ -16,14 +16,7 @@ MEASURED += ("resample", "source_catalog", "report")
 def needs_of(folder, repository, monkeypatch):
     """The plan of a NIRCam programme and its needs, in this process."""
     monkeypatch.chdir(folder)
-    config = repository / "config"
-    plan = Plan(
-        config / "modes" / "nircam_imaging.yaml",
-        config / "chains.yaml",
-        config / "builds.yaml",
-        config_file="config.yaml",
-        command_line={"mode": "nircam_imaging"},
-    )
+    plan = plan_of_folder("nircam_imaging", repository=repository)
     return plan, Needs(plan)
 
 

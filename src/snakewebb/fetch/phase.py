@@ -14,7 +14,7 @@ from snakewebb.fetch.manifest import make_manifest, manifest_lines, total_size, 
 from snakewebb.fetch.references import complete_references, show_missing
 from snakewebb.plan.fetch_selection import check_fetch, manner_of, selection_of
 from snakewebb.plan.fetched_files import MANIFEST, input_files, read_manifest
-from snakewebb.wording import size_text
+from snakewebb.wording import counted, size_text
 
 TOKEN = "MAST_API_TOKEN"
 """Environment variable with the token for exclusive data."""
@@ -182,7 +182,7 @@ def _error(failures):
     by_reason = {}
     for failure in failures:
         by_reason.setdefault(failure.reason, []).append(failure.name)
-    lines = [f"{len(failures)} {'file' if len(failures) == 1 else 'files'} not fetched:"]
+    lines = [f"{counted(len(failures), 'file', 'files')} not fetched:"]
     for reason, names in by_reason.items():
         lines += [f"  {name}" for name in names[:-1]]
         lines.append(f"  {names[-1]}: {reason}")

@@ -2,8 +2,11 @@
 
 import functools
 
-from snakewebb.errors import MissingReferenceError
+from snakewebb.errors import MissingMappingsError, MissingReferenceError
+from snakewebb.io.crds_server import DEFAULT_SERVER, server_url
 from snakewebb.plan.exposures import find_exposures
+from snakewebb.plan.folder import plan_of_folder, workflow_folder
+from snakewebb.plan.missing_files import complete_cache, missing_references
 from snakewebb.plan.modes import MODES, read_mode
 from snakewebb.plan.plan import STATE
 from snakewebb.wording import size_text
@@ -27,9 +30,6 @@ def complete_references(configuration, *, command_line, repository=None, progres
     SnakewebbError
         If something cannot be fetched.
     """
-    from snakewebb.io.crds_server import DEFAULT_SERVER, server_url
-    from snakewebb.plan.missing_files import complete_cache
-
     server = server_url(configuration["crds_server"]) or DEFAULT_SERVER
     for mode, make_plan in _plans(configuration, command_line, repository, progress):
         plan, fetched = complete_cache(make_plan, server=server)
@@ -45,9 +45,6 @@ def complete_references(configuration, *, command_line, repository=None, progres
 
 def show_missing(configuration, *, command_line, repository=None, progress=print):
     """Say what the CRDS cache lacks for the exposures that are there; uses no network. Parameters as `complete_references`."""
-    from snakewebb.errors import MissingMappingsError
-    from snakewebb.plan.missing_files import missing_references
-
     for mode, make_plan in _plans(configuration, command_line, repository, progress):
         try:
             plan = make_plan()
@@ -56,15 +53,12 @@ def show_missing(configuration, *, command_line, repository=None, progress=print
             continue
         missing = missing_references(plan)
         for entry in missing:
-            size = size_text(entry["size"])
-            progress(f"{entry['name']}  {size}  to {entry['path']}")
+            progress(f"{entry['name']}  {size_text(entry['size'])}  to {entry['path']}")
         progress(f"mode {mode}, context {plan.context}: {len(missing) or 'no'} reference files to fetch")
 
 
 def _plans(configuration, command_line, repository, progress):
     """Modes of the exposures that are there, with a function that makes the plan of each."""
-    from snakewebb.plan.folder import plan_of_folder, workflow_folder
-
     others = {key: value for key, value in command_line.items() if key != "mode"}
     modes = [configuration["mode"]] if configuration["mode"] else modes_of(configuration, workflow_folder(repository))
     if not modes:

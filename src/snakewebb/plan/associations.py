@@ -1,11 +1,11 @@
 """Level-3 associations of images: which exposures are combined to one product, and its name."""
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from snakewebb.cache import write_text_if_changed
 from snakewebb.errors import ConfigError
 from snakewebb.plan.names import level3_name, optical_elements, parse_exposure
 
@@ -200,9 +200,6 @@ class TargetNumbers:
             number = next(number for number in range(1, 1000) if number not in taken)
             self.recorded[name] = number
             lines = ["target\tnumber", *(f"{key}\t{value}" for key, value in self.recorded.items())]
-            self.table.parent.mkdir(parents=True, exist_ok=True)
             # renamed when complete: a number that is lost would rename products
-            temporary = self.table.with_name(f".{self.table.name}.{os.getpid()}.part")
-            temporary.write_text("\n".join(lines) + "\n")
-            os.replace(temporary, self.table)
+            write_text_if_changed(self.table, "\n".join(lines) + "\n")
         return self.recorded[name]
