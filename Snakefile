@@ -12,6 +12,7 @@ from snakemake.logging import logger
 
 from snakewebb.errors import SnakewebbError
 from snakewebb.failures import name_run
+from snakewebb.job_server import through_server
 from snakewebb.outcome import report_end
 from snakewebb.plan.context import record_context
 from snakewebb.plan.fetched_files import NOTHING_THERE, asks_to_fetch
@@ -27,6 +28,9 @@ from snakewebb.progress import Watcher
 # imported as a module, the working directory's config.yaml is the importing workflow's
 HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)
 OWN_RUN = Path(workflow.basedir).resolve().is_relative_to(Path(HERE).resolve())
+
+# what runs the script of a rule
+script = through_server(script)
 
 if workflow.is_main_process:
     if clear_stale_lock():
@@ -74,6 +78,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
+    script.start()
     clear_unfinished()
     WATCHER.expect(
         (workflow.dag.jobid(job), job.rule.name, job.wildcards_dict)

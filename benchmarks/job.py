@@ -1,10 +1,13 @@
-"""One job of the workflow in a process of its own, as Snakemake runs it: ``python job.py JOB.json [REPEATS]``.
+"""One job of the workflow, or several, in processes as Snakemake runs them.
 
-The script of the rule is run with an object that has what Snakemake gives it. With REPEATS the script's work is repeated in the
-process, and the seconds of each are printed: the first includes loading of compiled kernels, the later ones are warm.
+``python job.py JOB.json [REPEATS]`` runs the script of a job with an object that has what Snakemake gives it, REPEATS times in this
+process, and prints the seconds of each: the first includes loading of compiled kernels, the later ones are warm.
+``python job.py --whole JOB.json ...`` runs jobs one after the other as the workflow does, each a fork of a server that has imported
+what jobs need.
 """
 
 import json
+import pickle
 import runpy
 import sys
 import time
@@ -15,32 +18,42 @@ from snakemake.iocontainers import Snakemake  # noqa: F401
 from snakemake.logging import logger  # noqa: F401
 
 
-class _Files(list):
-    """Files of a rule, by position and by name."""
-
-    def __init__(self, files):
-        super().__init__(files.values())
-        self.__dict__.update(files)
-
-
-def main(job_file, repeats=1):
-    """Run the job of a file."""
-    global snakemake  # there before anything else is imported, as in a script
-    with open(job_file) as stream:
+def read_job(path):
+    """The ``snakemake`` object of the job of a file, and its script."""
+    with open(path) as stream:
         job = json.load(stream)
-    snakemake = SimpleNamespace(
-        input=_Files(job["input"]),
-        output=_Files(job["output"]),
-        params=SimpleNamespace(**job["params"]),
-        wildcards=SimpleNamespace(**job["wildcards"]),
-        log=[job["log"]],
-        threads=job["threads"],
-    )
-    for _ in range(repeats):
+    given = SimpleNamespace(log=[job["log"]], threads=job["threads"])
+    for key in ("input", "output", "params", "wildcards"):
+        setattr(given, key, SimpleNamespace(**job[key]))
+    return given, job["script"]
+
+
+def repeat(path, times):
+    """Run a job in this process, so many times."""
+    global snakemake  # there before anything else is imported, as in a script
+    snakemake, script = read_job(path)
+    for _ in range(times):
         started = time.perf_counter()
-        runpy.run_path(job["script"], init_globals={"snakemake": snakemake})
+        runpy.run_path(script, init_globals={"snakemake": snakemake})
         print(f"inside {time.perf_counter() - started:.4f}")
 
 
+def run_whole(paths):
+    """Run jobs one after the other through a server of their own."""
+    from snakewebb.job_server import JobServer
+
+    server = JobServer()
+    for path in paths:
+        given, script = read_job(path)
+        code = server.run(script, pickle.dumps(given), environment={})
+        if code:
+            server.close()
+            sys.exit(code)
+    server.close()
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    if sys.argv[1] == "--whole":
+        run_whole(sys.argv[2:])
+    else:
+        repeat(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1)

@@ -1,7 +1,6 @@
 """Our side of a benchmark: jobs of the workflow, each in a process of its own."""
 
 import json
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -47,39 +46,34 @@ def plain_job(rule, *, inputs, outputs, params, wildcards, threads):
     }
 
 
-def commands_of(jobs, threads, scratch):
-    """Commands that run the jobs, which are written to files in ``scratch``."""
-    commands = []
+def written_jobs(jobs, threads, scratch):
+    """Files that benchmarks/job.py reads, one per job, in ``scratch``."""
+    paths = []
     for number, job in enumerate(jobs):
-        path = scratch / f"{number}.json"
-        path.write_text(json.dumps({**job, "threads": threads}))
-        commands.append([sys.executable, HERE / "job.py", path])
-    return commands
+        paths.append(scratch / f"{number}.json")
+        paths[-1].write_text(json.dumps({**job, "threads": threads}))
+    return paths
 
 
 def measure_own(jobs, threads, repeats=REPEATS):
-    """Run jobs one after the other, each in its process; the best of ``repeats`` rounds, and warm seconds inside."""
-    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=HERE / "work"))
-    rounds, inside, peak = [], 0.0, 0.0
-    commands = commands_of(jobs, threads, scratch)
+    """Run jobs one after the other as the workflow does; the best of ``repeats`` rounds, and warm seconds inside."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=HERE / "work") as scratch:
+        paths = written_jobs(jobs, threads, Path(scratch))
+        log = Path(scratch, "log")
+        run(whole(paths), log=log)  # loads the kernels into the disk cache
+        rounds = [run(whole(paths), log=log) for _ in range(repeats)]
+        inside = 0.0
+        for path in paths:
+            lines = run([sys.executable, HERE / "job.py", path, "4"], log=log).output.splitlines()
+            inside += min([float(line.split()[1]) for line in lines if line.startswith("inside ")][1:])
+    best = min(rounds, key=lambda measured: measured.wall_s)
+    peak = max(measured.peak_gb for measured in rounds)
+    return {"whole_s": best.wall_s, "cpu_s": best.cpu_s, "peak_gb": peak, "inside_s": inside}
 
-    def start(number, times):
-        return run([*commands[number], str(times)], log=scratch / f"{number}.log")
 
-    for number in range(len(jobs)):
-        start(number, 1)  # loads the kernels into the disk cache
-    for _ in range(repeats):
-        measured = [start(number, 1) for number in range(len(jobs))]
-        rounds.append((sum(m.wall_s for m in measured), sum(m.cpu_s for m in measured)))
-        peak = max([peak, *(m.peak_gb for m in measured)])
-    for number in range(len(jobs)):
-        seconds = [
-            float(line.split()[1]) for line in start(number, 4).output.splitlines() if line.startswith("inside ")
-        ]
-        inside += min(seconds[1:])
-    shutil.rmtree(scratch)
-    wall, cpu = min(rounds)
-    return {"whole_s": wall, "cpu_s": cpu, "peak_gb": peak, "inside_s": inside}
+def whole(paths):
+    """Command that runs the jobs of files."""
+    return [sys.executable, HERE / "job.py", "--whole", *paths]
 
 
 def linked(jobs):
@@ -98,19 +92,15 @@ def linked(jobs):
 def run_once(jobs, threads):
     """Run jobs one after the other, not measured."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=HERE / "work") as scratch:
-        for command in commands_of(jobs, threads, Path(scratch)):
-            run(command, log=Path(scratch, "log"))
+        run(whole(written_jobs(jobs, threads, Path(scratch))), log=Path(scratch, "log"))
 
 
 def cold_compile(jobs):
     """Seconds that the jobs take longer with nothing compiled."""
-    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=HERE / "work"))
-    total = 0.0
-    for command in commands_of(jobs, 2, scratch):
-        cold = run(command, log=scratch / "log", SNAKEWEBB_CACHE=scratch / "cache").wall_s
-        total += cold - run(command, log=scratch / "log", SNAKEWEBB_CACHE=scratch / "cache").wall_s
-    shutil.rmtree(scratch)
-    return total
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=HERE / "work") as scratch:
+        command, log, cache = whole(written_jobs(jobs, 2, Path(scratch))), Path(scratch, "log"), Path(scratch, "cache")
+        cold = run(command, log=log, SNAKEWEBB_CACHE=cache).wall_s
+        return cold - run(command, log=log, SNAKEWEBB_CACHE=cache).wall_s
 
 
 def jobs_of(plan, rule, *, roots=(), product=None, scratch=Path("bench")):
@@ -145,31 +135,39 @@ def jobs_of(plan, rule, *, roots=(), product=None, scratch=Path("bench")):
             threads=1,
         )
 
+    cal_records = [path.replace(".fits", ".json") for path in cals]
     sources = [f"stage3/sources/{root}_sources.ecsv" for root in (association.members if association else ())]
     table, sky = [f"{stem}_alignment.ecsv"], [f"{stem}_sky.ecsv"]
+    members = {"cals": cals, "cal_records": cal_records}
     match rule:
         case "detector1":
             names = {"rate": "{}_rate.fits", "rateints": "{}_rateints.fits", "record": "{}_rate.json"}
-            inputs = {root: {"uncal": plan.exposures[root].path, "windows": []} for root in roots}
+            inputs = {root: {"uncal": plan.exposures[root].path, "windows": [], "window_records": []} for root in roots}
         case "image2":
             names = {"cal": "{}_cal.fits", "record": "{}_cal.json"}
-            inputs = {root: {"rate": f"stage1/{root}_rate.fits"} for root in roots}
+            inputs = {root: recorded("rate", f"stage1/{root}_rate") for root in roots}
         case "resample_exposure":
             names = {"i2d": "{}_i2d.fits", "record": "{}_i2d.json"}
-            inputs = {root: {"cal": f"stage2/{root}_cal.fits"} for root in roots}
+            inputs = {root: recorded("cal", f"stage2/{root}_cal") for root in roots}
         case "find_sources":
-            names = {"sources": "{}_sources.ecsv"}
-            inputs = {root: {"cal": f"stage2/{root}_cal.fits"} for root in roots}
+            names = {"sources": "{}_sources.ecsv", "record": "{}_sources.json"}
+            inputs = {root: recorded("cal", f"stage2/{root}_cal") for root in roots}
         case "tweakreg":
-            return [of_product({"cals": cals, "sources": sources}, {"alignment": "alignment.ecsv"})]
+            outputs = {"alignment": "alignment.ecsv", "record": "alignment.json"}
+            return [of_product({**members, "sources": sources}, outputs)]
         case "skymatch":
-            return [of_product({"cals": cals, "alignment": table}, {"sky": "sky.ecsv"})]
+            return [of_product({**members, "alignment": table}, {"sky": "sky.ecsv", "record": "sky.json"})]
         case "outlier_detection":
-            inputs = {"cals": cals, "alignment": table, "sky": sky}
-            return [of_product(inputs, {"crf": "crf", "record": "crf.json"})]
+            return [of_product({**members, "alignment": table, "sky": sky}, {"crf": "crf", "record": "crf.json"})]
         case "resample":
-            return [of_product({"crf": f"{stem}_crf"}, {"i2d": "mosaic_i2d.fits", "record": "mosaic_i2d.json"})]
+            inputs = {"crf": f"{stem}_crf", "crf_record": f"{stem}_crf.json"}
+            return [of_product(inputs, {"i2d": "mosaic_i2d.fits", "record": "mosaic_i2d.json"})]
         case "source_catalog":
             outputs = {"catalog": "cat.ecsv", "segmentation": "segm.fits", "record": "cat.json"}
-            return [of_product({"i2d": f"{stem}_i2d.fits"}, outputs)]
+            return [of_product({"i2d": f"{stem}_i2d.fits", "i2d_record": f"{stem}_i2d.json"}, outputs)]
     return [of_exposure(root, inputs[root], {key: name.format(root) for key, name in names.items()}) for root in roots]
+
+
+def recorded(key, stem):
+    """Inputs of a rule: a product of an exposure and its record, which may be none."""
+    return {key: f"{stem}.fits", f"{key}_record": [f"{stem}.json"]}

@@ -62,12 +62,14 @@ def main():
     """Run the cases that the command line names."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--case", default="all", choices=["all", *CASES])
-    wanted = parser.parse_args().case
+    parser.add_argument("--oracle-cores", type=int, choices=(1, 2), help="measure the oracle with this setting only")
+    options = parser.parse_args()
+    wanted = options.case
     rows = []
     for name, case in CASES.items():
         if wanted in ("all", name):
             prepare(case)
-            rows += measure(name, case)
+            rows += measure(name, case, options.oracle_cores)
             with open(RESULTS, "a") as stream:
                 stream.writelines(json.dumps(row) + "\n" for row in rows[-2:])
     print_table(rows)
@@ -86,8 +88,8 @@ def prepare(case):
         run([sys.executable, "-m", "snakemake", "--profile", profile, "--cores", "2"], log=WORK / "snakemake.log")
 
 
-def measure(name, case):
-    """Measure one case with 1 and with 2 threads: a row of results for each."""
+def measure(name, case, oracle_cores=None):
+    """Measure one case with 1 and with 2 threads: a row of results for each; the oracle with all its settings, or with one."""
     plan = load_plan(case.mode, case.steps)
     settings = {}
     folder = WORK / f"oracle-{name}"
@@ -105,6 +107,8 @@ def measure(name, case):
         source.write_text(json.dumps(plan.associations[product].as_json()))
         pairs = {"mosaic_i2d.fits": f"{product}_i2d.fits"}
     settings[1] = case.steps
+    if oracle_cores:
+        settings = {oracle_cores: settings[oracle_cores]}
     shutil.rmtree(folder, ignore_errors=True)
     oracle = measure_oracle(pipeline, alias, source.resolve(), folder, settings, plan.context)
     scratch = {kind: Path("bench", kind) for kind in ("default", "compatible")}

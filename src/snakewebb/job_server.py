@@ -1,0 +1,269 @@
+"""Jobs without the start of Python: one process imports what jobs need, and every job is a fork of it.
+
+To start Python and to import numba and astropy takes about a second, as long as many jobs themselves. So the process that runs jobs
+keeps a server beside it. For each job the server forks: the job is a process of its own still, which may fail, be killed or run out of
+memory without harm to others.
+
+The server and the process that started it talk through a socket. For each job the latter sends one end of a new connection,
+and through this connection the script and its ``snakemake`` object; it gets the job's process id, and its exit code at its end. The server
+ends when the process that started it does.
+"""
+
+import atexit
+import contextlib
+import functools
+import gc
+import inspect
+import io
+import os
+import pickle
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from snakewebb.errors import SnakewebbError
+
+PLAIN = ("conda_env", "container_img", "env_modules", "shadow_dir")
+"""Arguments of Snakemake's ``script`` that ask for another environment than the server's, if they are not ``None``."""
+
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+"""The server's libraries of linear algebra start no threads: a process with threads must not be forked."""
+
+
+class JobServer:
+    """The server, started when it is made; `run` may be called from any number of threads at once."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "snakewebb.job_server", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=os.environ | ONE_THREAD,
+            )
+        atexit.register(self.close)
+
+    def run(self, script, payload, *, environment, watch=contextlib.nullcontext):
+        """Run a script as a job and wait for its end.
+
+        Parameters
+        ----------
+        script : path-like
+        payload : bytes
+            Pickled object that the script finds as ``snakemake``.
+        environment : dict
+            Environment variables of the job that differ from those of the server.
+        watch : callable
+            Called with the job's process id; gives a context manager that is entered while the job runs.
+
+        Returns
+        -------
+        int
+            The exit code; 128 and the number of the signal if one ended the job.
+
+        Raises
+        ------
+        SnakewebbError
+            If the server is gone.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            with Connection(ours.detach()) as job:
+                with theirs, self._lock:
+                    socket.send_fds(self._control, [b"\0"], [theirs.fileno()])
+                job.send((str(script), os.getcwd(), environment, payload))
+                with watch(job.recv()):
+                    return job.recv()
+        except (EOFError, OSError) as error:
+            message = f"{script}: the process that starts jobs (snakewebb.job_server) has ended; run the command again"
+            raise SnakewebbError(message) from error
+
+    def close(self):
+        """Let the server end."""
+        self._control.close()
+        self._process.wait()
+
+
+def through_server(script):
+    """Snakemake's function ``script``, with jobs run by a `JobServer` where they need nothing but this Python.
+
+    Parameters
+    ----------
+    script : callable
+        Runs the script of a rule in a Python of its own.
+
+    Returns
+    -------
+    callable
+        With the same signature.
+    """
+    if sys.platform != "linux":  # elsewhere, libraries of the system do not survive a fork
+        return script
+    signature = inspect.signature(script)
+    first = threading.Lock()
+
+    @functools.cache
+    def started():
+        return JobServer()
+
+    def server():
+        with first:
+            return started()
+
+    @functools.wraps(script)
+    def run(*arguments, **named):
+        given = signature.bind(*arguments, **named).arguments
+        path = _local_script(given)
+        if path is None or any(given[name] is not None for name in PLAIN):
+            return script(*arguments, **named)
+        from snakemake.benchmark import benchmarked
+
+        record = given["bench_record"]
+        code = server().run(
+            path,
+            pickle.dumps(_snakemake_object(given, path)),
+            environment=_environment(given),
+            watch=contextlib.nullcontext if record is None else functools.partial(benchmarked, benchmark_record=record),
+        )
+        if code:
+            raise subprocess.CalledProcessError(code, str(path))
+        return None
+
+    run.start = server
+    return run
+
+
+def _local_script(given):
+    """Path of the script, ``None`` if it is no Python file on this machine's disks."""
+    from snakemake.sourcecache import LocalSourceFile, infer_source_file
+
+    found = infer_source_file(given["path"], infer_source_file(given["basedir"]))
+    if not isinstance(found, LocalSourceFile) or not found.get_filename().endswith(".py"):
+        return None
+    return Path(found.get_path_or_uri(secret_free=True))
+
+
+def _snakemake_object(given, path):
+    from snakemake.iocontainers import Snakemake
+
+    names = (
+        "input",
+        "output",
+        "params",
+        "wildcards",
+        "threads",
+        "resources",
+        "log",
+        "config",
+        "rulename",
+        "bench_iteration",
+    )
+    return Snakemake(*(given[name] for name in names), str(path.parent))
+
+
+def _environment(given):
+    folder = given["resources"].get("tmpdir")
+    return {} if folder is None else dict.fromkeys(("TMPDIR", "TMP", "TEMP", "TEMPDIR"), str(folder))
+
+
+def serve(control):
+    """Fork a job for each connection that comes through a socket, until it is closed.
+
+    The first time a script comes, the server itself imports what it does: scripts only define functions unless there is a
+    ``snakemake`` object.
+
+    Parameters
+    ----------
+    control : socket.socket
+    """
+    running, known = {}, set()
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # jobs get it too, and the server ends with the process that started it
+    signal.signal(signal.SIGCHLD, functools.partial(_tell_ends, running))
+    gc.disable()
+    _import_common()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            return
+        job = Connection(descriptors[0])
+        script, folder, environment, payload = job.recv()
+        if script not in known:
+            known.add(script)
+            _import_for(script)
+        gc.freeze()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            _run(script, folder, environment, payload)
+        running[pid] = job
+        job.send(pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+def _tell_ends(running, *_):
+    """Send their exit codes for the jobs that ended, of a signal as a shell gives it."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            with running.pop(pid) as job:
+                job.send(code if code >= 0 else 128 - code)
+
+
+def _import_common():
+    import astropy.io.fits  # noqa: F401
+    import snakemake.iocontainers  # noqa: F401
+
+    import snakewebb.compiled  # noqa: F401
+
+
+def _import_for(script):
+    # what cannot be imported fails in the job, whose messages are read
+    with contextlib.suppress(Exception), contextlib.redirect_stderr(io.StringIO()):
+        runpy.run_path(script)
+
+
+def _run(script, folder, environment, payload):
+    """Be the job: run the script, and end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    code = 1
+    try:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/comm").write_text(Path(script).stem)
+        os.chdir(folder)
+        os.environ.update(environment)
+        gc.enable()
+        runpy.run_path(script, init_globals={"snakemake": pickle.loads(payload)})
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if code and code is not end.code:
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
+    os._exit(0)

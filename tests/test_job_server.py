@@ -1,0 +1,170 @@
+"""Jobs that are forks of a server: exit codes, messages, kills, environment, many at once."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from snakewebb.errors import SnakewebbError
+from snakewebb.job_server import JobServer, through_server
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs are forks only on Linux")
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = JobServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def run(server, tmp_path, monkeypatch):
+    """Run the text of a script as a job in an empty folder: its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(text, given=None, name="script", **options):
+        script = tmp_path / f"{name}.py"
+        script.write_text(f"from pathlib import Path\nif 'snakemake' in globals():\n    {text}\n")
+        return server.run(script, pickle.dumps(given), environment=options.pop("environment", {}), **options)
+
+    return call
+
+
+def test_the_script_finds_its_object_and_the_folder_of_the_one_who_asked(run, tmp_path):
+    assert run("Path('found').write_text(f'{snakemake.value} {Path.cwd()}')", SimpleNamespace(value=3)) == 0
+    assert (tmp_path / "found").read_text() == f"3 {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("pass", 0),
+        ("raise SystemExit(65)", 65),
+        ("raise SystemExit('no such thing')", 1),
+        ("raise SystemExit", 0),
+        ("1 / 0", 1),
+        ("import os; os._exit(7)", 7),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", 139),
+    ],
+)
+def test_exit_codes_are_those_of_a_process_of_its_own(run, text, code):
+    assert run(text) == code
+
+
+def test_messages_go_where_those_of_the_one_who_asked_go(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nif 'snakemake' in globals():\n    print('said')\n    sys.exit('why it failed')\n")
+    code = (
+        "import pickle, sys\nfrom snakewebb.job_server import JobServer\n"
+        f"sys.exit(JobServer().run({str(script)!r}, pickle.dumps(None), environment={{}}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout, result.stderr) == (1, "said\n", "why it failed\n")
+
+
+def test_jobs_share_nothing_that_they_change(run, tmp_path):
+    for name in ("first", "second"):
+        text = "import json; json.dirt = Path('seen').write_text(str(hasattr(json, 'dirt')))"
+        assert run(text, name=name) == 0
+        assert (tmp_path / "seen").read_text() == "False"
+
+
+def test_a_script_is_imported_once_and_without_its_object(server, tmp_path):
+    script, record = tmp_path / "script.py", tmp_path / "record"
+    script.write_text(
+        f"import os\nopen({str(record)!r}, 'a').write(f'{{os.getpid()}} {{globals().get(\"snakemake\")}}\\n')\n"
+    )
+    for value in (1, 2):
+        assert server.run(script, pickle.dumps(value), environment={}) == 0
+    (first, second, third) = (line.split() for line in record.read_text().splitlines())
+    assert first == [str(server._process.pid), "None"]
+    assert (second[1], third[1]) == ("1", "2")
+    assert len({first[0], second[0], third[0]}) == 3
+
+
+def test_a_script_that_cannot_be_imported_fails_in_the_job(run):
+    assert run("import no_such_package") == 1
+
+
+def test_the_environment_of_a_job_is_its_own(run, tmp_path):
+    text = "import os; Path('found').write_text(os.environ.get('TMPDIR', 'none'))"
+    assert run(text, environment={"TMPDIR": "/there"}) == 0
+    assert (tmp_path / "found").read_text() == "/there"
+    assert run(text) == 0
+    assert (tmp_path / "found").read_text() == os.environ.get("TMPDIR", "none")
+
+
+def test_many_jobs_at_once_get_their_own_answers(run, server, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import sys, time\nif 'snakemake' in globals():\n    time.sleep(0.05)\n    sys.exit(snakemake)\n")
+    with ThreadPoolExecutor(8) as pool:
+        codes = pool.map(lambda code: server.run(script, pickle.dumps(code), environment={}), range(40))
+        assert list(codes) == list(range(40))
+
+
+def test_a_job_gets_interrupts_and_the_server_goes_on(run, server):
+    server._process.send_signal(signal.SIGINT)
+    assert run("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(5)") == 1
+    assert run("pass") == 0
+
+
+def test_the_process_id_is_known_while_the_job_runs(run, tmp_path):
+    seen = []
+
+    class Watch:
+        def __init__(self, pid):
+            seen.append(pid)
+
+        def __enter__(self):
+            seen.append(Path(f"/proc/{seen[0]}/comm").exists())
+
+        def __exit__(self, *_):
+            seen.append("left")
+
+    assert run("import time, os; time.sleep(0.1); Path('pid').write_text(str(os.getpid()))", watch=Watch) == 0
+    assert seen == [int((tmp_path / "pid").read_text()), True, "left"]
+    text = "Path('name').write_text(Path('/proc/self/comm').read_text())"
+    assert run(text, name="ramps") == 0
+    assert (tmp_path / "name").read_text() == "ramps\n"
+
+
+def test_the_server_ends_with_the_process_that_started_it():
+    code = "from snakewebb.job_server import JobServer\nprint(JobServer()._process.pid, flush=True)\nimport os; os._exit(0)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    status, deadline = Path(f"/proc/{int(result.stdout)}/status"), time.monotonic() + 10
+
+    def ended():  # what is left of it may wait for the system to clear it away
+        return not status.exists() or "State:\tZ" in status.read_text()
+
+    while not ended():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_server_that_is_gone_is_named(tmp_path):
+    server = JobServer()
+    server._process.kill()
+    server._process.wait()
+    with pytest.raises(
+        SnakewebbError, match=r"job\.py: the process that starts jobs .* has ended; run the command again"
+    ):
+        server.run(tmp_path / "job.py", b"", environment={})
+
+
+@pytest.mark.parametrize("name", ["conda_env", "container_img", "env_modules", "shadow_dir"])
+def test_jobs_of_another_environment_are_not_forks(tmp_path, name):
+    def script(path, basedir, resources, bench_record, conda_env, container_img, env_modules, shadow_dir):
+        return "a process of its own"
+
+    plain = dict.fromkeys(["resources", "bench_record", "conda_env", "container_img", "env_modules", "shadow_dir"])
+    (tmp_path / "job.py").touch()
+    assert through_server(script)("job.py", str(tmp_path), **{**plain, name: "x"}) == "a process of its own"
