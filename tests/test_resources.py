@@ -40,10 +40,11 @@ JOBS = {
     ),
     "guider_rates": ("guider", "calibrate_guider", ("a_cal.fits", "a_cal.json"), ("dq_init", "guider_cds")),
 }
-PARAMETERS = {"persistence": {"skip": False, "persistence_time": 1000}}
+PARAMETERS = {"persistence": {"persistence_time": 1000}}
 # the job for each exposure that is named, with the largest memory so far after each
 JOB = """
-import functools, importlib.util, json, resource, sys, time
+import functools, importlib.util, json, sys, time
+from snakewebb.job import largest_memory_mb
 script_path, function, outputs, threads, options = json.loads(sys.argv[1])
 spec = importlib.util.spec_from_file_location("a_script", script_path)
 script = importlib.util.module_from_spec(spec)
@@ -57,8 +58,8 @@ for folder in sys.argv[2:]:
         work=json.load(open(f"{folder}/work.json")), circumstances={"crds_path": "", "context": "jwst_0000.pmap"},
         threads=threads,
     )
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    print(usage.ru_maxrss * 1024, time.perf_counter() - started, usage.ru_utime + usage.ru_stime)
+    # not of getrusage: that begins with the memory of the process that has started this one
+    print(largest_memory_mb() * 1e6, time.perf_counter() - started, time.process_time())
 """
 
 

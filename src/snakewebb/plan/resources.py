@@ -81,13 +81,13 @@ MODELS = {
 }
 """Models of the rules beyond stage 1, with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`."""
 
-GUIDER = (200, 12)
-"""MB of the process of guider_rates, and bytes per sample: it holds the whole exposure."""
+GUIDER = (185, 6, 17)
+"""MB of the process of guider_rates, bytes per sample, and per pixel of all integrations: it holds the whole exposure."""
 
 SAFETY = 10
 """How many times longer than measured a job may take: a slower machine, one thread instead of two, a busy file system."""
 
-STAGE1_SECONDS = {"detector1": 0.15, "dark": 0.1, "persistence_windows": 0.05, "guider_rates": 0.5}
+STAGE1_SECONDS = {"detector1": 0.15, "dark": 0.1, "persistence_windows": 0.05, "guider_rates": 0.15}
 """Seconds per million samples of the rules of stage 1, as measured with the slowest of the steps and algorithms."""
 
 _START = 3  # minutes: a start from a cold file system, and kernels to compile
@@ -140,8 +140,8 @@ def megabytes(rule, work, attempt=1):
     int
     """
     if rule == "guider_rates":
-        process, sample = GUIDER
-        need = process + sample * math.prod(work.shape) / 1e6
+        process, sample, pixel = GUIDER
+        need = process + (sample * math.prod(work.shape) + pixel * work.shape[0] * work.frame) / 1e6
     elif rule in STAGE1_SECONDS:
         need = stage1_megabytes(work.shape, work.header)
     else:
