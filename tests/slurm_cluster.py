@@ -44,7 +44,7 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 CPUs={processors} RealMemory={memory}
-PartitionName=short Nodes={node} MaxTime=120 State=UP
+PartitionName=short Nodes={node} MaxTime=20 State=UP
 PartitionName=long Nodes={node} Default=YES MaxTime=2-00:00:00 State=UP
 """
 

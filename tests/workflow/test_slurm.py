@@ -161,7 +161,7 @@ def test_a_programme_survives_a_cluster(cluster, pair, tmp_path):
         until(lambda: NO_ANSWER in log.read_text(), "Snakemake to ask in vain")
         cluster.start_controller()
         cluster.update_node(State="RESUME")
-        process.wait(timeout=300)
+        process.wait(timeout=500)
     finally:
         process.kill()
         process.wait()
@@ -172,17 +172,16 @@ def test_a_programme_survives_a_cluster(cluster, pair, tmp_path):
     # a job of each exposure, the second attempt of each, the mosaic
     done = sorted(jobs(), key=lambda job: int(job["JobId"]))
     assert [job["JobState"] for job in done[2:]] == ["COMPLETED"] * 3
-    first, other, second, second_other, mosaic = (megabytes(job["MinMemoryNode"]) for job in done)
+    first, other, second, second_other, _ = (megabytes(job["MinMemoryNode"]) for job in done)
     assert [killed["JobId"], cancelled["JobId"]] == [job["JobId"] for job in done[:2]]
     assert {again["JobId"], waiting["JobId"]} == {job["JobId"] for job in done[2:4]}
     # a second attempt asks for more
     assert first == other
-    assert second == second_other > 1.2 * first
-    assert mosaic < second
-    # jobs go to the partition where they fit best; second attempts may last longer than a short one
+    assert second == second_other > 1.1 * first
+    # jobs go to the partition where they fit best; second attempts, and all rules of a mosaic, may last longer than a short one
     partitions = yaml.safe_load((tmp_path / "config/snakemake/slurm/partitions.yaml").read_text())["partitions"]
     assert set(partitions) == {"short", "long"}
-    assert [job["Partition"] for job in done] == ["short", "short", "long", "long", "short"]
+    assert [job["Partition"] for job in done] == ["short", "short", "long", "long", "long"]
     assert records(pair.folder) == records(elsewhere.folder)
     assert pair.plan() == {}
 

@@ -68,16 +68,16 @@ class Model:
 
 
 MODELS = {
-    "image2": Model(process=146, frame=42, written=45),
-    "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60),
-    "find_sources": Model(process=209, frame=50),
-    "tweakreg": Model(process=92, members=0.2),
-    "skymatch": Model(process=200, frame=75),
-    "outlier_detection": Model(process=208, frame=30, mosaic=30, written=45),
-    "resample": Model(process=195, frame=68, mosaic=36, written=60),
-    "source_catalog": Model(process=262, mosaic=50, written=8),
-    "report": Model(process=235, frame=27, mosaic=27, written=2),
-    "report_exposures": Model(process=235, frame=40, written=2, images=PICTURES),
+    "image2": Model(process=146, frame=42, written=45, seconds=0.3),
+    "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60, seconds=0.3),
+    "find_sources": Model(process=209, frame=50, seconds=0.5),
+    "tweakreg": Model(process=92, members=0.2, seconds=0.05),
+    "skymatch": Model(process=200, frame=75, seconds=0.3),
+    "outlier_detection": Model(process=208, frame=30, mosaic=30, written=45, seconds=0.3),
+    "resample": Model(process=195, frame=68, mosaic=36, written=60, seconds=0.3),
+    "source_catalog": Model(process=262, mosaic=50, written=8, seconds=1.0),
+    "report": Model(process=235, frame=27, mosaic=27, written=2, seconds=0.5),
+    "report_exposures": Model(process=235, frame=40, written=2, seconds=0.5, images=PICTURES),
 }
 """Models of the rules beyond stage 1, with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`."""
 
