@@ -31,6 +31,7 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 ReturnToService=2
+SlurmdTimeout=15
 KillWait=2
 MinJobAge=600
 AccountingStorageType=accounting_storage/none
@@ -191,6 +192,11 @@ class SlurmCluster:
         ]
         return [job for job in jobs if not states or job["JobState"] in states]
 
+    def works(self, job):
+        """Whether the first of the steps of a job, which come after Snakemake's start, runs."""
+        step = f"{job['JobId']}.0"
+        return f"StepId={step} " in self._run("scontrol", "--oneliner", "show", "step", step, check=False).stdout
+
     def node_state(self):
         """State of the node as ``sinfo`` tells it."""
         return self._run("sinfo", "--noheader", "--nodes", NODE, "--format=%t", "--partition=long").stdout.strip()
@@ -203,6 +209,11 @@ class SlurmCluster:
         """``scontrol update`` of the node."""
         self._run("scontrol", "update", f"NodeName={NODE}", *(f"{key}={value}" for key, value in changes.items()))
 
+    def resume_node(self):
+        """Let a drained node take jobs again; a controller that has just begun refuses that for some seconds."""
+        command = ("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
+        wait_for(lambda: self._run(*command, check=False).returncode == 0, "the node to resume", 60, log=self.logs)
+
     def cancel(self, job):
         """``scancel`` of a job."""
         self._run("scancel", job["JobId"])
@@ -211,7 +222,7 @@ class SlurmCluster:
         """End all jobs, and let the node take new ones."""
         self._cancel_all()
         if self.node_state().startswith(("drain", "drng")):
-            self.update_node(State="RESUME")
+            self.resume_node()
 
     def logs(self):
         """Last lines of the daemons' logs."""

@@ -146,6 +146,7 @@ def test_a_programme_survives_a_cluster(cluster, pair, tmp_path):
         # while one of the second attempts runs, its node is drained, and the controller is restarted
         until(lambda: jobs("RUNNING", but=(killed, cancelled)), "a second attempt to run")
         (again,) = jobs("RUNNING", but=(killed, cancelled))
+        until(lambda: cluster.works(again), "a second attempt to work")
         cluster.update_node(State="DRAIN", Reason="test")
         cluster.stop_controller()
         cluster.start_controller()
@@ -160,7 +161,7 @@ def test_a_programme_survives_a_cluster(cluster, pair, tmp_path):
         cluster.stop_controller()
         until(lambda: NO_ANSWER in log.read_text(), "Snakemake to ask in vain")
         cluster.start_controller()
-        cluster.update_node(State="RESUME")
+        cluster.resume_node()
         process.wait(timeout=500)
     finally:
         process.kill()
