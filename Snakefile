@@ -24,6 +24,7 @@ from snakewebb.plan.remembered import remember_plan
 from snakewebb.plan.staleness import find_forgotten, forgotten_lines
 from snakewebb.plan.summary import print_summary
 from snakewebb.progress import Watcher
+from snakewebb.slurm_queries import ask_again
 
 # imported as a module, the working directory's config.yaml is the importing workflow's
 HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)
@@ -58,6 +59,7 @@ except SnakewebbError as error:
 FORGOTTEN = {}
 if workflow.is_main_process:
     name_run()
+    ask_again()
     WATCHER = Watcher.install(logger, quiet=workflow.output_settings.quiet)
     if not FETCHING:
         remember_plan(SOURCES)

@@ -13,11 +13,15 @@ DAEMONS = ("munged", "slurmctld", "slurmd")
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
 NODE = "test-node"
 
+_OWNER = "# of a test of snakewebb, process "
 _TEXT = """\
+{owner}
 ClusterName=snakewebb-test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}
 SlurmdPort={node_port}
+# the node may have fewer processors than its jobs ask for
+SlurmdParameters=config_overrides
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
@@ -27,6 +31,7 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 ReturnToService=2
+SlurmdTimeout=15
 KillWait=2
 MinJobAge=600
 AccountingStorageType=accounting_storage/none
@@ -40,7 +45,7 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 CPUs={processors} RealMemory={memory}
-PartitionName=short Nodes={node} MaxTime=120 State=UP
+PartitionName=short Nodes={node} MaxTime=20 State=UP
 PartitionName=long Nodes={node} Default=YES MaxTime=2-00:00:00 State=UP
 """
 
@@ -53,8 +58,31 @@ def missing():
     if os.geteuid() != 0:
         return "the daemons of Slurm must be started by root"
     if CONFIGURATION.exists():
-        return f"{CONFIGURATION} is there: this machine belongs to a cluster"
+        owner = _owner()
+        if owner is None:
+            return f"{CONFIGURATION} is there: this machine belongs to a cluster"
+        if _alive(owner):
+            return f"another run of the tests, process {owner}, has its cluster on this machine"
     return None
+
+
+def _owner():
+    """Process whose test wrote the configuration, ``None`` if it is not of a test."""
+    first = CONFIGURATION.read_text().partition("\n")[0]
+    return int(first.removeprefix(_OWNER)) if first.startswith(_OWNER) else None
+
+
+def daemons():
+    """Processes of the daemons on this machine: list of (number, name)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            name = path.read_text().strip()
+        except OSError:  # it has ended
+            continue
+        if name in (*DAEMONS, "slurmstepd") and _alive(int(path.parent.name)):
+            found.append((int(path.parent.name), name))
+    return found
 
 
 def _path():
@@ -87,6 +115,13 @@ class SlurmCluster:
 
     def start(self):
         """Start everything; returns when the node is idle."""
+        if CONFIGURATION.exists():
+            # a test that was killed has left it
+            lines = CONFIGURATION.read_text().splitlines()
+            folders = [line.partition("=")[2] for line in lines if line.startswith("StateSaveLocation=")]
+            left = SlurmCluster(Path(*folders).parent)
+            left._configured = True
+            left.stop()
         for name in ("state", "spool"):
             (self.folder / name).mkdir()
         self.folder.chmod(0o755)
@@ -99,6 +134,7 @@ class SlurmCluster:
         self._configured = True
         CONFIGURATION.write_text(
             _TEXT.format(
+                owner=f"{_OWNER}{os.getpid()}",
                 host=socket.gethostname(),
                 port=ports[0],
                 node_port=ports[1],
@@ -126,20 +162,25 @@ class SlurmCluster:
 
     def stop_controller(self):
         """End slurmctld."""
-        self._end("slurmctld")
+        _end(self.folder / "slurmctld.pid")
 
     def stop(self):
-        """End everything that was started, whatever of it lives, and remove the configuration."""
+        """End everything that was started, whatever of it lives, and remove configuration and state."""
         try:
             if self._configured and (self.folder / "slurmctld.pid").exists():
-                subprocess.run(["scancel", "--user=root"], capture_output=True, timeout=20, check=False)
-        except subprocess.TimeoutExpired:
-            pass
+                self._cancel_all()
+        except (subprocess.TimeoutExpired, AssertionError):
+            pass  # a controller that does not answer; its node ends with the jobs on it
         finally:
             for name in reversed(DAEMONS):
-                self._end(name)
+                _end(self.folder / f"{name}.pid")
             if self._configured:
                 CONFIGURATION.unlink(missing_ok=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _cancel_all(self):
+        self._run("scancel", "--user=root")
+        wait_for(lambda: not self.jobs("RUNNING", "PENDING", "COMPLETING"), "all jobs to end", 60, log=self.logs)
 
     def jobs(self, *states):
         """Jobs that the controller knows, of some states or all: list of dicts of what ``scontrol show job`` tells."""
@@ -150,6 +191,11 @@ class SlurmCluster:
             if line.startswith("JobId=")
         ]
         return [job for job in jobs if not states or job["JobState"] in states]
+
+    def works(self, job):
+        """Whether the first of the steps of a job, which come after Snakemake's start, runs."""
+        step = f"{job['JobId']}.0"
+        return f"StepId={step} " in self._run("scontrol", "--oneliner", "show", "step", step, check=False).stdout
 
     def node_state(self):
         """State of the node as ``sinfo`` tells it."""
@@ -163,16 +209,20 @@ class SlurmCluster:
         """``scontrol update`` of the node."""
         self._run("scontrol", "update", f"NodeName={NODE}", *(f"{key}={value}" for key, value in changes.items()))
 
+    def resume_node(self):
+        """Let a drained node take jobs again; a controller that has just begun refuses that for some seconds."""
+        command = ("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
+        wait_for(lambda: self._run(*command, check=False).returncode == 0, "the node to resume", 60, log=self.logs)
+
     def cancel(self, job):
         """``scancel`` of a job."""
         self._run("scancel", job["JobId"])
 
     def clear(self):
         """End all jobs, and let the node take new ones."""
-        self._run("scancel", "--user=root")
+        self._cancel_all()
         if self.node_state().startswith(("drain", "drng")):
-            self.update_node(State="RESUME")
-        wait_for(lambda: not self.jobs("RUNNING", "PENDING"), "all jobs to end", 60, log=self.logs)
+            self.resume_node()
 
     def logs(self):
         """Last lines of the daemons' logs."""
@@ -188,20 +238,23 @@ class SlurmCluster:
             raise AssertionError(f"{' '.join(command)}: {result.stdout}{result.stderr}\n{self.logs()}")
         return result
 
-    def _end(self, name):
-        file = self.folder / f"{name}.pid"
-        try:
-            pid = int(file.read_text())
-            os.kill(pid, signal.SIGTERM)
-        except (OSError, ValueError):
-            return
+
+def _end(file):
+    """End the daemon that this file names."""
+    try:
+        pid = int(file.read_text())
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError):
+        return
+    if name == file.stem:
+        os.kill(pid, signal.SIGTERM)
         for _ in range(100):
             if not _alive(pid):
                 break
             time.sleep(0.1)
         else:
             os.kill(pid, signal.SIGKILL)
-        file.unlink(missing_ok=True)
+    file.unlink(missing_ok=True)
 
 
 def _alive(pid):

@@ -66,7 +66,7 @@ def sinfo(tmp_path, monkeypatch):
     command = tmp_path / "bin" / "sinfo"
     command.parent.mkdir()
     lines = ["short|2:00:00|192000+|40|up", "short|2:00:00|256000|64+|up", "big|7-00:00:00|1500000|64|up"]
-    lines += ["forever|infinite|64000|16|up", "broken|1-00:00:00|64000|16|down"]
+    lines += ["debug|30:00|64000|16|up", "forever|infinite|64000|16|up", "broken|1-00:00:00|64000|16|down"]
     command.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}:/usr/bin:/bin")
@@ -78,8 +78,10 @@ def test_partitions_of_the_cluster_are_written_beside_the_profile(tmp_path, sinf
     profile = yaml.safe_load((path.parent / "config.yaml").read_text())
     assert profile["slurm-partition-config"] == str(path)
     assert yaml.safe_load(path.read_text())["partitions"] == {
-        "short": {"max_runtime": "2:00:00", "max_mem_mb": 256000, "max_threads": 64},
-        "big": {"max_runtime": "7-00:00:00", "max_mem_mb": 1500000, "max_threads": 64},
+        "short": {"max_runtime": 120, "max_mem_mb": 256000, "max_threads": 64},
+        "big": {"max_runtime": 7 * 24 * 60, "max_mem_mb": 1500000, "max_threads": 64},
+        # half an hour, which the executor would take for 30 hours
+        "debug": {"max_runtime": 30, "max_mem_mb": 64000, "max_threads": 16},
         "forever": {"max_mem_mb": 64000, "max_threads": 16},
     }
     path.write_text("partitions: {mine: {}}\n")

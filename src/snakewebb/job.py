@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def job(log_file, *, exposure=None, transition="", work=None):
     work : dict, optional
         The job's work.
     """
+    started = time.monotonic()
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
@@ -74,7 +76,12 @@ def job(log_file, *, exposure=None, transition="", work=None):
         note_failure(log_file, f"{type(error).__name__}: {error}; see {log_file}", 1)
         raise
     finally:
-        log.info("the job's memory: at most %d MB", largest_memory_mb())
+        log.info(
+            "the job's memory: at most %d MB; its time: %.1f s, %.1f s of processors",
+            largest_memory_mb(),
+            time.monotonic() - started,
+            time.process_time(),
+        )
         log.removeHandler(handler)
         handler.close()
 

@@ -143,11 +143,18 @@ def slurm_partitions():
             continue
         limits = partitions.setdefault(name.strip(), {})
         if limit.strip() not in ("infinite", "n/a"):
-            limits["max_runtime"] = limit.strip()
+            limits["max_runtime"] = _whole_minutes(limit.strip())
         # a partition of unlike nodes has a line for each kind, or the least with a plus
         limits["max_mem_mb"] = max(limits.get("max_mem_mb", 0), int(memory.rstrip("+ ")))
         limits["max_threads"] = max(limits.get("max_threads", 0), int(processors.rstrip("+ ")))
     return partitions
+
+
+def _whole_minutes(limit):
+    """Minutes of a time as Slurm writes it, [[days-]hours:]minutes:seconds: the executor takes 30:00 for 30 hours."""
+    days, _, clock = limit.rpartition("-")
+    *hours, minutes, _ = map(int, clock.split(":"))
+    return (int(days or 0) * 24 + sum(hours)) * 60 + minutes
 
 
 def partition_file(folder):

@@ -1,8 +1,10 @@
 """A programme on a real Slurm: what goes wrong on clusters, and the same products in the end."""
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import yaml
 
 import slurm_cluster
-from slurm_cluster import SlurmCluster, wait_for
+from slurm_cluster import SlurmCluster, daemons, wait_for
 from small_programmes import cache
 from small_programmes import programme as small_programme
 from snakewebb.plan.resources import SUBMITTED, stage1_megabytes
@@ -22,7 +24,6 @@ REPOSITORY = Path(__file__).parents[2]
 REASON = slurm_cluster.missing()
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.long,
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
 ]
 
@@ -30,6 +31,7 @@ pytestmark = [
 SITE = """
 import os, sys
 if "remote" in sys.orig_argv:
+    open(os.environ["TEST_REFUSED"] + ".guarded", "a").write("a parse\\n")
     class Refused:
         def find_spec(self, name, path=None, target=None):
             if name in ("crds", "snakewebb.io.fits", "astropy.io.fits"):
@@ -43,22 +45,36 @@ if sys.orig_argv[-1].endswith(".detector1.py"):
         pass
     else:
         import time
-        taken = []
-        while len(taken) < 80:
-            taken.append(b"1" * 50_000_000)
-            time.sleep(0.1)
+        taken = b"1" * 3_000_000_000
+        time.sleep(60)
 """
+
+
+# what the executor says when the controller, asked for its settings, does not answer
+NO_ANSWER = "Falling back to 'sacct' for status queries"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """A running cluster, stopped whatever happens."""
+    before = daemons()
     cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
     try:
         cluster.start()
         yield cluster
     finally:
         cluster.stop()
+    assert daemons() == before
+    assert not slurm_cluster.CONFIGURATION.exists()
+    assert not cluster.folder.exists()
+
+
+@pytest.fixture
+def pair(fresh):
+    """Two exposures, nothing of them calibrated."""
+    for path in sorted((fresh.folder / "uncal").glob("*_uncal.fits"))[2:]:
+        path.unlink()
+    return fresh
 
 
 def records(folder):
@@ -69,6 +85,12 @@ def records(folder):
 def megabytes(text):
     """An amount of memory as Slurm writes it."""
     return float(text[:-1]) * {"M": 1, "G": 1024}[text[-1]]
+
+
+def check_parses(tmp_path):
+    """The jobs' own parses of the workflow were guarded, and have read the tables of the run that submitted them."""
+    assert (tmp_path / "refused.guarded").exists()
+    assert not (tmp_path / "refused").exists(), (tmp_path / "refused").read_text()
 
 
 def start(folder, tmp_path, mode, site_profile, *arguments):
@@ -93,63 +115,76 @@ def start(folder, tmp_path, mode, site_profile, *arguments):
     return process, tmp_path / "snakemake.log"
 
 
-def test_a_programme_survives_a_cluster(cluster, fresh, finished, tmp_path):
-    process, log = start(fresh.folder, tmp_path, "nircam_imaging", "slurm")
+def test_a_programme_survives_a_cluster(cluster, pair, tmp_path):
+    elsewhere = replace(pair, folder=tmp_path / "elsewhere" / "programme")
+    shutil.copytree(pair.folder, elsewhere.folder)
+    # every chain of an exposure is a job
+    process, log = start(pair.folder, tmp_path, "nircam_imaging", "slurm", "--group-components", "exposures=1")
 
-    def until(condition, what, seconds=600):
+    def until(condition, what, seconds=300):
         def met():
             assert process.poll() is None or condition(), f"Snakemake ended before {what}\n{log.read_text()}"
             return condition()
 
         wait_for(met, what, seconds, log=lambda: f"{log.read_text()}\n{cluster.logs()}\n{cluster.jobs()}")
 
+    def jobs(*states, but=()):
+        return [job for job in cluster.jobs(*states) if job["JobId"] not in {other["JobId"] for other in but}]
+
     def state_of(job):
         return next(other["JobState"] for other in cluster.jobs() if other["JobId"] == job["JobId"])
 
-    def running(but):
-        return [job for job in cluster.jobs("RUNNING") if job["JobId"] != but["JobId"]]
-
     try:
         # the first job takes more memory than it asked for
-        until(lambda: cluster.jobs("FAILED", "OUT_OF_MEMORY"), "a job to be killed by its memory")
-        (killed,) = cluster.jobs("FAILED", "OUT_OF_MEMORY")
+        until(lambda: jobs("FAILED", "OUT_OF_MEMORY"), "a job to be killed by its memory")
+        (killed,) = jobs("FAILED", "OUT_OF_MEMORY")
         assert (tmp_path / "greedy").exists()
-        # somebody cancels its second attempt
-        until(lambda: cluster.jobs("RUNNING"), "a second attempt to run")
-        (cancelled,) = cluster.jobs("RUNNING")
+        # somebody cancels the one of the other exposure
+        until(lambda: jobs("RUNNING"), "the other job to run")
+        (cancelled,) = jobs("RUNNING")
         cluster.cancel(cancelled)
-        # while the third one runs, its node is drained, and the controller is restarted
-        until(lambda: running(but=cancelled), "a third attempt to run")
-        (again,) = running(but=cancelled)
+        # while one of the second attempts runs, its node is drained, and the controller is restarted
+        until(lambda: jobs("RUNNING", but=(killed, cancelled)), "a second attempt to run")
+        (again,) = jobs("RUNNING", but=(killed, cancelled))
+        until(lambda: cluster.works(again), "a second attempt to work")
         cluster.update_node(State="DRAIN", Reason="test")
         cluster.stop_controller()
         cluster.start_controller()
-        until(lambda: state_of(again) == "COMPLETED", "the third attempt to end")
+        # the products as they must be, made without a cluster meanwhile
+        elsewhere.snakemake()
+        until(lambda: state_of(again) == "COMPLETED", "the second attempt to end")
         cluster.wait_for_node("drain")
         # what follows waits for a node
-        until(lambda: cluster.jobs("PENDING"), "the next job to wait for a node")
-        assert not cluster.jobs("RUNNING")
-        cluster.update_node(State="RESUME")
-        process.wait(timeout=600)
+        (waiting,) = jobs("PENDING")
+        assert not jobs("RUNNING")
+        # and the controller is away for longer, so that a round of Snakemake's queries has no answer
+        cluster.stop_controller()
+        until(lambda: NO_ANSWER in log.read_text(), "Snakemake to ask in vain")
+        cluster.start_controller()
+        cluster.resume_node()
+        process.wait(timeout=500)
     finally:
         process.kill()
         process.wait()
         cluster.clear()
     text = log.read_text()
-    assert process.returncode == 0, f"{text}\n{fresh.logs()}\n{cluster.logs()}"
-    assert not (tmp_path / "refused").exists(), (tmp_path / "refused").read_text()
-    # every attempt asks for more: the first three jobs are those of the exposures, the last one is that of the mosaic
-    jobs = sorted(cluster.jobs(), key=lambda job: int(job["JobId"]))
-    first, second, third, mosaic = (megabytes(job["MinMemoryNode"]) for job in jobs)
-    assert (killed["JobId"], cancelled["JobId"], again["JobId"]) == tuple(job["JobId"] for job in jobs[:3])
-    assert first < second < third
-    assert mosaic < third
-    # jobs go to the partition where they fit best; the third attempt may last longer than a short one
+    assert process.returncode == 0, f"{text}\n{pair.logs()}\n{cluster.logs()}"
+    check_parses(tmp_path)
+    # a job of each exposure, the second attempt of each, the mosaic
+    done = sorted(jobs(), key=lambda job: int(job["JobId"]))
+    assert [job["JobState"] for job in done[2:]] == ["COMPLETED"] * 3
+    first, other, second, second_other, _ = (megabytes(job["MinMemoryNode"]) for job in done)
+    assert [killed["JobId"], cancelled["JobId"]] == [job["JobId"] for job in done[:2]]
+    assert {again["JobId"], waiting["JobId"]} == {job["JobId"] for job in done[2:4]}
+    # a second attempt asks for more
+    assert first == other
+    assert second == second_other > 1.1 * first
+    # jobs go to the partition where they fit best; second attempts, and all rules of a mosaic, may last longer than a short one
     partitions = yaml.safe_load((tmp_path / "config/snakemake/slurm/partitions.yaml").read_text())["partitions"]
     assert set(partitions) == {"short", "long"}
-    assert [job["Partition"] for job in jobs] == ["short", "short", "long", "short"]
-    assert records(fresh.folder) == records(finished)
-    assert fresh.plan() == {}
+    assert [job["Partition"] for job in done] == ["short", "short", "long", "long", "long"]
+    assert records(pair.folder) == records(elsewhere.folder)
+    assert pair.plan() == {}
 
 
 def test_jobs_of_a_rule_are_an_array_with_what_the_largest_needs(cluster, small_programme, tmp_path):
@@ -172,4 +207,4 @@ def test_jobs_of_a_rule_are_an_array_with_what_the_largest_needs(cluster, small_
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     assert all(needed <= megabytes(job["MinMemoryNode"]) < needed + 10 for job in jobs)
     assert len(list(folder.glob("stage1/*_rate.json"))) == 2
-    assert not (tmp_path / "refused").exists(), (tmp_path / "refused").read_text()
+    check_parses(tmp_path)

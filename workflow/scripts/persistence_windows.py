@@ -1,6 +1,7 @@
 """Saturation windows of one exposure, which flag persistence in later ones: uncal -> windows."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from snakewebb.detector.stripes import lines_of
 from snakewebb.errors import MissingReferenceError
 from snakewebb.io.persistence_windows import write_windows
 from snakewebb.io.references import References, located
+from snakewebb.io.scratch import Scratch
 from snakewebb.io.sidecar import write_sidecar
 from snakewebb.io.uncal import read_ramp
 from snakewebb.job import job
@@ -19,10 +21,11 @@ from snakewebb.job import job
 def find_windows(uncal, windows, record, *, work, circumstances, threads):
     """Flag the saturation of an exposure and write until when it counts, the record last."""
     set_threads(threads)
-    ramp = read_ramp(uncal)
-    paths = located(work.get("references", {}), circumstances["crds_path"])
-    references = References(paths, ramp.subarray, lines_of(ramp.header))
-    outcomes = run_chain(ramp, work["chain"], references, origins=circumstances.get("origins"))
+    with Scratch(Path(windows).parent) as scratch:
+        ramp = read_ramp(uncal, scratch=scratch)
+        paths = located(work.get("references", {}), circumstances["crds_path"])
+        references = References(paths, ramp.subarray, lines_of(ramp.header))
+        outcomes = run_chain(ramp, work["chain"], references, origins=circumstances.get("origins"))
     ends = ramp.persistence_ends
     if ends is None:
         raise MissingReferenceError(f"{uncal}: persistence did not run: {outcomes[-1].status.reason}")

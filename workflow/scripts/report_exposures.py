@@ -4,12 +4,11 @@ from pathlib import Path
 
 from snakewebb.job import job
 from snakewebb.plan.names import parse_exposure
+from snakewebb.plan.resources import PICTURES
 from snakewebb.report.exposure import write_exposure_figure
 from snakewebb.report.guider import write_guider_figure
 from snakewebb.report.page import Picture, write_page
 
-LARGEST = 24
-"""Number of exposures with pictures: a page with hundreds of them is of no use."""
 DRAWN = {
     "rate": (write_exposure_figure, "Slopes, flagged pixels, slope over error"),
     "cal": (write_guider_figure, "Mean of the integrations, signal of each"),
@@ -21,9 +20,9 @@ def draw_exposures(folder, page, *, rates, title, records, notes, **circumstance
     """Draw the slopes of exposures, evenly chosen if there are many, into a folder and write the page of all."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    shown = rates if len(rates) <= LARGEST else [rates[number * len(rates) // LARGEST] for number in range(LARGEST)]
+    shown = rates if len(rates) <= PICTURES else [rates[number * len(rates) // PICTURES] for number in range(PICTURES)]
     if len(shown) < len(rates):
-        notes = [*notes, f"pictures of {LARGEST} of the {len(rates)} exposures are shown"]
+        notes = [*notes, f"pictures of {PICTURES} of the {len(rates)} exposures are shown"]
     pictures = []
     for rate in shown:
         name = parse_exposure(Path(rate).name)

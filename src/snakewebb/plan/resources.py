@@ -19,6 +19,9 @@ RESIDENT = 128_000_000
 LARGEST_STACK = 256 * 1024**2
 """Bytes of the stack of outlier_detection up to which it is kept in memory; a larger one is a temporary file."""
 
+PICTURES = 24
+"""Exposures with pictures on the page of a mode: a page with hundreds of them is of no use."""
+
 SUBMITTED = 420
 """MB of the Snakemake processes that stand around a job that a cluster runs: one or two, each with the plan of the programme."""
 
@@ -47,41 +50,46 @@ class Model:
         Bytes per pixel of the product's image.
     members : float
         MB per exposure of the product.
-    rate : float
-        Pixels of all images that are read that are done in a second at least, by the slowest machine.
+    seconds : float
+        Per million pixels of all images that are read and of the product's, as measured.
     written : float
         Bytes on disk per pixel of the images that are written.
+    images : int or None
+        Exposures that are read at most.
     """
 
     process: float
     frame: float = 0.0
     mosaic: float = 0.0
     members: float = 0.0
-    rate: float = 1e5
+    seconds: float = 0.0
     written: float = 0.0
+    images: int | None = None
 
 
 MODELS = {
-    "image2": Model(process=146, frame=42, written=45),
-    "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60),
-    "find_sources": Model(process=209, frame=50),
-    "tweakreg": Model(process=92, members=0.2, rate=1e6),
-    "skymatch": Model(process=200, frame=75),
-    "outlier_detection": Model(process=208, frame=30, mosaic=30, written=45),
-    "resample": Model(process=195, frame=68, mosaic=36, rate=5e4, written=60),
-    "source_catalog": Model(process=262, mosaic=50, rate=5e4, written=8),
-    "report": Model(process=235, frame=27, mosaic=27, written=2),
-    "report_exposures": Model(process=235, frame=40, written=2),
+    "image2": Model(process=146, frame=42, written=45, seconds=0.3),
+    "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60, seconds=0.3),
+    "find_sources": Model(process=209, frame=50, seconds=0.5),
+    "tweakreg": Model(process=92, members=0.2, seconds=0.05),
+    "skymatch": Model(process=200, frame=75, seconds=0.3),
+    "outlier_detection": Model(process=208, frame=30, mosaic=30, written=45, seconds=0.3),
+    "resample": Model(process=195, frame=68, mosaic=36, written=60, seconds=0.3),
+    "source_catalog": Model(process=262, mosaic=50, written=8, seconds=1.0),
+    "report": Model(process=235, frame=27, mosaic=27, written=2, seconds=0.5),
+    "report_exposures": Model(process=235, frame=40, written=2, seconds=0.5, images=PICTURES),
 }
-"""Models of the rules beyond stage 1, with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `STAGE1`."""
+"""Models of the rules beyond stage 1, with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`."""
 
-STAGE1 = {
-    "persistence_windows": (200, 6),
-    "guider_rates": (200, 12),
-}
-"""MB of the process, and bytes per sample, of the rules of stage 1 that hold a whole exposure whatever its size."""
+GUIDER = (185, 6, 17)
+"""MB of the process of guider_rates, bytes per sample, and per pixel of all integrations: it holds the whole exposure."""
 
-_SLOWEST_STAGE1 = 3e5  # samples a second, with the slowest steps and algorithms and nothing compiled
+SAFETY = 10
+"""How many times longer than measured a job may take: a slower machine, one thread instead of two, a busy file system."""
+
+STAGE1_SECONDS = {"detector1": 0.15, "dark": 0.1, "persistence_windows": 0.05, "guider_rates": 0.15}
+"""Seconds per million samples of the rules of stage 1, as measured with the slowest of the steps and algorithms."""
+
 _START = 3  # minutes: a start from a cold file system, and kernels to compile
 
 THREADS = {
@@ -131,11 +139,11 @@ def megabytes(rule, work, attempt=1):
     -------
     int
     """
-    if rule in ("detector1", "dark"):
+    if rule == "guider_rates":
+        process, sample, pixel = GUIDER
+        need = process + (sample * math.prod(work.shape) + pixel * work.shape[0] * work.frame) / 1e6
+    elif rule in STAGE1_SECONDS:
         need = stage1_megabytes(work.shape, work.header)
-    elif rule in STAGE1:
-        process, sample = STAGE1[rule]
-        need = process + sample * math.prod(work.shape) / 1e6
     else:
         model = MODELS[rule]
         need = model.process + (model.frame * work.frame + model.mosaic * work.mosaic) / 1e6
@@ -146,7 +154,7 @@ def megabytes(rule, work, attempt=1):
 
 
 def minutes(rule, work, attempt=1):
-    """Minutes after which a job may be stopped: a bound that the slowest machine keeps, not an estimate.
+    """Minutes after which a job may be stopped: the start, and `SAFETY` times what was measured.
 
     Parameters
     ----------
@@ -156,10 +164,12 @@ def minutes(rule, work, attempt=1):
         Twice as long each time.
     """
     if rule not in MODELS:
-        seconds = math.prod(work.shape) / _SLOWEST_STAGE1
+        seconds = STAGE1_SECONDS[rule] * math.prod(work.shape) / 1e6
     else:
-        seconds = (work.frame * work.exposures + work.mosaic) / MODELS[rule].rate
-    return math.ceil((_START + seconds / 60) * 2 ** (attempt - 1))
+        model = MODELS[rule]
+        images = work.exposures if model.images is None else min(work.exposures, model.images)
+        seconds = model.seconds * (work.frame * images + work.mosaic) / 1e6
+    return math.ceil((_START + SAFETY * seconds / 60) * 2 ** (attempt - 1))
 
 
 def disk_megabytes(rule, work):
@@ -173,6 +183,7 @@ def disk_megabytes(rule, work):
     if rule not in MODELS:
         integrations = work.shape[0] if len(work.shape) == 4 else 1
         written = ramp_bytes(work.shape) if len(work.shape) == 4 else math.prod(work.shape) * 4
+        written *= 2 if rule == "dark" else 1  # its product is a ramp too
         written += work.frame * (integrations + 1) * 32
     else:
         written = MODELS[rule].written * (work.mosaic or work.frame)
