@@ -84,7 +84,7 @@ class IfuWCS(ImageWCS):
         """0-based pixel coordinates of positions on the sky in degrees and wavelengths in micron.
 
         A position between the centres of two slices lies in the nearer one. The inverse that the references state is an
-        approximation, by up to 0.1 pixel, and leaves out the correction of the wavelength for the observatory's motion: it is
+        approximation, off by some 0.1 pixel, and leaves out the correction of the wavelength for the observatory's motion: it is
         where the exact inverse is looked for by Newton's method. ``get_transform("world", "detector")`` is the stated one.
 
         NaN where there is no slice, and outside the bounding box.
