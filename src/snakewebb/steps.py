@@ -8,11 +8,12 @@ import difflib
 import functools
 import importlib
 import inspect
+import itertools
 import os
 import sys
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from snakewebb.errors import ConfigError
@@ -167,6 +168,18 @@ class Contract:
     summary: str
     skip: bool = False  # off unless a parameter file or the user switches it on
     whole_exposure: bool | str = False  # needs all integrations at once, always or for some read-outs
+    references_by_type: dict = field(default_factory=dict)  # by EXP_TYPE, in place of those above
+
+    def reference_types(self, exp_type=""):
+        """Reference types, required or optional, of exposures with this EXP_TYPE."""
+        general = (*self.references, *self.optional_references)
+        return self.references_by_type.get(str(exp_type).upper(), general)
+
+    @property
+    def all_reference_types(self):
+        """Reference types of any exposure."""
+        own = itertools.chain(*self.references_by_type.values())
+        return tuple(dict.fromkeys((*self.references, *self.optional_references, *own)))
 
     def needs_whole_exposure(self, readout):
         """Whether the step needs all integrations at once of an exposure with this READPATT."""
@@ -203,7 +216,16 @@ class Contract:
         }
 
 
-def step(*, version, keyword, references=(), optional_references=(), skip=False, whole_exposure=False):
+def step(
+    *,
+    version,
+    keyword,
+    references=(),
+    optional_references=(),
+    references_by_type=None,
+    skip=False,
+    whole_exposure=False,
+):
     """Declare a function to be a step.
 
     Parameters
@@ -216,6 +238,8 @@ def step(*, version, keyword, references=(), optional_references=(), skip=False,
         Reference types without which the step cannot run: with any of them ``N/A``, the status is NO_REFERENCE.
     optional_references : tuple of str
         Reference types that the step uses if there are any.
+    references_by_type : dict of str to tuple of str, optional
+        Reference types that exposures with an EXP_TYPE need in place of the other two; the step says if one is missing.
     skip : bool
         The step is off unless a parameter file of CRDS, the mode or the user says ``skip: false``.
     whole_exposure : bool or str
@@ -234,6 +258,7 @@ def step(*, version, keyword, references=(), optional_references=(), skip=False,
             summary=(inspect.getdoc(function) or "").split("\n")[0],
             skip=skip,
             whole_exposure=whole_exposure,
+            references_by_type=dict(references_by_type or {}),
         )
         return function
 

@@ -43,6 +43,32 @@ def test_what_asdf_writes_is_read(how):
         np.testing.assert_array_equal(found["arrays"][name], array)
 
 
+def test_large_arrays_lie_in_blocks_that_asdf_reads():
+    arrays = {
+        "some": np.arange(81.0).reshape(9, 9) / 7,
+        "many": np.arange(60_000, dtype=np.int32).reshape(200, 300) // 1000,
+        "big_endian": np.arange(100, dtype=">i2"),
+    }
+    content = dump({"arrays": arrays})
+    assert content == dump({"arrays": arrays})
+    assert len(content) < 10_000
+    with asdf.open(io.BytesIO(content)) as file:
+        file.validate()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(file["arrays"][name], array)
+    found = parse(content, "test")["arrays"]
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype.newbyteorder("=")
+
+
+def test_ordered_mappings_are_mappings():
+    content = (
+        b"#ASDF 1.0.0\n--- \na: !!omap\n- !!omap\n  labels: [1, 2]\n- !!omap\n  models: [x]\nb: !!omap [{c: 1}]\n...\n"
+    )
+    assert parse(content, "test") == {"a": {"labels": [1, 2], "models": ["x"]}, "b": {"c": 1}}
+
+
 def test_what_is_written_is_read_back():
     tree = TREE | {"tagged": Tagged("tag:stsci.edu:gwcs/thing-1.0.0", {"a": [1.5]}), "array": np.eye(3)}
     found = parse(dump(tree), "test")

@@ -109,6 +109,18 @@ def test_an_overridden_reference_is_kept_apart_from_the_parameters():
     assert "override_gain" not in chain.entries[0]["parameters"]
 
 
+def test_exposures_of_a_type_can_need_references_of_their_own():
+    chain = resolve_chain(["assign_wcs"], [Layer("c.yaml", {"assign_wcs": {"override_regions": "mine.asdf"}})])
+    assert chain.reference_types("NRC_IMAGE") == chain.reference_types() == ["distortion", "filteroffset"]
+    assert chain.reference_types("MIR_MRS") == ["distortion", "regions", "specwcs", "wavelengthrange"]
+    given = {"steps": {"assign_wcs": {"override_regions": "mine.asdf"}}}
+    assert layer("c.yaml", given, ["assign_wcs"]).steps["assign_wcs"] == {"override_regions": "mine.asdf"}
+    with pytest.raises(
+        ConfigError, match="override_regoins: step 'assign_wcs' uses no such reference; did you mean 'override_regions'"
+    ):
+        layer("c.yaml", {"steps": {"assign_wcs": {"override_regoins": "mine.asdf"}}}, ["assign_wcs"])
+
+
 def test_chains_can_be_edited():
     chain = ["a", "b", "c"]
     assert edited_chain(chain, {"remove": ["b"]}, "w") == ["a", "c"]

@@ -8,6 +8,7 @@ References
 The ASDF standard 1.6.0, file layout and ``core`` schemas.
 """
 
+import hashlib
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ CORE = "tag:stsci.edu:asdf/"
 _HEADER = "#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n%YAML 1.1\n%TAG ! tag:stsci.edu:asdf/\n--- !core/asdf-1.1.0\n"
 _BLOCK = b"\xd3BLK"
 _END = b"\n...\n"
+_INLINE = 64  # arrays with as many elements lie in blocks
+_UNCOMPRESSED = 1 << 16  # bytes
 
 
 @dataclass
@@ -84,9 +87,19 @@ def _loader():
         return Tagged(tag, loader.construct_scalar(node))
 
     Loader.add_multi_constructor("", construct)
+    # ordered mappings are lists of pairs by themselves
+    Loader.add_constructor("tag:yaml.org,2002:omap", _ordered)
     # a date is text here
     Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
     return Loader
+
+
+def _ordered(loader, node):
+    pairs = {}
+    for part in node.value:
+        for key, value in part.value:
+            pairs[loader.construct_object(key, deep=True)] = loader.construct_object(value, deep=True)
+    return pairs
 
 
 def _blocks(content, position, where):
@@ -150,7 +163,7 @@ def _dtype(datatype):
 
 
 def dump(tree):
-    """A tree as the bytes of an ASDF file, with its arrays inline.
+    """A tree as the bytes of an ASDF file, with its small arrays inline, others in blocks.
 
     The same tree gives the same bytes.
 
@@ -159,35 +172,51 @@ def dump(tree):
     tree : dict
         Of dicts, lists, text, numbers, None, ndarrays and `Tagged`.
     """
-    lines = []
-    _write_mapping(tree, 0, lines)
-    return (_HEADER + "\n".join(lines) + _END.decode()).encode()
+    lines, blocks = [], []
+    _write_mapping(tree, 0, lines, blocks)
+    return (_HEADER + "\n".join(lines) + _END.decode()).encode() + b"".join(map(_block, blocks))
 
 
-def _write(prefix, node, indent, lines):
+def _block(array):
+    """A block of the file: the numbers, compressed where that can pay."""
+    data = array.astype(array.dtype.newbyteorder("<"), order="C").tobytes()
+    used = zlib.compress(data) if len(data) > _UNCOMPRESSED else data
+    numbers = b"".join(size.to_bytes(8, "big") for size in (len(used), len(used), len(data)))
+    head = bytes(4) + (b"zlib" if used is not data else bytes(4)) + numbers + hashlib.md5(used).digest()
+    return _BLOCK + len(head).to_bytes(2, "big") + head + used
+
+
+def _array_node(array, blocks):
+    """What the tree says of an array."""
+    if array.size < _INLINE:
+        content = {"data": array.tolist(), "datatype": array.dtype.name}
+    else:
+        content = {"source": len(blocks), "datatype": array.dtype.name, "byteorder": "little"}
+        blocks.append(array)
+    return Tagged(f"{CORE}core/ndarray-1.1.0", {**content, "shape": list(array.shape)})
+
+
+def _write(prefix, node, indent, lines, blocks):
     """Append a node; ``prefix`` is what stands before it on its line (``key:`` or ``-``)."""
     if isinstance(node, np.ndarray):
-        node = Tagged(
-            f"{CORE}core/ndarray-1.1.0",
-            {"data": node.tolist(), "datatype": node.dtype.name, "shape": list(node.shape)},
-        )
+        node = _array_node(node, blocks)
     if isinstance(node, Tagged):
         prefix = f"{prefix} {_short(node.tag)}"
         node = node.value
     if isinstance(node, dict) and node:
         lines.append(prefix)
-        _write_mapping(node, indent, lines)
+        _write_mapping(node, indent, lines, blocks)
     elif isinstance(node, (list, tuple)) and any(_nested(item) for item in node):
         lines.append(prefix)
         for item in node:
-            _write("  " * indent + "-", item, indent + 1, lines)
+            _write("  " * indent + "-", item, indent + 1, lines, blocks)
     else:
         lines.append(f"{prefix} {_flow(node)}")
 
 
-def _write_mapping(node, indent, lines):
+def _write_mapping(node, indent, lines, blocks):
     for key, value in node.items():
-        _write("  " * indent + f"{key}:", value, indent + 1, lines)
+        _write("  " * indent + f"{key}:", value, indent + 1, lines, blocks)
 
 
 def _nested(item):

@@ -16,6 +16,7 @@ from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
 from snakewebb.io.fits import asdf_table, atomic, check_structure, table_unit, warn_of_foreign_bytes, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
+from snakewebb.wcs.ifu_wcs import wcs_of_tree
 from snakewebb.wcs.image_wcs import ImageWCS
 from snakewebb.wcs.transforms import UnsupportedTransformError
 
@@ -337,7 +338,7 @@ def _wcs_of_tree(tree, path, named):
     if node is None:
         return None
     try:
-        return ImageWCS.of(node)
+        return wcs_of_tree(node)
     except UnsupportedTransformError:
         import io
 
@@ -353,7 +354,7 @@ def _wcs_of_tree(tree, path, named):
 
 def _only_in_tree(key):
     """Whether an entry of ``wcsinfo`` has no FITS keyword."""
-    names = ("sipmxerr", "sipiverr", "wcsname", "lonpole", "latpole", "radesys", "mjdref")
+    names = ("sipmxerr", "sipiverr", "wcsname", "lonpole", "latpole", "radesys", "mjdref", "spectral_region")
     return key in names or key in ("ap_0_1", "ap_1_0", "bp_0_1", "bp_1_0")
 
 

@@ -159,8 +159,7 @@ def _changes(old, new, transition, root, before, after):
                 changes.append(Change(step, f"parameter {name}", entry["parameters"][name], value, origin))
         if other.get("skip"):
             continue
-        contract = contract_of(step)
-        for reftype in sorted({*contract.references, *contract.optional_references}):
+        for reftype in sorted(contract_of(step).all_reference_types):
             if reftype in after.overrides:
                 continue
             names = [plan.selection.get(root, {}).get(reftype) for plan in (old, new)]

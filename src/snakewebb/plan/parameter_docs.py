@@ -21,6 +21,8 @@ def parameter_page():
         references = ", ".join(f"`{reftype}`" for reftype in contract.references) or "none"
         if contract.optional_references:
             references += "; if there are any: " + ", ".join(f"`{reftype}`" for reftype in contract.optional_references)
+        for exp_type, reftypes in contract.references_by_type.items():
+            references += f"; for {exp_type}: " + ", ".join(f"`{reftype}`" for reftype in reftypes)
         lines += [
             "",
             f"## {contract.name}",

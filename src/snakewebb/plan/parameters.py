@@ -6,7 +6,6 @@ the command line; in each of the last two, ``overrides`` for some exposures come
 
 import difflib
 import fnmatch
-import functools
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,18 +60,14 @@ class ResolvedChain:
     origins: dict
     overrides: dict
 
-    @functools.cached_property
-    def _reference_types(self):
-        types = []
-        for entry in self.entries:
-            if not entry.get("skip"):
-                contract = contract_of(entry["step"])
-                types += [*contract.references, *contract.optional_references]
-        return sorted(set(types))
+    _types: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # found, by EXP_TYPE
 
-    def reference_types(self):
-        """Reference types that the steps that are on use, required or optional."""
-        return self._reference_types
+    def reference_types(self, exp_type=""):
+        """Reference types that the steps that are on use for exposures with this EXP_TYPE, required or optional."""
+        if exp_type not in self._types:
+            contracts = [contract_of(entry["step"]) for entry in self.entries if not entry.get("skip")]
+            self._types[exp_type] = sorted({name for part in contracts for name in part.reference_types(exp_type)})
+        return self._types[exp_type]
 
 
 def layer(origin, content, names):
@@ -114,7 +109,7 @@ def _steps(steps, where, names):
                 valid = [*contract.parameters, *UNIVERSAL]
                 raise ConfigError(f"{where}.{name}.{key}: unknown parameter; {_hint(key, valid)}")
             if key.startswith("override_"):
-                known = (*contract.references, *contract.optional_references)
+                known = contract.all_reference_types
                 if key.removeprefix("override_") not in known:
                     raise ConfigError(
                         f"{where}.{name}.{key}: step {name!r} uses no such reference; "

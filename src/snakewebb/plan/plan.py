@@ -179,7 +179,7 @@ class Plan:
                 types = set()
                 for name in self._transitions_of(exposure):
                     chain = self.chain(name, root)
-                    types |= set(chain.reference_types()) - set(chain.overrides)
+                    types |= set(chain.reference_types(exposure.header.get("EXP_TYPE"))) - set(chain.overrides)
                 wanted[root] = sorted(types)
             if not any(wanted.values()):
                 return {root: {} for root in wanted}
@@ -329,7 +329,7 @@ class Plan:
         work = {}
         if transition == {"uncal": self.mode.stage1, "rate": "image2", "cal": "resample_exposure"}[exposure.level]:
             work["input"] = exposure.identity
-        types = chain.reference_types()
+        types = chain.reference_types(exposure.header.get("EXP_TYPE"))
         if types:
             work["references"] = {reftype: self.reference(root, reftype, chain.overrides) for reftype in types}
         # the chain is shared by all exposures that have the same, not copied for each

@@ -12,7 +12,10 @@ from snakewebb.io.keyword_order import set_keyword
 from snakewebb.io.models import Image
 from snakewebb.io.references import References
 from snakewebb.steps import COMPLETE, NOT_APPLICABLE, Between, Status, step
+from snakewebb.wcs.ifu_wcs import region_of
 from snakewebb.wcs.image_wcs import Frame, ImageWCS
+from snakewebb.wcs.mrs import REFERENCES as MRS_REFERENCES
+from snakewebb.wcs.mrs import mrs_geometry, mrs_wcs
 from snakewebb.wcs.sip import SIPError, sip_keywords
 from snakewebb.wcs.transforms import (
     CartesianToSpherical,
@@ -53,7 +56,13 @@ IMAGERS = {
 _SIP_SERIES = ("A", "B", "AP", "BP")
 
 
-@step(version=1, keyword="S_WCS", references=("distortion",), optional_references=("filteroffset",))
+@step(
+    version=1,
+    keyword="S_WCS",
+    references=("distortion",),
+    optional_references=("filteroffset",),
+    references_by_type={"MIR_MRS": MRS_REFERENCES},
+)
 def assign_wcs(
     image: Image,
     refs: References,
@@ -69,6 +78,8 @@ def assign_wcs(
 
     The chain is detector pixel, telescope frame (V2, V3), telescope frame corrected for differential velocity
     aberration, sky (ICRS). The footprint is written as S_REGION, a FITS approximation as keywords of the SCI header.
+    Images of MIRI's medium-resolution spectrometer get sky and wavelength from the references distortion, regions,
+    specwcs and wavelengthrange (`snakewebb.wcs.mrs`), and no approximation: none of the parameters concerns them.
 
     Parameters
     ----------
@@ -97,6 +108,8 @@ def assign_wcs(
     ``jwst.assign_wcs`` (imaging modes).
     """
     instrument, exp_type = (str(image.header.get(key, "")).upper() for key in ("INSTRUME", "EXP_TYPE"))
+    if exp_type == "MIR_MRS":
+        return _assign_to_slices(image, refs)
     imager = IMAGERS.get(instrument)
     if imager is None or exp_type not in imager.exp_types:
         return Status(NOT_APPLICABLE, f"no imaging WCS is defined for EXP_TYPE {exp_type!r} of {instrument!r}")
@@ -121,6 +134,24 @@ def assign_wcs(
             inv_degree=sip_inv_degree,
             npoints=sip_npoints,
         )
+    return Status(COMPLETE)
+
+
+def _assign_to_slices(image, refs):
+    """The WCS of an image of MIRI's integral-field unit, its geometry and its footprint."""
+    pointing = _pointing(image)
+    image.wcs = mrs_wcs(image, refs, _aberration(image, pointing), _to_sky(pointing))
+    image.geometry, ra, dec = mrs_geometry(image.wcs)
+    corners, wavelengths = region_of(ra, dec, image.geometry.wavelength)
+    if not np.isfinite(corners).all():
+        raise BadDataError(
+            "no pixel of the slices has a position and a wavelength: the regions, specwcs and wavelengthrange references do not belong "
+            f"together ({', '.join(refs.path(reftype).name for reftype in MRS_REFERENCES)}); use those of one CRDS context"
+        )
+    _write_corners(image.sci_header, corners)
+    set_keyword(image.sci_header, "DISPAXIS", 2)
+    set_keyword(image.sci_header, "SPECSYS", "BARYCENT")
+    image.tree.setdefault("meta", {}).setdefault("wcsinfo", {})["spectral_region"] = list(wavelengths)
     return Status(COMPLETE)
 
 
@@ -219,6 +250,10 @@ def write_region(sci_header, wcs):
     """Write the footprint of an image, from its WCS, into S_REGION of its SCI header."""
     corners = wcs.footprint()
     corners[:, 0] %= 360.0
+    _write_corners(sci_header, corners)
+
+
+def _write_corners(sci_header, corners):
     if np.isfinite(corners).all():
         numbers = " ".join(f"{value:.9f}" for value in corners.ravel())
         set_keyword(sci_header, "S_REGION", f"POLYGON ICRS  {numbers}")

@@ -386,6 +386,8 @@ class Concatenate(Transform):
 class Divide(Transform):
     """Quotient of the outputs of two transforms of the same coordinates."""
 
+    operation = "divide"
+
     def __init__(self, left, right):
         self.left, self.right = left, right
         self.n_inputs, self.n_outputs = left.n_inputs, left.n_outputs
@@ -395,7 +397,7 @@ class Divide(Transform):
         return tuple(above / below for above, below in pairs)
 
     def _content(self):
-        return f"{CORE}transform/divide-1.4.0", {"forward": [self.left.tree(), self.right.tree()]}
+        return f"{CORE}transform/{self.operation}-1.4.0", {"forward": [self.left.tree(), self.right.tree()]}
 
 
 def _spherical(value):
@@ -425,6 +427,19 @@ _READERS = {
     "transform/concatenate": _pair(Concatenate),
     "transform/divide": _pair(Divide),
 }
+
+
+def register(kind, reader):
+    """Make a kind of transform known that another module defines.
+
+    Parameters
+    ----------
+    kind : str
+        Its tag without authority and version.
+    reader : callable
+        Content of the node to `Transform`.
+    """
+    _READERS[kind] = reader
 
 
 def transform_of(node):
