@@ -65,7 +65,15 @@ def write_regions(path, detector, setting, *, useafter=USEAFTER):
     """Write the REGIONS reference: which slice each pixel sees, for nine throughputs."""
     meta = _meta("regions", "RegionsModel", detector, setting, useafter, "exact")
     ny, nx = SHAPE
-    meta["subarray"] = {"name": "FULL", "xstart": 1, "ystart": 1, "xsize": nx, "ysize": ny, "fastaxis": 1, "slowaxis": 2}
+    meta["subarray"] = {
+        "name": "FULL",
+        "xstart": 1,
+        "ystart": 1,
+        "xsize": nx,
+        "ysize": ny,
+        "fastaxis": 1,
+        "slowaxis": 2,
+    }
     write_asdf(path, {"meta": meta, "regions": DetectorSlices(detector, setting).regions()})
 
 
@@ -127,11 +135,7 @@ def _displaced(channel, errors, seed):
 def _polynomial(coefficients, degree):
     from astropy.modeling.models import Polynomial2D
 
-    terms = {
-        f"c{i}_{j}": float(value)
-        for (i, j), value in np.ndenumerate(coefficients)
-        if i + j <= degree
-    }
+    terms = {f"c{i}_{j}": float(value) for (i, j), value in np.ndenumerate(coefficients) if i + j <= degree}
     return Polynomial2D(degree, **terms)
 
 

@@ -45,6 +45,8 @@ class ReferenceErrors:
         Relative, smooth over the detector.
     photom : float
         Relative, one value for a detector and filter.
+    fringe : float
+        Relative to the amplitude of the fringes of MIRI's spectrometer, the same for all pixels.
     """
 
     flat: float = 1e-3
@@ -60,6 +62,7 @@ class ReferenceErrors:
     filter_offset: float = 1e-3
     area: float = 1e-4
     photom: float = 0.0
+    fringe: float = 0.02
 
     @classmethod
     def zero(cls):

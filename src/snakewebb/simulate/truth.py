@@ -69,6 +69,19 @@ def simulate(
     """
     if mode not in MODES:
         raise ConfigError(f"mode {mode!r} cannot be simulated; valid: {', '.join(MODES)}")
+    if mode == "miri_mrs":
+        from snakewebb.simulate.mrs_simulation import simulate_mrs
+
+        return simulate_mrs(
+            out,
+            preset=preset,
+            seed=seed,
+            effects=effects,
+            errors=errors,
+            references=references,
+            progress=progress,
+            **changes,
+        )
     if mode in RAW_PRESETS:
         return simulate_raw(
             mode,
@@ -133,6 +146,10 @@ def simulate(
 
 def default_effects(mode):
     """Effects that are on unless others are asked for."""
+    if mode == "miri_mrs":
+        from snakewebb.simulate.mrs_simulation import MRS_DEFAULT_EFFECTS
+
+        return MRS_DEFAULT_EFFECTS
     return EFFECTS if mode == "nircam_imaging" else DEFAULT_EFFECTS
 
 
