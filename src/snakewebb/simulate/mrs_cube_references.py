@@ -12,7 +12,7 @@ STEPS = {1: 0.0008, 2: 0.0013, 3: 0.0025, 4: 0.006}
 """Spectral step of each channel, micron."""
 APERTURE_WIDTHS = 2.0
 """Radius of the aperture in full widths of the image."""
-_ANNULUS = (4.0, 6.0)  # the same, of the ring where the background is measured
+_ANNULUS = (2.5, 3.5)  # the same, of the ring where the background is measured
 _RADII = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 _EDGE = 0.02  # part of a band that cubes leave out at each end
 _SHEPARD = {1: (0.30, 2.0), 2: (0.38, 2.0), 3: (0.50, 2.0), 4: (0.75, 2.0)}  # arcsec, and spectral steps
@@ -103,7 +103,7 @@ def write_extract1d(path, *, useafter=USEAFTER):
         "axis_pa": np.zeros(wavelength.size, np.float32),
         "axis_pa_units": "degrees",
     }
-    write_asdf(path, {"meta": meta, "data": data})
+    write_asdf(path, {"meta": meta, "data": data}, inline=True)
 
 
 def aperture_correction(wavelength, widths):
@@ -155,4 +155,4 @@ def write_apcorr(path, *, useafter=USEAFTER):
         "apcorr": correction.astype(np.float32),
         "apcorr_err": (0.01 * correction).astype(np.float32),
     }
-    write_asdf(path, {"meta": meta, "apcorr_table": table})
+    write_asdf(path, {"meta": meta, "apcorr_table": table}, inline=True)

@@ -36,7 +36,8 @@ MRS_EFFECTS = frozenset(
 MRS_DEFAULT_EFFECTS = RAW_DEFAULT | MRS_EFFECTS
 """What is on unless something else is asked for."""
 
-_REFERENCES = {"flat": "flat", "fringes": "fringe", "cross_artifact": "mrsxartcorr", "spectral_leak": "mrsptcorr"}
+REFERENCE_OF = {"flat": "flat", "fringes": "fringe", "cross_artifact": "mrsxartcorr", "spectral_leak": "mrsptcorr"}
+"""Reference type that undoes each effect, absent where the effect is switched off."""
 _SPECTRUM_STEP = 5e-4  # micron, of the tables of true spectra
 
 
@@ -143,7 +144,7 @@ def mrs_references(root, programme, effects=MRS_DEFAULT_EFFECTS, errors=None, **
         truth.filter, truth.pupil = filter_name, pupil
         return truth
 
-    absent = [reftype for effect, reftype in _REFERENCES.items() if effect not in effects]
+    absent = [reftype for effect, reftype in REFERENCE_OF.items() if effect not in effects]
     if "ipc" not in effects:
         absent.append("ipc")
     options = {"absent": tuple(absent)} | options

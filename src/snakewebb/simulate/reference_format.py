@@ -247,8 +247,8 @@ def write_cube(path, header, name, shape, planes, *units):
             file.append(unit)
 
 
-def write_asdf(path, tree):
-    """Write an ASDF reference."""
+def write_asdf(path, tree, *, inline=False):
+    """Write an ASDF reference; ``inline`` puts arrays into its text, where readers find them after it is closed."""
     import asdf
 
-    asdf.AsdfFile(tree).write_to(path)
+    asdf.AsdfFile(tree).write_to(path, all_array_storage="inline" if inline else None)

@@ -24,7 +24,7 @@ from snakewebb.simulate.sky import make_sky
 from snakewebb.simulate.uncal import file_name, reference_keywords, uncal_units
 
 MODES = ("nircam_imaging", *RAW_PRESETS, "guider")
-"""What can be simulated; all modes but the first one up to the raw data and the reference files of stage 1 only."""
+"""What can be simulated; all modes but ``nircam_imaging`` and ``miri_mrs`` with the reference files of stage 1 only."""
 SCENE_EFFECTS = frozenset({"sources", "sky_background", "pointing_error", "velocity_aberration"})
 EFFECTS = DETECTOR_EFFECTS | RAMP_EFFECTS | SCENE_EFFECTS
 """Everything that can be switched on alone, and is on unless something else is asked for."""
@@ -55,7 +55,7 @@ def simulate(
     progress : callable or None
         Called with one line of text for each thing done.
     **changes
-        Attributes of `programme.Preset`, or of `raw_modes.RawPreset`, to change.
+        Attributes of `programme.Preset`, `mrs_programme.MrsPreset`, or `raw_modes.RawPreset`, to change.
 
     Returns
     -------
