@@ -13,7 +13,7 @@ STEPS = {1: 0.0008, 2: 0.0013, 3: 0.0025, 4: 0.006}
 APERTURE_WIDTHS = 2.0
 """Radius of the aperture in full widths of the image."""
 _ANNULUS = (2.5, 3.5)  # the same, of the ring where the background is measured
-_RADII = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+_RADII = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5)
 _EDGE = 0.02  # part of a band that cubes leave out at each end
 _SHEPARD = {1: (0.30, 2.0), 2: (0.38, 2.0), 3: (0.50, 2.0), 4: (0.75, 2.0)}  # arcsec, and spectral steps
 
