@@ -8,7 +8,7 @@ import pytest
 import snakewebb.simulate
 
 FOLDER = Path(snakewebb.simulate.__file__).parent
-CALIBRATION = ("snakewebb.detector", "snakewebb.wcs", "snakewebb.imaging")
+CALIBRATION = tuple(f"snakewebb.{name}" for name in ("detector", "wcs", "imaging", "spectroscopy", "ifu", "cubes"))
 
 
 def _imported(path):

@@ -119,6 +119,7 @@ def build_cache(
     parameters=(),
     encircled_energy=None,
     useafter=USEAFTER,
+    more_kinds=None,
 ):
     """Make a serverless CRDS cache for simulated exposures, or add a context to one.
 
@@ -157,6 +158,8 @@ def build_cache(
         See `snakewebb.simulate.photometry_references.write_apcorr`.
     useafter : str
         Date and time from which the references are valid.
+    more_kinds : dict of str to Kind, optional
+        Reference types besides those of `KINDS`, of all exposures.
 
     Returns
     -------
@@ -186,6 +189,7 @@ def build_cache(
         members = [header for header in exposures if header["INSTRUME"] == instrument]
         if not members:
             continue
+        kinds = kinds | (more_kinds or {})
         folder = root / "references" / "jwst" / instrument.lower()
         folder.mkdir(parents=True, exist_ok=True)
         rows = _write_references(folder, instrument, kinds, members, request, revisions or {}, absent)

@@ -124,11 +124,11 @@ def _row(exposure, raw):
     }
 
 
-def write_truth(folder, exposure, raw, rate, truth):
+def write_truth(folder, exposure, raw, rate, truth, more=()):
     """Write what happened beside an exposure: true rates, and the table of each kind of event.
 
     The file ``truth`` holds RATE and DARK (DN/s), DQ, and, where the light varies, BRIGHTNESS of each integration
-    relative to RATE.
+    relative to RATE; and the extensions of ``more``.
     """
     units = [fits.PrimaryHDU()]
     for name, array, unit in (
@@ -143,6 +143,7 @@ def write_truth(folder, exposure, raw, rate, truth):
     if exposure.preset.transit_depth:
         light = raw_scenes.transit(exposure.preset.nints, exposure.preset.transit_depth)
         units.append(fits.ImageHDU(light / light.mean(), name="BRIGHTNESS"))
+    units += more
     checked_fits.write(folder / file_name(exposure, "truth"), units)
     for name in ("cosmic_rays", "snowballs", "showers"):
         path = folder / file_name(exposure, name.replace("_", "")).replace(".fits", ".ecsv")

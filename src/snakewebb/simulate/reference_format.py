@@ -45,6 +45,8 @@ class ReferenceErrors:
         Relative, smooth over the detector.
     photom : float
         Relative, one value for a detector and filter.
+    fringe : float
+        Relative to the amplitude of the fringes of MIRI's spectrometer, the same for all pixels.
     """
 
     flat: float = 1e-3
@@ -60,6 +62,7 @@ class ReferenceErrors:
     filter_offset: float = 1e-3
     area: float = 1e-4
     photom: float = 0.0
+    fringe: float = 0.02
 
     @classmethod
     def zero(cls):
@@ -244,8 +247,8 @@ def write_cube(path, header, name, shape, planes, *units):
             file.append(unit)
 
 
-def write_asdf(path, tree):
-    """Write an ASDF reference."""
+def write_asdf(path, tree, *, inline=False):
+    """Write an ASDF reference; ``inline`` puts arrays into its text, where readers find them after it is closed."""
     import asdf
 
-    asdf.AsdfFile(tree).write_to(path)
+    asdf.AsdfFile(tree).write_to(path, all_array_storage="inline" if inline else None)

@@ -24,7 +24,7 @@ from snakewebb.simulate.sky import make_sky
 from snakewebb.simulate.uncal import file_name, reference_keywords, uncal_units
 
 MODES = ("nircam_imaging", *RAW_PRESETS, "guider")
-"""What can be simulated; all modes but the first one up to the raw data and the reference files of stage 1 only."""
+"""What can be simulated; all modes but ``nircam_imaging`` and ``miri_mrs`` with the reference files of stage 1 only."""
 SCENE_EFFECTS = frozenset({"sources", "sky_background", "pointing_error", "velocity_aberration"})
 EFFECTS = DETECTOR_EFFECTS | RAMP_EFFECTS | SCENE_EFFECTS
 """Everything that can be switched on alone, and is on unless something else is asked for."""
@@ -55,7 +55,7 @@ def simulate(
     progress : callable or None
         Called with one line of text for each thing done.
     **changes
-        Attributes of `programme.Preset`, or of `raw_modes.RawPreset`, to change.
+        Attributes of `programme.Preset`, `mrs_programme.MrsPreset`, or `raw_modes.RawPreset`, to change.
 
     Returns
     -------
@@ -69,6 +69,19 @@ def simulate(
     """
     if mode not in MODES:
         raise ConfigError(f"mode {mode!r} cannot be simulated; valid: {', '.join(MODES)}")
+    if mode == "miri_mrs":
+        from snakewebb.simulate.mrs_simulation import simulate_mrs
+
+        return simulate_mrs(
+            out,
+            preset=preset,
+            seed=seed,
+            effects=effects,
+            errors=errors,
+            references=references,
+            progress=progress,
+            **changes,
+        )
     if mode in RAW_PRESETS:
         return simulate_raw(
             mode,
@@ -133,6 +146,10 @@ def simulate(
 
 def default_effects(mode):
     """Effects that are on unless others are asked for."""
+    if mode == "miri_mrs":
+        from snakewebb.simulate.mrs_simulation import MRS_DEFAULT_EFFECTS
+
+        return MRS_DEFAULT_EFFECTS
     return EFFECTS if mode == "nircam_imaging" else DEFAULT_EFFECTS
 
 

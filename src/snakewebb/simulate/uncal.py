@@ -83,7 +83,7 @@ def primary_keywords(exposure):
             ("SEQ_ID", "1", "Parallel sequence identifier"),
             ("ACT_ID", exposure.activity, "Activity identifier"),
             ("EXPOSURE", str(exposure.number), "Exposure request number"),
-            ("BKGDTARG", False, "Background target"),
+            ("BKGDTARG", getattr(exposure, "background_target", False), "Background target"),
             ("TEMPLATE", exposure.template, "Observation template used"),
             ("OBSLABEL", "", "Proposer label for the observation"),
             ("OBSFOLDR", "", "Name of the APT observation folder"),
@@ -170,6 +170,7 @@ def primary_keywords(exposure):
             ("NUMDTHPT", exposure.dithers, "Total number of points in pattern"),
             ("XOFFSET", exposure.offset[0], "x offset from pattern starting position"),
             ("YOFFSET", exposure.offset[1], "y offset from pattern starting position"),
+            *getattr(exposure, "dither_keywords", ()),
         ],
         "Aperture information": [
             ("APERNAME", pointing["APERNAME"], "PRD science aperture used"),
@@ -233,7 +234,7 @@ def science_keywords(exposure):
     tdb = _light_travel(start, pointing["RA_REF"], pointing["DEC_REF"]) / 86400 + _TDB_MINUS_UTC / 86400
 
     def some(*names):
-        return [(name, pointing[name], _COMMENTS[name]) for name in names]
+        return [(name, pointing[name], _COMMENTS[name]) for name in names if name in pointing]
 
     return {
         "": [
@@ -298,6 +299,7 @@ _COMMENTS = {
     "RA_REF": "[deg] Right ascension of the reference point",
     "DEC_REF": "[deg] Declination of the reference point",
     "ROLL_REF": "[deg] V3 roll angle at the ref point (N over E)",
+    "VELOSYS": "[m/s] Barycentric radial velocity",
 }
 
 
