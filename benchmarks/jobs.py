@@ -150,7 +150,7 @@ def jobs_of(plan, rule, *, roots=(), product=None, scratch=Path("bench")):
     match rule:
         case "detector1":
             names = {"rate": "{}_rate.fits", "rateints": "{}_rateints.fits", "record": "{}_rate.json"}
-            inputs = {root: {"uncal": plan.exposures[root].path, "windows": []} for root in roots}
+            inputs = {root: {"uncal": plan.exposures[root].path, "windows": [], "window_records": []} for root in roots}
         case "image2":
             names = {"cal": "{}_cal.fits", "record": "{}_cal.json"}
             inputs = {root: {"rate": f"stage1/{root}_rate.fits"} for root in roots}
