@@ -105,6 +105,8 @@ class Ramp:
         For the integrations of one stripe of an exposure of superstripes.
     extra : dict
         Further products of steps by suffix: lists of HDUs (``fitopt``), or trees of ASDF files (``emi_ref_waves``).
+    carried : dict
+        What steps keep of one integration for the next ones, by a key of their own: shared by the ramps of single integrations.
     scratch : Scratch or None
         Where arrays of the size of the ramp lie, if it is too large for memory.
     unread : callable or None
@@ -129,6 +131,7 @@ class Ramp:
     rateints: Image | None = None
     stripe: Stripe | None = None
     extra: dict = field(default_factory=dict)
+    carried: dict = field(default_factory=dict)
     scratch: Any = None
     unread: Callable | None = None
 
