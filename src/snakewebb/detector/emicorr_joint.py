@@ -198,17 +198,24 @@ def _median(bits, leave_out_nan):
 def _bin_planes(begin, end, data, pixeldq, deviation, limit, bins, sums, counts):
     """Sums of the samples of quiet pixels by phase, for planes ``begin`` to ``end - 1`` of all groups."""
     _, ngroups, ny, nx = data.shape
+    used = np.empty(nx, np.bool_)
     for plane in range(begin, end):
         integration, group = plane // ngroups, plane % ngroups
         for y in range(ny):
+            samples, spread, flags = data[integration, group, y], deviation[integration, y], pixeldq[y]
+            for x in range(nx):
+                used[x] = (spread[x] < limit) & (flags[x] == 0)
             for quad in range(nx // 4):
                 if quad == 1 or quad == 2:
                     continue  # settling after the reference pixels
+                place = bins[y, quad]
+                total = sums[integration, group, place]
                 for x in range(4 * quad, 4 * quad + 4):
-                    if deviation[integration, y, x] < limit and pixeldq[y, x] == 0:
-                        sums[integration, group, bins[y, quad]] += data[integration, group, y, x]
-                        if group == 0:
-                            counts[integration, bins[y, quad]] += 1
+                    total += samples[x] if used[x] else 0.0
+                sums[integration, group, place] = total
+                if group == 0:
+                    for x in range(4 * quad, 4 * quad + 4):
+                        counts[integration, place] += used[x]
 
 
 @njit
