@@ -23,7 +23,7 @@ _LARGE_VARIANCE = 1e6
 
 @njit
 def fit_rows(
-    first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, coefficients, variances,
+    first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, leading, coefficients, variances,
     medians, kinds, rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
 ):  # fmt: skip
     """Fit all ramps; the optional arrays are None if they are not wanted."""
@@ -39,7 +39,7 @@ def fit_rows(
     stop = np.empty(ngroups, np.int64)
     plain = np.empty((nints, WIDTH))
     powers = np.empty((nints, WIDTH), np.int64)
-    work = np.empty((11, WIDTH))
+    work = np.empty((15, WIDTH))
     fitted = np.zeros(WIDTH, np.bool_)
     for y in range(first, last):
         for x in range(nx):
@@ -48,12 +48,12 @@ def fit_rows(
                 columns = min(WIDTH, nx - x)
                 for i in range(nints):
                     find_plain_slopes(
-                        data, i, y - top, x, columns, exposure, gain[y], readnoise[y], coefficients, plain[i], powers[i]
-                    )
+                        data, i, y - top, x, columns, exposure, leading[i], gain[y], readnoise[y], coefficients, plain[i], powers[i]
+                    )  # fmt: skip
                 if native and not exposure.exact and segments is None:
                     fit_plain(
-                        y, x, columns, pixeldq, dark, gain, readnoise, exposure, medians, kinds, plain, rate, rate_dq, rateints,
-                        rateints_dq, work, fitted,
+                        y, x, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians, kinds, plain, rate, rate_dq,
+                        rateints, rateints_dq, work, fitted,
                     )  # fmt: skip
             if fitted[column]:
                 continue
@@ -89,7 +89,7 @@ def fit_rows(
                     if segments is not None:
                         for k in range(ngroups):
                             samples[k] = data[i, skipped + k, y - top, x]
-                    start[0], stop[0] = 0, ngroups
+                    start[0], stop[0] = leading[i], ngroups
                 else:
                     time, _, nsaturated, nunusable, found = read_column(
                         data, groupdq, zeroframe, i, y, top, x, exposure, samples, flags
@@ -132,7 +132,7 @@ def fit_rows(
                     sum_read += weight * weight * read_variance * per_variance
                     sum_span += span
                     sum_duration += duration
-                    if number > 1:
+                    if literal and number > 1:
                         inverse_variance += 1.0 / (poisson_rate / duration + read_variance / span)
                     if segments is not None:
                         save_segment(

@@ -17,10 +17,10 @@ _LARGEST = 3.4e38  # of a float32
 
 
 @njit
-def find_plain_slopes(data, i, row, left, columns, exposure, gain, readnoise, coefficients, slopes, powers):
-    """Slopes of the ramps of a block of a row as if all their groups were good, and the numbers of their powers."""
-    length = exposure.ngroups
-    early, late = exposure.skipped, exposure.skipped + length - 1
+def find_plain_slopes(data, i, row, left, columns, exposure, leading, gain, readnoise, coefficients, slopes, powers):
+    """Slopes of the ramps of a block of a row as if all groups but the ``leading`` ones were good, and the numbers of their powers."""
+    length = exposure.ngroups - leading
+    early, late = exposure.skipped + leading, exposure.skipped + exposure.ngroups - 1
     if length < 2:
         return
     right = left + columns
@@ -39,19 +39,17 @@ def find_plain_slopes(data, i, row, left, columns, exposure, gain, readnoise, co
 
 @njit
 def fit_plain(
-    y, left, columns, pixeldq, dark, gain, readnoise, exposure, medians, kinds, slopes, rate, rate_dq, rateints, rateints_dq, work,
+    y, left, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians, kinds, slopes, rate, rate_dq, rateints, rateints_dq, work,
     fitted,
 ):  # fmt: skip
     """Fit the pixels of a block of row ``y`` as if all their ramps were plain.
 
-    For ``native`` and approximate variances. ``slopes`` are those of `find_plain_slopes`, ``work`` is work space of float64 (11, WIDTH);
+    For ``native`` and approximate variances. ``slopes`` are those of `find_plain_slopes`, ``work`` is work space of float64 (15, WIDTH);
     ``fitted`` is set for the pixels whose ramps are plain and can be used: they need nothing more.
     """
     nints, right = len(rateints_dq), left + columns
-    duration = duration_of(exposure.ngroups, exposure.group_time, exposure)
-    span = span_of(exposure.ngroups, exposure.group_time, exposure)
     read_variance, poisson_rate, weight, mean = work[0], work[1], work[2], work[3]
-    sums, variances = work[4:8], work[8:11]
+    own, sums, variances = work[4:8], work[8:12], work[12:15]
     factor, noise, flags = gain[y, left:right], readnoise[y, left:right], pixeldq[y, left:right]
     level, current = medians[y, left:right], dark[y, left:right]
     for x in range(columns):
@@ -61,21 +59,28 @@ def fit_plain(
         added = np.float64(current[x]) / g
         poisson_rate[x] = (level[x] + (added if current[x] > 0.0 else 0.0)) / g
     for x in range(columns):
-        weight[x] = 1.0 / (poisson_rate[x] / duration + read_variance[x] / span)
-    for x in range(columns):
         fitted[x] = (factor[x] > 0.0) & (factor[x] < np.inf) & (noise[x] > 0.0) & (read_variance[x] < np.inf)
     for x in range(columns):
         fitted[x] &= flags[x] & np.uint32(BAD) == 0
     sums[:] = 0.0
     for i in range(nints):
         kind, slope = kinds[i, y, left:right], slopes[i]
+        length = exposure.ngroups - leading[i]
+        duration, span = (
+            duration_of(length, exposure.group_time, exposure),
+            span_of(length, exposure.group_time, exposure),
+        )
         for x in range(columns):
             fitted[x] &= kind[x] == PLAIN
+        if i == 0 or leading[i] != leading[i - 1]:
+            for x in range(columns):
+                weight[x] = 1.0 / (poisson_rate[x] / duration + read_variance[x] / span)
+            own[:] = 0.0
+            _add_integration(columns, slope, weight, read_variance, 1.0 / duration, 1.0 / span, own)
+            _find_variances(columns, own, poisson_rate, variances)
+        _add_integration(columns, slope, weight, read_variance, 1.0 / duration, 1.0 / span, sums)
         for x in range(columns):
             mean[x] = slope[x] * weight[x] / weight[x]
-        _add_integration(columns, slope, weight, read_variance, 1.0 / duration, 1.0 / span, sums)
-        if i == 0:  # the same in all of them
-            _find_variances(columns, sums, poisson_rate, variances)
         _store(columns, mean, variances, fitted, (rateints[0][i, y, left:right], rateints[1][i, y, left:right],
                rateints[2][i, y, left:right], rateints[3][i, y, left:right]))  # fmt: skip
         rateints_dq[i, y, left:right] = flags
