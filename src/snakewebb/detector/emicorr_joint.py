@@ -1,5 +1,7 @@
 """Interference of known shape, fitted together with the ramps of the quiet pixels."""
 
+import dataclasses
+
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
@@ -15,7 +17,8 @@ def fit_and_subtract(ramp, clock, waves, separately, as_jwst):
     Parameters
     ----------
     ramp : Ramp
-        ``data`` is changed in place.
+        ``data`` is changed in place. From an exposure on a scratch file the last wave is subtracted when integrations are read next
+        (``ramp.unread``).
     clock : Clock
     waves : list of Wave
         With their shapes.
@@ -31,6 +34,10 @@ def fit_and_subtract(ramp, clock, waves, separately, as_jwst):
     """
     found = []
     for wave in waves:
+        if ramp.unread is not None:  # the wave before
+            for number in range(len(ramp.data)):
+                ramp.unread(number)
+            ramp.unread = None
         amplitudes, phases = _correct(ramp, clock, wave, separately, as_jwst)
         if np.any(amplitudes != 0):
             text = f"{amplitudes[0]:.3g} times the waveform at phase {phases[0]:.3f}"
@@ -75,8 +82,30 @@ def _correct(ramp, clock, wave, separately, as_jwst):
         amplitudes = np.full(nints, amplitude)
         phases = (best + np.arange(nints) * shift) % 1
     if np.any(amplitudes != 0):
-        over_rows(ramp, (_subtract, phase, advance, phases, amplitudes, spline), changes=("data",), uses=("data",))
+        if ramp.scratch is None:
+            over_rows(ramp, (_subtract, phase, advance, phases, amplitudes, spline))
+        else:
+            ramp.unread = _subtraction(ramp, phase, advance, phases, amplitudes, spline)
     return amplitudes, phases
+
+
+def _subtraction(ramp, phase, advance, phases, amplitudes, spline):
+    """What reads an integration of a ramp on a scratch file and subtracts a wave, as `Ramp.unread`: instead of a pass of its own."""
+    whole = dataclasses.replace(ramp)
+
+    def read(number, one=None):
+        own = slice(number, number + 1)
+        arguments = phase, advance, phases[own], amplitudes[own], spline
+        if one is None:
+            over_rows(whole.integration(number), (_subtract, *arguments), changes=("data",), uses=("data",))
+            return
+        for name in ("data", "groupdq", "zeroframe"):
+            array = getattr(whole, name)
+            if array is not None:
+                ramp.scratch.load(array[number], getattr(one, name)[0])
+        by_rows(_subtract, len(phase), 0, one.data, one.groupdq, *arguments)
+
+    return read
 
 
 def _best(grid, a, b, shift, first, last, as_jwst):

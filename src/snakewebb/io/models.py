@@ -111,7 +111,8 @@ class Ramp:
         Where arrays of the size of the ramp lie, if it is too large for memory.
     unread : callable or None
         With a ramp on a scratch file, ``unread(number)`` reads an integration into its place in ``data`` and ``zeroframe``, and
-        ``unread(number, one)`` into a ramp of one integration; the chain calls it.
+        ``unread(number, one)`` into a ramp of one integration; the chain calls it. A step that leaves work on each integration to the
+        next time it is read sets it too.
     """
 
     header: fits.Header
