@@ -81,6 +81,8 @@ def run_chain(exposure, chain, references, *, save=None, origins=None):
                 step.run(exposure, references)
         outcomes.extend(step.outcome() for step in steps)
         if _is_saved(entries[-1], save):
+            if streamed:
+                _read_all(exposure)
             save(entries[-1]["step"], exposure)
     if streamed:
         _read_all(exposure)

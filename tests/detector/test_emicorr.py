@@ -3,11 +3,14 @@ import re
 import numpy as np
 import pytest
 
+import snakewebb.chain
 from interference import interference, write_emicorr
+from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
 from snakewebb.detector.emicorr import emicorr
 from snakewebb.detector.emicorr_joint import _evaluate, _median, _periodic_spline
 from snakewebb.errors import BadDataError, MissingReferenceError
+from snakewebb.io.scratch import Scratch
 from snakewebb.steps import NO_REFERENCE, NOT_APPLICABLE
 
 
@@ -56,6 +59,30 @@ def test_wave_of_any_phase_is_removed_by_the_sequential_fit(make_case, start, fr
     emicorr(ramp, references, algorithm="sequential", onthefly_corr_freq=frequencies)
     remaining = ramp.data - clean
     assert np.std(remaining - np.median(remaining)) < left * injected
+
+
+@pytest.mark.parametrize("budget", [0, 10**9])
+@pytest.mark.parametrize("after", [["saturation"], ["group_scale"], []])
+def test_waves_are_subtracted_from_exposures_on_scratch_files(make_case, tmp_path, monkeypatch, after, budget):
+    """In memory, if integrations have at most ``budget`` bytes, or not; whatever follows, and in what is saved."""
+    names = ("Hz390", "Hz10")
+    expected, _, references = make_case(names=names)
+    emicorr(expected, references)
+    monkeypatch.setattr(snakewebb.chain, "INTEGRATION_BUDGET", budget)
+    saved = []
+    with Scratch(tmp_path) as scratch:
+        ramp, _, references = make_case(names=names)
+        for name in ("data", "groupdq"):
+            array = getattr(ramp, name)
+            kept = scratch.empty(array.shape, array.dtype)
+            kept[...] = array
+            setattr(ramp, name, kept)
+        ramp.scratch = scratch
+        chain = [{"step": "emicorr", "save_results": not after}, *({"step": name} for name in after)]
+        run_chain(ramp, chain, references, save=lambda _, ramp: saved.append(np.array(ramp.data)))
+        np.testing.assert_array_equal(ramp.data, expected.data)
+        assert len(saved) == (not after)
+        assert all(np.array_equal(data, expected.data) for data in saved)
 
 
 def test_sources_and_bad_pixels_do_not_matter(make_case):

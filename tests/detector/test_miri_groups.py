@@ -152,6 +152,26 @@ def test_later_segments_have_no_first_integration(make_miri_ramp, rscd_reference
     assert "INT1SKIP" not in ramp.header
 
 
+def test_integrations_of_rscd_may_come_one_after_the_other(make_miri_ramp, rscd_references):
+    data = np.ones((4, 9, 4, 8))
+    ramps = [make_miri_ramp(data) for _ in range(2)]
+    for ramp in ramps:
+        # no group is left to skip in the first integration; one, and none, in different later ones
+        for integration, group, pixel in ((0, 2, 0), (1, 3, 1), (2, 3, 2), (3, 1, 3)):
+            ramp.groupdq[integration, group:, 0, pixel] = SATURATED
+    at_once, apart = ramps
+    references = rscd_references(at_once, 2, 3)
+    rscd(at_once, references)
+    for number in range(4):
+        one = apart.integration(number)
+        rscd(one, references)
+        apart.pixeldq |= one.pixeldq
+    np.testing.assert_array_equal(apart.groupdq, at_once.groupdq)
+    np.testing.assert_array_equal(apart.pixeldq, at_once.pixeldq)
+    keywords = [f"INT{number}{name}" for number in (1, 2) for name in ("SKIP", "BORS", "UGP1")]
+    assert [apart.header[key] for key in keywords] == [at_once.header[key] for key in keywords] == [2, 1, 1, 3, 3, 1]
+
+
 def test_rscd_where_it_does_not_apply(make_miri_ramp, make_ramp, rscd_references):
     ramp = make_miri_ramp(np.ones((1, 9, 2, 4)), READPATT="SLOWR1")
     references = rscd_references(ramp, 1, 4)

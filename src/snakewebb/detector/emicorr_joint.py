@@ -1,5 +1,7 @@
 """Interference of known shape, fitted together with the ramps of the quiet pixels."""
 
+import dataclasses
+
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
@@ -15,7 +17,8 @@ def fit_and_subtract(ramp, clock, waves, separately, as_jwst):
     Parameters
     ----------
     ramp : Ramp
-        ``data`` is changed in place.
+        ``data`` is changed in place. From an exposure on a scratch file the last wave is subtracted when integrations are read next
+        (``ramp.unread``).
     clock : Clock
     waves : list of Wave
         With their shapes.
@@ -31,6 +34,10 @@ def fit_and_subtract(ramp, clock, waves, separately, as_jwst):
     """
     found = []
     for wave in waves:
+        if ramp.unread is not None:  # the wave before
+            for number in range(len(ramp.data)):
+                ramp.unread(number)
+            ramp.unread = None
         amplitudes, phases = _correct(ramp, clock, wave, separately, as_jwst)
         if np.any(amplitudes != 0):
             text = f"{amplitudes[0]:.3g} times the waveform at phase {phases[0]:.3f}"
@@ -75,8 +82,30 @@ def _correct(ramp, clock, wave, separately, as_jwst):
         amplitudes = np.full(nints, amplitude)
         phases = (best + np.arange(nints) * shift) % 1
     if np.any(amplitudes != 0):
-        over_rows(ramp, (_subtract, phase, advance, phases, amplitudes, spline), changes=("data",), uses=("data",))
+        if ramp.scratch is None:
+            over_rows(ramp, (_subtract, phase, advance, phases, amplitudes, spline))
+        else:
+            ramp.unread = _subtraction(ramp, phase, advance, phases, amplitudes, spline)
     return amplitudes, phases
+
+
+def _subtraction(ramp, phase, advance, phases, amplitudes, spline):
+    """What reads an integration of a ramp on a scratch file and subtracts a wave, as `Ramp.unread`: instead of a pass of its own."""
+    whole = dataclasses.replace(ramp)
+
+    def read(number, one=None):
+        own = slice(number, number + 1)
+        arguments = phase, advance, phases[own], amplitudes[own], spline
+        if one is None:
+            over_rows(whole.integration(number), (_subtract, *arguments), changes=("data",), uses=("data",))
+            return
+        for name in ("data", "groupdq", "zeroframe"):
+            array = getattr(whole, name)
+            if array is not None:
+                ramp.scratch.load(array[number], getattr(one, name)[0])
+        by_rows(_subtract, len(phase), 0, one.data, one.groupdq, *arguments)
+
+    return read
 
 
 def _best(grid, a, b, shift, first, last, as_jwst):
@@ -198,17 +227,24 @@ def _median(bits, leave_out_nan):
 def _bin_planes(begin, end, data, pixeldq, deviation, limit, bins, sums, counts):
     """Sums of the samples of quiet pixels by phase, for planes ``begin`` to ``end - 1`` of all groups."""
     _, ngroups, ny, nx = data.shape
+    used = np.empty(nx, np.bool_)
     for plane in range(begin, end):
         integration, group = plane // ngroups, plane % ngroups
         for y in range(ny):
+            samples, spread, flags = data[integration, group, y], deviation[integration, y], pixeldq[y]
+            for x in range(nx):
+                used[x] = (spread[x] < limit) & (flags[x] == 0)
             for quad in range(nx // 4):
                 if quad == 1 or quad == 2:
                     continue  # settling after the reference pixels
+                place = bins[y, quad]
+                total = sums[integration, group, place]
                 for x in range(4 * quad, 4 * quad + 4):
-                    if deviation[integration, y, x] < limit and pixeldq[y, x] == 0:
-                        sums[integration, group, bins[y, quad]] += data[integration, group, y, x]
-                        if group == 0:
-                            counts[integration, bins[y, quad]] += 1
+                    total += samples[x] if used[x] else 0.0
+                sums[integration, group, place] = total
+                if group == 0:
+                    for x in range(4 * quad, 4 * quad + 4):
+                        counts[integration, place] += used[x]
 
 
 @njit

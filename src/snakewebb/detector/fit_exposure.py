@@ -10,6 +10,8 @@ from snakewebb.errors import BadDataError
 
 log = logging.getLogger(__name__)
 
+_LOOKED_AT = 16  # rows
+
 
 class FitExposure(NamedTuple):
     """What the kernels must know of the exposure and the parameters; times in seconds.
@@ -90,6 +92,32 @@ def fit_exposure(
         exact=variance == "exact",
         native=native,
     )
+
+
+def leading_groups(ramp, exposure):
+    """How many groups at the beginning of each integration, of those that take part, are DO_NOT_USE in most pixels.
+
+    Ramps in which these groups cannot be used, and all others can, are fitted fast. Results do not depend on the number, so that it is
+    found from some rows only.
+
+    Parameters
+    ----------
+    ramp : Ramp
+    exposure : FitExposure
+
+    Returns
+    -------
+    ndarray of int64 (nints,)
+        So many at most that two groups are left.
+    """
+    number = np.zeros(len(ramp.groupdq), np.int64)
+    for i, flags in enumerate(ramp.groupdq):
+        for plane in flags[exposure.skipped : exposure.skipped + max(exposure.ngroups - 2, 0)]:
+            rows = plane[:: max(1, len(plane) // _LOOKED_AT)]
+            if 2 * np.count_nonzero(rows & DO_NOT_USE) <= rows.size:
+                break
+            number[i] += 1
+    return number
 
 
 def _used_groups(ramp, first, last):

@@ -5,12 +5,12 @@ import numpy as np
 from snakewebb.compiled import njit
 from snakewebb.detector.fitopt import save_ramp, save_segment
 from snakewebb.detector.median_rate import PLAIN, UNUSED
+from snakewebb.detector.plain_ramps import WIDTH, find_plain_slopes, fit_plain
 from snakewebb.detector.ramp_segments import (
     BAD,
     duration_of,
     find_segments,
     power_index,
-    power_of,
     read_column,
     slope_of,
     span_of,
@@ -19,12 +19,11 @@ from snakewebb.detector.slope_variance import variance_factors
 from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 
 _LARGE_VARIANCE = 1e6
-_WIDTH = 64  # pixels of a row whose ramps are fitted together if they are plain
 
 
 @njit
 def fit_rows(
-    first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, coefficients, variances,
+    first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, leading, coefficients, variances,
     medians, kinds, rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
 ):  # fmt: skip
     """Fit all ramps; the optional arrays are None if they are not wanted."""
@@ -38,17 +37,26 @@ def fit_rows(
     flags = np.empty(ngroups, np.uint8)
     start = np.empty(ngroups, np.int64)
     stop = np.empty(ngroups, np.int64)
-    plain = np.empty((nints, _WIDTH))
-    powers = np.empty((nints, _WIDTH), np.int64)
+    plain = np.empty((nints, WIDTH))
+    powers = np.empty((nints, WIDTH), np.int64)
+    work = np.empty((15, WIDTH))
+    fitted = np.zeros(WIDTH, np.bool_)
     for y in range(first, last):
         for x in range(nx):
-            column = x % _WIDTH
+            column = x % WIDTH
             if column == 0:
-                columns = min(_WIDTH, nx - x)
+                columns = min(WIDTH, nx - x)
                 for i in range(nints):
-                    _plain_slopes(
-                        data, i, y - top, x, columns, exposure, gain[y], readnoise[y], coefficients, plain[i], powers[i]
-                    )
+                    find_plain_slopes(
+                        data, i, y - top, x, columns, exposure, leading[i], gain[y], readnoise[y], coefficients, plain[i], powers[i]
+                    )  # fmt: skip
+                if native and not exposure.exact and segments is None:
+                    fit_plain(
+                        y, x, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians, kinds, plain, rate, rate_dq,
+                        rateints, rateints_dq, work, fitted,
+                    )  # fmt: skip
+            if fitted[column]:
+                continue
             g = np.float64(gain[y, x])
             read_variance = np.float64(readnoise[y, x]) ** 2 / (2.0 * exposure.nframes)
             current = np.float64(dark[y, x])
@@ -81,7 +89,7 @@ def fit_rows(
                     if segments is not None:
                         for k in range(ngroups):
                             samples[k] = data[i, skipped + k, y - top, x]
-                    start[0], stop[0] = 0, ngroups
+                    start[0], stop[0] = leading[i], ngroups
                 else:
                     time, _, nsaturated, nunusable, found = read_column(
                         data, groupdq, zeroframe, i, y, top, x, exposure, samples, flags
@@ -124,7 +132,7 @@ def fit_rows(
                     sum_read += weight * weight * read_variance * per_variance
                     sum_span += span
                     sum_duration += duration
-                    if number > 1:
+                    if literal and number > 1:
                         inverse_variance += 1.0 / (poisson_rate / duration + read_variance / span)
                     if segments is not None:
                         save_segment(
@@ -215,27 +223,6 @@ def fit_rows(
             rate[2][y, x] = poisson
             rate[3][y, x] = read
             rate_dq[y, x] = total_dq
-
-
-@njit
-def _plain_slopes(data, i, row, left, columns, exposure, gain, readnoise, coefficients, slopes, powers):
-    """Slopes of the ramps of a block of a row as if all their groups were good, and the numbers of their powers."""
-    length = exposure.ngroups
-    early, late = exposure.skipped, exposure.skipped + length - 1
-    if length < 2:
-        return
-    right = left + columns
-    first, last = data[i, early, row, left:right], data[i, late, row, left:right]
-    factor, noise = gain[left:right], readnoise[left:right]
-    for x in range(columns):
-        g = np.float64(factor[x])
-        read_variance = np.float64(noise[x]) ** 2 / (2.0 * exposure.nframes)
-        powers[x] = power_of(np.float64(last[x]), np.float64(first[x]), length, read_variance, g)
-        slopes[x] = 0.0
-    for k in range(length // 2):
-        first, last = data[i, early + k, row, left:right], data[i, late - k, row, left:right]
-        for x in range(columns):
-            slopes[x] += coefficients[length, powers[x], k] * (np.float64(last[x]) - np.float64(first[x]))
 
 
 @njit

@@ -100,6 +100,7 @@ def _fit_rows(
     nints, ngroups, _, nx = data.shape
     width = max(16, min(256, 1024 // ngroups // 8 * 8))
     block, scratch = empty_block(ngroups, width), empty_block(ngroups, width)
+    resultants, flags = np.empty((ngroups + 1, width)), np.empty((ngroups, width), np.uint8)
     ordered = np.empty((ngroups, width))
     number = np.empty(width, np.int64)
     columns = np.empty(width, np.int64)
@@ -119,8 +120,8 @@ def _fit_rows(
                     if count == 0:
                         continue
                     covariance = split if divided == 1 else plain
-                    _load(data, groupdq, zeroframe, i, y, columns, count, divided, exposure, covariance, block, ordered,
-                          number)  # fmt: skip
+                    _gather(data, groupdq, zeroframe, i, y, columns, count, divided, exposure, resultants, flags)
+                    _load(resultants, flags, count, divided, exposure, covariance, block, ordered, number)
                     compare_columns(ordered, split_network if divided == 1 else plain_network)
                     for k in range(count):
                         x = columns[k]
@@ -139,8 +140,8 @@ def _fit_rows(
                         current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
                         block.photon[k] = (_positive(block.rate[k]) + current) / gain[y, x]
                     solve(block, covariance, count)
-                    _store(i, y, left, columns, count, covariance, block, unit, rateints, chisq, exposure)
-                    _flag(groupdq, pixeldq, gain, readnoise, i, y, columns, count, divided, exposure, block, rateints,
+                    _store(i, y, left, columns, count, covariance, block, unit, rateints, exposure)
+                    _flag(groupdq, flags, pixeldq, gain, readnoise, i, y, columns, count, divided, exposure, block, rateints,
                           rateints_dq, chisq)  # fmt: skip
             for x in range(left, right):
                 current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
@@ -168,111 +169,143 @@ def _dark_rate(current, gain, native):
 
 
 @njit
-def _resultant(data, zeroframe, i, y, x, position, divided, exposure):
-    """Resultant number ``position`` of a ramp whose zero frame, if ``divided``, is the first one, DN."""
-    group = position - divided
-    if divided == 0 or group > 0:
-        return np.float64(data[i, group, y, x])
-    frame = zeroframe[i, y, x]
-    if position == 0:
-        return np.float64(frame)
-    if exposure.native:
-        return (np.float64(data[i, 0, y, x]) * exposure.nframes - np.float64(frame)) / (exposure.nframes - 1.0)
+def _gather(data, groupdq, zeroframe, i, y, columns, count, divided, exposure, resultants, flags):
+    """Resultants, DN, and flags of the groups of some pixels of a row; if ``divided`` the zero frame is the first resultant."""
+    for g in range(len(flags)):
+        samples, marks = data[i, g, y], groupdq[i, g, y]
+        value, flag = resultants[g + divided], flags[g]
+        for k in range(count):
+            value[k] = samples[columns[k]]
+        for k in range(count):
+            flag[k] = marks[columns[k]]
+    if divided == 0:
+        return
     nframes = np.float32(exposure.nframes)
-    return np.float64((data[i, 0, y, x] * nframes - frame) / np.float32(nframes - np.float32(1)))
+    for k in range(count):
+        x = columns[k]
+        frame, group = zeroframe[i, y, x], data[i, 0, y, x]
+        resultants[0, k] = frame
+        if exposure.native:
+            resultants[1, k] = (np.float64(group) * exposure.nframes - np.float64(frame)) / (exposure.nframes - 1.0)
+        else:
+            resultants[1, k] = np.float64((group * nframes - frame) / np.float32(nframes - np.float32(1)))
 
 
 @njit
-def _is_usable(earlier, later, averaged, native):
-    """Whether the difference of two resultants can be used, by the flags of their groups.
+def _load(resultants, flags, count, divided, exposure, covariance, block, ordered, number):
+    """Fill the differences of a block, and those that the median rate is taken of, ``+inf`` where there is none.
 
     The oracle uses no difference next to any flag. A jump is in the difference that ends with the flagged group, and
     in the next one only if the group averages reads; persistence spoils nothing.
     """
-    if not native:
-        return earlier == 0 and later == 0
-    ignored = PERSISTENCE if averaged else PERSISTENCE | JUMP_DET
-    return earlier & ~ignored == 0 and later & ~PERSISTENCE == 0
-
-
-@njit
-def _load(data, groupdq, zeroframe, i, y, columns, count, divided, exposure, covariance, block, ordered, number):
-    """Fill the differences of a block, and those that the median rate is taken of, ``+inf`` where there is none."""
     native = exposure.native
-    for k in range(number.size):
-        number[k] = 0
+    spoiling, spoiling_next = np.uint8(255), np.uint8(255)
+    if native:
+        spoiling, spoiling_next = np.uint8(255 & ~PERSISTENCE), np.uint8(255 & ~PERSISTENCE)
+        if not exposure.nframes > 1.0:
+            spoiling_next = np.uint8(255 & ~(PERSISTENCE | JUMP_DET))
+    number[:] = 0
+    bad = np.empty(count, np.uint8)
     for d in range(covariance.interval.size):
         upper, lower = max(d + 1 - divided, 0), max(d - divided, 0)
         inside = lower >= exposure.first and upper <= exposure.last
-        averaged = exposure.nframes > 1.0
+        early, late, interval = resultants[d], resultants[d + 1], covariance.interval[d]
+        flag, flag_late = flags[lower], flags[upper]
+        step, usable, key = block.difference[d], block.usable[d], ordered[d]
+        block.jump[d, :count] = False
         for k in range(count):
-            x = columns[k]
-            late = _resultant(data, zeroframe, i, y, x, d + 1, divided, exposure)
-            early = _resultant(data, zeroframe, i, y, x, d, divided, exposure)
-            step = late - early if native else np.float64(np.float32(late) - np.float32(early))
-            step /= covariance.interval[d]
-            usable = inside and _is_usable(groupdq[i, lower, y, x], groupdq[i, upper, y, x], averaged, native)
-            if native:
-                usable = usable and abs(step) < np.inf
-                step = step if usable else 0.0
-            block.difference[d, k] = step
-            block.usable[d, k] = 1.0 if usable else 0.0
-            block.jump[d, k] = False
-            counted = usable or not native
-            ordered[d, k] = step if counted else np.inf
-            number[k] += counted
-        for k in range(count, number.size):
-            ordered[d, k] = np.inf
+            bad[k] = (flag[k] & spoiling_next) | (flag_late[k] & spoiling)
+        if native:
+            for k in range(count):
+                step[k] = (late[k] - early[k]) / interval
+            for k in range(count):
+                usable[k] = 1.0 if inside and bad[k] == 0 and abs(step[k]) < np.inf else 0.0
+            for k in range(count):
+                step[k] = step[k] if usable[k] != 0.0 else 0.0
+            for k in range(count):
+                key[k] = step[k] if usable[k] != 0.0 else np.inf
+            for k in range(count):
+                number[k] += np.int64(usable[k])
+        else:
+            for k in range(count):
+                step[k] = np.float64(np.float32(late[k]) - np.float32(early[k])) / interval
+                usable[k] = 1.0 if inside and bad[k] == 0 else 0.0
+                key[k] = step[k]
+                number[k] += 1
+        key[count:] = np.inf
 
 
 @njit
-def _store(i, y, left, columns, count, covariance, block, unit, rateints, chisq, exposure):
+def _store(i, y, left, columns, count, covariance, block, unit, rateints, exposure):
     """Store rate, ERR and variances of an integration after `solve`."""
     ndifferences = covariance.interval.size
+    photon, read, share, product = np.zeros(count), np.zeros(count), np.empty(count), np.empty(count)
+    total = block.total
+    for d in range(ndifferences):
+        weight = block.weight[d]
+        for k in range(count):
+            share[k] = weight[k] / total[k]
+        for k in range(count):
+            photon[k] += share[k] * share[k] * covariance.photon[d]
+            read[k] += share[k] * share[k] * covariance.read[d]
+        if d + 1 < ndifferences:
+            weight_after = block.weight[d + 1]
+            for k in range(count):
+                product[k] = 2.0 * share[k] * weight_after[k] / total[k]
+            for k in range(count):
+                photon[k] += product[k] * covariance.photon_next[d]
+                read[k] += product[k] * covariance.read_next[d]
     for k in range(count):
         x = columns[k]
-        photon = 0.0
-        read = 0.0
-        for d in range(ndifferences):
-            share = block.weight[d, k] / block.total[k]
-            photon += share * share * covariance.photon[d]
-            read += share * share * covariance.read[d]
-            if d + 1 < ndifferences:
-                product = 2.0 * share * block.weight[d + 1, k] / block.total[k]
-                photon += product * covariance.photon_next[d]
-                read += product * covariance.read_next[d]
-        unit[i, x - left] = photon
+        unit[i, x - left] = photon[k]
         rateints[0][i, y, x] = block.rate[k]
-        rateints[1][i, y, x] = np.sqrt(1.0 / block.total[k])
-        rateints[2][i, y, x] = photon * block.photon[k]
-        rateints[3][i, y, x] = read * block.read[k]
+        rateints[1][i, y, x] = np.sqrt(1.0 / total[k])
+        rateints[2][i, y, x] = photon[k] * block.photon[k]
+        rateints[3][i, y, x] = read[k] * block.read[k]
 
 
 @njit
 def _flag(
-    groupdq, pixeldq, gain, readnoise, i, y, columns, count, divided, exposure, block, rateints, rateints_dq, chisq
+    groupdq,
+    flags,
+    pixeldq,
+    gain,
+    readnoise,
+    i,
+    y,
+    columns,
+    count,
+    divided,
+    exposure,
+    block,
+    rateints,
+    rateints_dq,
+    chisq,
 ):
-    """Flag jumps and integrations, and take out those that cannot be used."""
-    ngroups = groupdq.shape[1]
+    """Flag jumps and integrations, and take out those that cannot be used; ``flags`` are those of the groups, without the jumps."""
+    ngroups = len(flags)
     native = exposure.native
+    found, unusable = np.zeros(count, np.uint8), np.zeros(count, np.int32)
+    for d in range(ngroups - 1 + divided):
+        jump = block.jump[d]
+        for k in range(count):
+            if jump[k]:
+                groupdq[i, d + 1 - divided, y, columns[k]] |= np.uint8(JUMP_DET)
+                found[k] |= np.uint8(JUMP_DET)
+    for g in range(ngroups):
+        flag = flags[g]
+        for k in range(count):
+            found[k] |= flag[k]
+        excluded = g < exposure.first or g > exposure.last
+        for k in range(count):
+            unusable[k] += np.int32(excluded or flag[k] & np.uint8(_BAD) != 0)
     for k in range(count):
         x = columns[k]
-        for d in range(ngroups - 1 + divided):
-            if block.jump[d, k]:
-                groupdq[i, d + 1 - divided, y, x] |= np.uint8(JUMP_DET)
-        found = 0
-        unusable = 0
-        for g in range(ngroups):
-            flag = np.int64(groupdq[i, g, y, x])
-            if g < exposure.first or g > exposure.last:
-                flag |= DO_NOT_USE
-            found |= flag
-            unusable += flag & _BAD != 0
-        dq = np.int64(pixeldq[y, x]) | (found & (SATURATED | JUMP_DET))
-        if unusable == ngroups:
+        dq = np.int64(pixeldq[y, x]) | (found[k] & (SATURATED | JUMP_DET))
+        if unusable[k] == ngroups:
             dq |= DO_NOT_USE
         if native:
-            dq |= found & PERSISTENCE
+            dq |= found[k] & PERSISTENCE
             if not gain[y, x] > 0.0:
                 dq |= NO_GAIN_VALUE | DO_NOT_USE
             usable = gain[y, x] < np.inf and readnoise[y, x] > 0.0 and readnoise[y, x] < np.inf

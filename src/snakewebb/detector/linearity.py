@@ -12,6 +12,8 @@ from snakewebb.dq import DO_NOT_USE, NO_LIN_CORR, SATURATED
 from snakewebb.errors import BadDataError, MissingReferenceError
 from snakewebb.steps import Status, step
 
+_COLUMNS = 512  # of a row that are corrected together
+
 
 @step(version=3, keyword="S_LINEAR", references=("linearity",))
 def linearity(ramp, references, *, compatibility: Literal["native", "jwst"] = "native"):
@@ -104,12 +106,18 @@ def _row_of_coefficients(coefficients, reference_dq, pixeldq, y):
     """Coefficients of a row, those of the identity for pixels without usable ones, which are flagged."""
     number, _, nx = coefficients.shape
     row = np.empty((number, nx), np.float32)
+    unusable = np.empty(nx, np.bool_)
+    linear, flags = coefficients[1, y], reference_dq[y]
     for x in range(nx):
-        unusable = (reference_dq[y, x] & NO_LIN_CORR) != 0 or coefficients[1, y, x] == 0
-        for order in range(number):
-            row[order, x] = coefficients[order, y, x]
-            unusable |= np.isnan(row[order, x])
-        if unusable:
+        unusable[x] = ((flags[x] & np.uint32(NO_LIN_CORR)) != 0) | (linear[x] == 0)
+    for order in range(number):
+        own, source = row[order], coefficients[order, y]
+        for x in range(nx):
+            own[x] = source[x]
+        for x in range(nx):
+            unusable[x] |= source[x] != source[x]
+    for x in range(nx):
+        if unusable[x]:
             row[:, x] = 0
             row[1, x] = 1
             pixeldq[y, x] |= np.uint32(NO_LIN_CORR)
@@ -118,23 +126,29 @@ def _row_of_coefficients(coefficients, reference_dq, pixeldq, y):
 
 @njit
 def _correct_groups(begin, end, data, groupdq, pixeldq, coefficients, reference_dq):
-    """Horner's scheme in float32, a row at a time so that the coefficients stay in the cache."""
+    """Horner's scheme in float32, for so few columns at a time that all they need stays in the cache."""
     nints, ngroups, _, nx = data.shape
     number = len(coefficients)
-    result = np.empty(nx, np.float32)
+    result = np.empty(_COLUMNS, np.float32)
     for y in range(begin, end):
         row = _row_of_coefficients(coefficients, reference_dq, pixeldq, y)
-        for integration in range(nints):
-            for group in range(ngroups):
-                for x in range(nx):
-                    result[x] = row[number - 1, x] * data[integration, group, y, x]
-                for order in range(number - 2, 0, -1):
-                    for x in range(nx):
-                        result[x] = (result[x] + row[order, x]) * data[integration, group, y, x]
-                for x in range(nx):
-                    value = data[integration, group, y, x]
-                    saturated = groupdq[integration, group, y, x] & SATURATED != 0
-                    data[integration, group, y, x] = value if saturated else result[x] + row[0, x]
+        for left in range(0, nx, _COLUMNS):
+            right = min(left + _COLUMNS, nx)
+            for integration in range(nints):
+                for group in range(ngroups):
+                    samples, flags = data[integration, group, y, left:right], groupdq[integration, group, y, left:right]
+                    factor = row[number - 1, left:right]
+                    for x in range(right - left):
+                        result[x] = factor[x] * samples[x]
+                    for order in range(number - 2, 0, -1):
+                        factor = row[order, left:right]
+                        for x in range(right - left):
+                            result[x] = (result[x] + factor[x]) * samples[x]
+                    factor = row[0, left:right]
+                    for x in range(right - left):
+                        result[x] += factor[x]
+                    for x in range(right - left):
+                        samples[x] = result[x] if flags[x] & np.uint8(SATURATED) == 0 else samples[x]
 
 
 @njit

@@ -116,12 +116,14 @@ def double_medians(values, ordered, count, median):
     rounded = np.empty((2, npixels), np.float32)
     exact = np.empty((2, npixels))
     number = np.zeros((2, npixels), np.int32)
+    even = 0
     for x in range(npixels):
+        even |= (count[x] & 1) ^ 1
         rounded[0, x] = ordered[max(count[x] - 1, 0) // 2, x]
         rounded[1, x] = ordered[min(count[x] // 2, nsamples - 1), x]
     for k in range(nsamples):
         sample = values[k]
-        for side in range(2):
+        for side in range(1 - even, 2):  # of odd counts one is the middle
             key, found, hits = rounded[side], exact[side], number[side]
             for x in range(npixels):
                 found[x] = sample[x] if np.float32(sample[x]) == key[x] else found[x]
@@ -131,7 +133,7 @@ def double_medians(values, ordered, count, median):
         if count[x] == 0:
             median[x] = np.nan
             continue
-        for side in range(2):
+        for side in range(1 - even, 2):
             if number[side, x] > 1:
                 exact[side, x] = _of_rank(values, x, rounded[side, x], (count[x] - 1 + side) // 2)
         median[x] = exact[1, x] if count[x] % 2 == 1 else (exact[0, x] + exact[1, x]) / 2.0

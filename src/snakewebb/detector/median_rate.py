@@ -8,14 +8,17 @@ from snakewebb.detector.ramp_segments import BAD, read_column
 from snakewebb.dq import DO_NOT_USE, JUMP_DET
 
 PLAIN = 1
-"""Kind of a ramp that has no flags and only finite samples."""
+"""Kind of a ramp that has no flags and only finite samples, aside from DO_NOT_USE in the leading groups of its integration."""
 UNUSED = 2
 """Kind of a ramp all groups of which are DO_NOT_USE, without other flags and without a zero frame in their place."""
 
 
 @njit
-def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, network, medians, kinds):
-    """Median rate of each pixel, DN/s, 0 if there is none; and the kind of each ramp, 0 for those that are neither."""
+def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, leading, network, medians, kinds):
+    """Median rate of each pixel, DN/s, 0 if there is none; and the kind of each ramp, 0 for those that are neither.
+
+    ``leading`` are the numbers of groups of each integration of `snakewebb.detector.fit_exposure.leading_groups`.
+    """
     nints, _, _, nx = data.shape
     ngroups = exposure.ngroups
     width = max(16, min(256, 16384 // ngroups // 8 * 8))
@@ -39,13 +42,25 @@ def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, netw
                 number[x] = 0
             for i in range(nints):
                 _load_differences(
-                    data, groupdq, i, y - top, left, columns, exposure, differences, ordered, count, found, common
+                    data,
+                    groupdq,
+                    i,
+                    y - top,
+                    left,
+                    columns,
+                    exposure,
+                    leading[i],
+                    differences,
+                    ordered,
+                    count,
+                    found,
+                    common,
                 )
                 sort_columns(ordered, network)
                 double_medians(differences, ordered, count, middle)
                 for x in range(columns):
                     median = middle[x] / exposure.group_time
-                    unflagged = found[x] == 0 and count[x] == ngroups - 1 and ngroups > 1
+                    unflagged = found[x] == 0 and count[x] == ngroups - 1 - leading[i] and ngroups > 1
                     kinds[i, y, left + x] = PLAIN if unflagged else 0
                     if found[x] == DO_NOT_USE and common[x] == DO_NOT_USE and ngroups > 1 and not replaced:
                         kinds[i, y, left + x] = UNUSED
@@ -67,8 +82,13 @@ def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, netw
 
 
 @njit
-def _load_differences(data, groupdq, i, y, left, columns, exposure, differences, rounded, count, found, common):
-    """Differences of a block of a row without jumps, ``+inf`` where there is none, and the flags of any and of all groups."""
+def _load_differences(
+    data, groupdq, i, y, left, columns, exposure, leading, differences, rounded, count, found, common
+):
+    """Differences of a block of a row without jumps, ``+inf`` where there is none, and the flags of any and of all groups.
+
+    For the ``leading`` groups, the flags of any group are those that differ from DO_NOT_USE.
+    """
     count[:] = 0
     found[:] = 0
     common[:] = 255
@@ -78,8 +98,9 @@ def _load_differences(data, groupdq, i, y, left, columns, exposure, differences,
     skipped = exposure.skipped
     for g in range(skipped, skipped + exposure.ngroups):
         flags = groupdq[i, g, y, left:right]
+        expected = np.uint8(DO_NOT_USE if g < skipped + leading else 0)
         for x in range(columns):
-            found[x] |= flags[x]
+            found[x] |= flags[x] ^ expected
         for x in range(columns):
             common[x] &= flags[x]
     for g in range(exposure.ngroups - 1):

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from astropy.io import fits
 
-from snakewebb.detector.fit_exposure import fit_exposure
+from snakewebb.detector.fit_exposure import fit_exposure, leading_groups
 from snakewebb.detector.fitopt import empty_fitopt, fitopt_units
 from snakewebb.detector.least_squares import fit_rows
 from snakewebb.detector.likelihood import MINIMUM_GROUPS, fit_likelihood
@@ -160,10 +160,10 @@ def ramp_fit(
     segments, pedestal, crmag = empty_fitopt(ramp, exposure) if save_opt else (None, None, None)
     medians = np.empty((ny, nx))
     kinds = ramp.empty((nints, ny, nx), np.uint8)
-    network = sorting_network(ngroups - 1)
+    network, leading = sorting_network(ngroups - 1), leading_groups(ramp, exposure)
     over_rows(
         ramp,
-        (find_median_rates, zeroframe, exposure, network, medians, kinds),
+        (find_median_rates, zeroframe, exposure, leading, network, medians, kinds),
         (
             fit_rows,
             ramp.pixeldq,
@@ -172,6 +172,7 @@ def ramp_fit(
             references.array("gain"),
             references.array("readnoise"),
             exposure,
+            leading,
             slope_coefficients(ngroups) / exposure.group_time,
             slope_variances(ngroups, exposure.group_time, exposure.frame_time, exposure.nframes),
             medians,

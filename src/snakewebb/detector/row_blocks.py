@@ -29,8 +29,7 @@ def over_rows(ramp, *calls, changes=(), uses=("data", "groupdq")):
     nints, ngroups, ny, nx = ramp.data.shape
     rows = min(_MEMORY // max(1, 5 * nints * ngroups * nx), 32, ny)
     if ramp.scratch is None or rows == 0:
-        for kernel, *arguments in calls:
-            by_rows(kernel, ny, 0, ramp.data, ramp.groupdq, *arguments)
+        by_rows(_make_calls, ny, 0, ramp.data, ramp.groupdq, calls, blocks_only=len(calls) > 1)
         return
     threads = threading.local()
 
@@ -41,9 +40,14 @@ def over_rows(ramp, *calls, changes=(), uses=("data", "groupdq")):
             threads.held = {"data": np.empty(shape, np.float32), "groupdq": np.empty(shape, np.uint8)}
         for name in uses:
             ramp.scratch.load_rows(getattr(ramp, name), first, threads.held[name])
-        for kernel, *arguments in calls:
-            kernel(first, last, first, threads.held["data"], threads.held["groupdq"], *arguments)
+        _make_calls(first, last, first, threads.held["data"], threads.held["groupdq"], calls)
         for name in changes:
             ramp.scratch.store_rows(getattr(ramp, name), first, threads.held[name])
 
     by_rows(work, ny, block=rows, blocks_only=True)
+
+
+def _make_calls(first, last, top, data, groupdq, calls):
+    """Call all kernels for a block of rows, which those after the first one find in the processor's cache."""
+    for kernel, *arguments in calls:
+        kernel(first, last, top, data, groupdq, *arguments)

@@ -10,14 +10,14 @@ from snakewebb.steps import NOT_APPLICABLE, Status, step
 _COLUMNS = ("subarray", "readpatt", "group_skip1", "group_skip")
 
 
-@step(version=1, keyword="S_RSCD", references=("rscd",), whole_exposure=True)
+@step(version=1, keyword="S_RSCD", references=("rscd",))
 def rscd(ramp, references):
     """Flag the first groups of each MIRI integration DO_NOT_USE, as many as the reference says for the read-out.
 
     The first integration of an exposure has its own number. Pixels that would be left with fewer than two groups before
     they saturate keep as many of the first ones as they need, and get FLUX_ESTIMATED. The keywords INT1SKIP and INT2SKIP
     say how many groups were flagged in the first and the later integrations, INT1BORS and INT2BORS in how many pixels
-    there were fewer for saturation, INT1UGP1 and INT2UGP1 in how many none; these counts need all integrations at once.
+    there were fewer for saturation, INT1UGP1 and INT2UGP1 in how many none, in any of the integrations that the ramp has had so far.
 
     Parameters
     ----------
@@ -43,7 +43,9 @@ def rscd(ramp, references):
     ngroups = ramp.groupdq.shape[1]
     if not str(ramp.header["DETECTOR"]).startswith("MIR"):
         return Status(NOT_APPLICABLE, f"for MIRI only, not for detector {ramp.header['DETECTOR']}")
-    skips = _groups_to_skip(ramp, references)
+    if "rscd" not in ramp.carried:
+        ramp.carried["rscd"] = _groups_to_skip(ramp, references)
+    skips = ramp.carried["rscd"]
     if skips is None:
         what = f"{ramp.header['SUBARRAY']}, {ramp.header['READPATT']}"
         return Status(NOT_APPLICABLE, f"the reference does not list this read-out ({what})")
@@ -84,13 +86,18 @@ def _flag(ramp, integrations, skip, number):
     nints, _, ny, nx = groupdq.shape
     least = np.empty((ny, nx), np.int32)
     by_rows(_flag_rows, ny, groupdq, skip, least)
-    lowered = least < skip
-    ramp.pixeldq[lowered] |= np.uint32(FLUX_ESTIMATED)
+    ramp.pixeldq[least < skip] |= np.uint32(FLUX_ESTIMATED)
     saturates = nints > 0 and _backs_off(groupdq, skip)
+    # integrations that come one after the other are counted together
+    before = ramp.carried.get(("rscd", number))
+    if before is not None:
+        np.minimum(least, before[0], out=least)
+        saturates |= before[1]
+    ramp.carried["rscd", number] = least, saturates
     counts = {
         "SKIP": (skip, f"Groups skipped in int {number}{'' if number == 1 else ' and higher'}"),
         "UGP1": (int((least <= 0).sum()) if saturates else 0, "Pixels where the first group is kept"),
-        "BORS": (int(lowered.sum()), "Pixels with fewer groups skipped for saturation"),
+        "BORS": (int((least < skip).sum()), "Pixels with fewer groups skipped for saturation"),
     }
     for name, card in counts.items():
         ramp.header[f"INT{number}{name}"] = card

@@ -12,6 +12,7 @@ SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = range(4)
 
 _CLIP_ITERATIONS = 5
 _BAD = DO_NOT_USE | SATURATED
+_TOGETHER = 64  # pixels of a row that are looked at together where few are flagged
 
 
 def find_jumps(
@@ -392,17 +393,30 @@ def _find_neighbours(
         number[y] = 0
         for i in range(nints):
             for g in range(ngroups):
-                for x in range(nx):
-                    if groupdq[i, g, row, x] & JUMP_DET == 0:
+                for left in range(0, nx, _TOGETHER):
+                    right = min(left + _TOGETHER, nx)
+                    if _any_flags(groupdq[i, g, row, left:right]) & JUMP_DET == 0:
                         continue
-                    number[y] += 1
-                    if not wanted or g == 0 or (groupdq[i, g - 1, row, x] | groupdq[i, g, row, x]) & _BAD:
-                        continue
-                    value = np.float64(difference(data, i, g - 1, row, x, gain[y, x])) / intervals[g - 1]
-                    deviation = abs(value - median[y, x])
-                    noise = _noise(median[y, x], readnoise[y, x], gain[y, x], nframes, intervals[g - 1])
-                    if limits[0] * noise < deviation < limits[1] * noise:
-                        neighbours[i, g - 1, y, x >> 3] |= 1 << (x & 7)
+                    for x in range(left, right):
+                        if groupdq[i, g, row, x] & JUMP_DET == 0:
+                            continue
+                        number[y] += 1
+                        if not wanted or g == 0 or (groupdq[i, g - 1, row, x] | groupdq[i, g, row, x]) & _BAD:
+                            continue
+                        value = np.float64(difference(data, i, g - 1, row, x, gain[y, x])) / intervals[g - 1]
+                        deviation = abs(value - median[y, x])
+                        noise = _noise(median[y, x], readnoise[y, x], gain[y, x], nframes, intervals[g - 1])
+                        if limits[0] * noise < deviation < limits[1] * noise:
+                            neighbours[i, g - 1, y, x >> 3] |= 1 << (x & 7)
+
+
+@njit
+def _any_flags(flags):
+    """Flags that any of some samples has."""
+    found = np.uint8(0)
+    for x in range(flags.size):
+        found |= flags[x]
+    return found
 
 
 @njit
@@ -418,15 +432,19 @@ def _grow(first, last, top, data, groupdq, gain, intervals, median, neighbours, 
             if after:
                 _flag_after(data, groupdq, i, row, gain[y], intervals, median[y], sizes, groups_after, flagged_to)
             for g in range(ngroups):
+                flags = groupdq[i, g, row]
                 for x in range(nx):
-                    flags = groupdq[i, g, row, x]
-                    groupdq[i, g, row, x] = flags & ~JUMP_DET if flags & _BAD else flags
+                    flags[x] &= np.uint8(255) if flags[x] & np.uint8(_BAD) == 0 else np.uint8(255 & ~JUMP_DET)
 
 
 @njit
 def _flag_neighbours(groupdq, neighbours, i, g, y):
     """Flag the pixels of a row that share an edge with a marked one."""
     ny, nbytes = neighbours.shape[2:]
+    around = _any_flags(neighbours[i, g - 1, y])
+    around |= _any_flags(neighbours[i, g - 1, max(y - 1, 0)]) | _any_flags(neighbours[i, g - 1, min(y + 1, ny - 1)])
+    if around == 0:
+        return
     for byte in range(nbytes):
         own = np.int64(neighbours[i, g - 1, y, byte])
         flags = (own << 1) | (own >> 1)

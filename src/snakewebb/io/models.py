@@ -114,11 +114,14 @@ class Ramp:
         For the integrations of one stripe of an exposure of superstripes.
     extra : dict
         Further products of steps by suffix: lists of HDUs (``fitopt``), or trees of ASDF files (``emi_ref_waves``).
+    carried : dict
+        What steps keep of one integration for the next ones, by a key of their own: shared by the ramps of single integrations.
     scratch : Scratch or None
         Where arrays of the size of the ramp lie, if it is too large for memory.
     unread : callable or None
         With a ramp on a scratch file, ``unread(number)`` reads an integration into its place in ``data`` and ``zeroframe``, and
-        ``unread(number, one)`` into a ramp of one integration; the chain calls it.
+        ``unread(number, one)`` into a ramp of one integration; the chain calls it. A step that leaves work on each integration to the
+        next time it is read sets it too.
     """
 
     header: fits.Header
@@ -138,6 +141,7 @@ class Ramp:
     rateints: Image | None = None
     stripe: Stripe | None = None
     extra: dict = field(default_factory=dict)
+    carried: dict = field(default_factory=dict)
     scratch: Any = None
     unread: Callable | None = None
 
