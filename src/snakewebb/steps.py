@@ -266,6 +266,7 @@ STEPS = {
     "assign_wcs": "snakewebb.wcs.assign_wcs",
     "flat_field": "snakewebb.imaging.flat_field",
     "photom": "snakewebb.imaging.photom",
+    "fringe": "snakewebb.spectroscopy.fringe",
     "resample_exposure": "snakewebb.imaging.resample_exposure",
     "tweakreg": "snakewebb.imaging.tweakreg",
     "skymatch": "snakewebb.imaging.skymatch",

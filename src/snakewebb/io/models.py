@@ -36,6 +36,12 @@ class Image:
         Further content of the ASDF extension.
     extra : dict
         Further products of steps by suffix, as lists of HDUs (``mask``).
+    geometry : SliceGeometry or None
+        Slices, wavelengths and positions along the slices of the pixels of an image of an integral-field unit.
+    members : dict of list of Image
+        Images that belong to this one by their role in the association: ``background``, ``imprint``, ``selfcal``.
+    trace_model : ndarray of float32 or None
+        Model of the light of compact sources, made by adaptive_trace_model.
     """
 
     header: fits.Header
@@ -52,6 +58,9 @@ class Image:
     int_times_stripe: np.ndarray | None = None
     tree: dict = field(default_factory=dict)
     extra: dict = field(default_factory=dict)
+    geometry: Any = None
+    members: dict = field(default_factory=dict)
+    trace_model: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

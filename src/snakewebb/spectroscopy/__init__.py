@@ -1,0 +1,1 @@
+"""Calibration of spectra on the detector."""
