@@ -7,6 +7,7 @@ from astropy.io import fits
 from snakewebb.io.models import Image
 from snakewebb.io.references import References
 from snakewebb.spectroscopy.mrs import SHAPE
+from snakewebb.spectroscopy.slice_geometry import SliceGeometry
 
 PRIMARY = {
     "TELESCOP": "JWST",
@@ -94,6 +95,55 @@ def saved(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def slices():
+    """``slices(channels=(1, 2), limits=((4.9, 5.74), (7.5, 8.8)))`` gives a `SliceGeometry` with curved slices and dark gaps."""
+
+    def make(channels=(1, 2), limits=((4.9, 5.74), (7.5, 8.8))):
+        y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+        labels = np.zeros(SHAPE, np.int32)
+        wavelength, alpha = np.full(SHAPE, np.nan), np.full(SHAPE, np.nan)
+        bent = x + 6 * ((y - 512) / 512) ** 2
+        for channel, (low, high), begin in zip(channels, limits, (12, 530), strict=True):
+            for number in range(12):
+                left = begin + 40 * number
+                inside = (bent >= left) & (bent < left + 32)
+                labels[inside] = 100 * channel + number + 1
+                wavelength[inside] = (low + (high - low) * (y / 1023 + 2e-5 * (bent - left)))[inside]
+                alpha[inside] = 0.18 * (bent - left - 15.5)[inside]
+        return SliceGeometry(labels, wavelength, alpha)
+
+    return make
+
+
+@pytest.fixture
+def with_wcs():
+    """Give the oracle's model the coordinates of a `SliceGeometry`: ``with_wcs(model, geometry)``."""
+
+    def attach(model, geometry):
+        import gwcs
+        from astropy import units
+        from astropy.modeling.models import Mapping, Shift, Tabular2D
+        from gwcs import coordinate_frames
+
+        across = np.where(geometry.slices > 0, geometry.slices % 100 * 0.18, np.nan)
+        tables = [
+            Tabular2D(lookup_table=array.T, method="nearest", bounds_error=False, fill_value=np.nan)
+            for array in (geometry.alpha, across, geometry.wavelength)
+        ]
+        # a model without parameters would be given quantities
+        transform = Shift(0.0) & Shift(0.0) | Mapping((0, 1, 0, 1, 0, 1)) | tables[0] & tables[1] & tables[2]
+        detector = coordinate_frames.Frame2D(name="detector", unit=(units.pix, units.pix))
+        sky = coordinate_frames.CoordinateFrame(
+            3, ("SPATIAL",) * 3, (0, 1, 2), name="world", unit=(units.deg, units.deg, units.um)
+        )
+        model.meta.wcs = gwcs.WCS([(detector, transform), (sky, None)])
+        model.meta.wcs.bounding_box = ((-0.5, SHAPE[1] - 0.5), (-0.5, SHAPE[0] - 0.5))
+        return model
+
+    return attach
 
 
 @pytest.fixture
