@@ -41,19 +41,13 @@ def both(make_mrs, ifu_model):
 @pytest.mark.parametrize("exp_type", TYPES)
 def test_every_combination_of_what_is_known(both, exp_type):
     seen = set()
+    key, patterns = (
+        ("DITHOPFR", ("POINT-SOURCE", "NONE")) if exp_type == "MIR_MRS" else ("PATTTYPE", ("2-POINT-NOD", "NONE"))
+    )
     for proposed, background, pattern, series in itertools.product(
-        ("POINT", "EXTENDED", "UNKNOWN", None),
-        (True, False),
-        ("2-POINT-NOD", "POINT-SOURCE", "NONE"),
-        (True, False),
+        ("POINT", "EXTENDED", "UNKNOWN", None), (True, False), patterns, (True, False)
     ):
-        known = {
-            "EXP_TYPE": exp_type,
-            "BKGDTARG": background,
-            "PATTTYPE": pattern,
-            "DITHOPFR": pattern,
-            "TSOVISIT": series,
-        }
+        known = {"EXP_TYPE": exp_type, "BKGDTARG": background, key: pattern, "TSOVISIT": series}
         known |= {"NINTS": 3 if series else 1}
         if proposed is not None:
             known["SRCTYAPT"] = proposed
