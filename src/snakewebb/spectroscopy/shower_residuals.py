@@ -5,7 +5,7 @@ import numpy as np
 from snakewebb.compiled import by_rows, njit
 
 
-def shower_model(data, between, *, deviations, percentiles):
+def shower_model(data, between, *, deviations, percentiles, dark_outside=False):
     """Smooth light between slices, interpolated over the slices.
 
     Parameters
@@ -18,6 +18,8 @@ def shower_model(data, between, *, deviations, percentiles):
         Standard deviations in y and x of the Gaussian, pixel; it ends at four of the larger one.
     percentiles : (float, float)
         Pixels between slices outside these percentiles are not used.
+    dark_outside : bool
+        Beyond the edges of the detector there are pixels without light, as the oracle has it, and not none.
 
     Returns
     -------
@@ -42,6 +44,11 @@ def shower_model(data, between, *, deviations, percentiles):
         by_rows(_smooth_y, len(plane), rows, along_y, both)
         smooth.append(both)
     light, weight = smooth
+    if dark_outside:
+        inside = [
+            np.convolve(np.ones(n), kernel, "same") for n, kernel in zip(data.shape, (along_y, along_x), strict=True)
+        ]
+        weight += 1.0 - np.outer(*inside)
     reached = weight > 10 * np.finfo(float).eps
     return np.where(reached, light / np.where(reached, weight, 1.0), 0.0)
 

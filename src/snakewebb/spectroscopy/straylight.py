@@ -63,7 +63,8 @@ def straylight(
     save_shower_model : bool
         Save what was subtracted as residual of showers, suffix ``shower_model``.
     compatibility : str
-        ``jwst`` counts pixels without a value as zeros when the pedestal is measured; here they are left out.
+        ``jwst`` counts pixels without a value as zeros when the pedestal is measured, and what lies beyond the edges of the detector as
+        pixels without residuals of showers; here neither counts.
 
     Raises
     ------
@@ -109,6 +110,7 @@ def straylight(
             (regions == 0) & ((image.dq & np.uint32(DO_NOT_USE | 1 << BITS["REFERENCE_PIXEL"])) == 0),
             deviations=(shower_y_stddev, shower_x_stddev),
             percentiles=(shower_low_reject, shower_high_reject),
+            dark_outside=compatibility == "jwst",
         )
         image.data -= model
         if save_shower_model:

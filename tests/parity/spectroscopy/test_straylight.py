@@ -11,6 +11,7 @@ from stdatamodels.jwst import datamodels
 from snakewebb.compiled import by_rows
 from snakewebb.errors import BadDataError, MissingReferenceError
 from snakewebb.spectroscopy.mrs import SHAPE
+from snakewebb.spectroscopy.shower_residuals import shower_model
 from snakewebb.spectroscopy.straylight import _scatter, straylight
 from snakewebb.steps import COMPLETE, NO_REFERENCE
 
@@ -100,6 +101,14 @@ def test_showers(make_mrs, slices, ifu_model, run_oracle, references, assert_clo
     np.testing.assert_allclose(image.data, theirs.data, rtol=3e-7, atol=5e-5)
     model = image.extra["shower_model"][0].data
     assert model[700, 300] == pytest.approx(5.0, rel=0.25)
+
+
+def test_residuals_of_showers_reach_the_edge_of_the_detector():
+    """A constant level between the slices is that level everywhere; for the oracle it falls to less than half in the corners."""
+    data, between = np.full(SHAPE, 2.0, np.float32), np.ones(SHAPE, bool)
+    options = {"deviations": (5.0, 18.0), "percentiles": (0.0, 100.0)}
+    np.testing.assert_allclose(shower_model(data, between, **options), 2.0, rtol=1e-12)
+    assert shower_model(data, between, **options, dark_outside=True)[0, 0] < 1.0
 
 
 def test_cross_dichroic_bands_lose_only_their_pedestal(
