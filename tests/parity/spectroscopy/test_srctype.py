@@ -39,21 +39,35 @@ def both(make_mrs, ifu_model):
 
 
 @pytest.mark.parametrize("exp_type", TYPES)
-def test_every_combination_of_what_is_known(both, exp_type):
+def test_every_combination_of_what_is_known(make_mrs, ifu_model, exp_type):
+    image = make_mrs(np.ones((4, 5)), EXP_TYPE=exp_type)
+    model = ifu_model(image)
     seen = set()
-    key, patterns = (
-        ("DITHOPFR", ("POINT-SOURCE", "NONE")) if exp_type == "MIR_MRS" else ("PATTTYPE", ("2-POINT-NOD", "NONE"))
-    )
+    key, name, patterns = ("PATTTYPE", "primary_type", ("2-POINT-NOD", "NONE"))
+    if exp_type == "MIR_MRS":
+        key, name, patterns = ("DITHOPFR", "optimized_for", ("POINT-SOURCE", "NONE"))
     for proposed, background, pattern, series in itertools.product(
         ("POINT", "EXTENDED", "UNKNOWN", None), (True, False), patterns, (True, False)
     ):
-        known = {"EXP_TYPE": exp_type, "BKGDTARG": background, key: pattern, "TSOVISIT": series}
-        known |= {"NINTS": 3 if series else 1}
-        if proposed is not None:
-            known["SRCTYAPT"] = proposed
-        ours, theirs = both(**known)
-        assert ours == theirs, known
-        seen.add(ours)
+        known = {
+            "BKGDTARG": background,
+            key: pattern,
+            "TSOVISIT": series,
+            "NINTS": 3 if series else 1,
+            "SRCTYAPT": proposed,
+        }
+        image.header.update(known)
+        if proposed is None:
+            del image.header["SRCTYAPT"]
+        image.sci_header.remove("SRCTYPE", ignore_missing=True)
+        model.meta.target.source_type_apt, model.meta.target.source_type = proposed, None
+        model.meta.observation.bkgdtarg, model.meta.visit.tsovisit = background, series
+        model.meta.exposure.nints = known["NINTS"]
+        setattr(model.meta.dither, name, pattern)
+        theirs = set_source_type(model).meta.target.source_type
+        srctype(image, None)
+        assert image.sci_header["SRCTYPE"] == theirs, known
+        seen.add(theirs)
     assert seen == ({"POINT", "UNKNOWN"} if exp_type == "MIR_IMAGE" else {"POINT", "EXTENDED"})
 
 
