@@ -133,9 +133,9 @@ def scene(make_mrs, slices, saved, mrs_references):
     return make
 
 
-@pytest.mark.parametrize(("detector", "bright"), [("MIRIFUSHORT", (103, 207)), ("MIRIFULONG", (304,))])
+@pytest.mark.parametrize(("detector", "bright"), [("MIRIFUSHORT", (103,)), ("MIRIFULONG", (304,))])
 def test_columns(scene, ifu_model, with_wcs, run_oracle, assert_close, detector, bright):
-    image, refs, _ = scene(detector, bright, span=3)
+    image, refs, _ = scene(detector, bright, span=1)
     model = with_wcs(ifu_model(image), image.geometry)
     model.meta.cal_step.fringe = "COMPLETE"
     before = image.data.copy()
@@ -148,7 +148,7 @@ def test_columns(scene, ifu_model, with_wcs, run_oracle, assert_close, detector,
     )
     assert status.state == theirs.meta.cal_step.residual_fringe == COMPLETE
     changed = np.abs(theirs.data - before) > 1e-3 * np.abs(before)
-    assert changed.sum() > 500
+    assert changed.sum() > 300
     assert_close(image.data, theirs.data, image.err)
     np.testing.assert_array_equal(image.dq, theirs.dq)
     factors = image.extra["fit_results"][0].data
@@ -156,7 +156,7 @@ def test_columns(scene, ifu_model, with_wcs, run_oracle, assert_close, detector,
 
 
 def test_fringes_are_removed(scene):
-    image, refs, clean = scene(bright=(103,), span=3)
+    image, refs, clean = scene(bright=(103,), span=1)
     bright = (clean > 0) & np.isfinite(image.data)
     before = np.std(image.data[bright] / clean[bright])
     status = residual_fringe(image, refs)
