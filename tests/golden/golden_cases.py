@@ -10,6 +10,7 @@ import golden_cases_events
 import golden_cases_flicker
 import golden_cases_miri
 import golden_cases_modes
+import golden_cases_mrs
 import golden_cases_refpix
 import numpy as np
 from astropy.io import fits
@@ -491,6 +492,7 @@ for more in (
     golden_cases_flicker,
     golden_cases_miri,
     golden_cases_modes,
+    golden_cases_mrs,
     golden_cases_refpix,
 ):
     CASES |= more.CASES

@@ -97,6 +97,8 @@ VALUES = {
     "onthefly_corr_freq": [10.0],
     "contrast": 0.5,
     "persistence_time": 101,
+    "ignore_region_min": [5.0],
+    "ignore_region_max": [5.1],
 }
 
 

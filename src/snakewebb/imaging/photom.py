@@ -1,6 +1,7 @@
 """Convert count rates to surface brightness."""
 
 import logging
+from typing import Literal
 
 import numpy as np
 from astropy.io import fits
@@ -10,6 +11,8 @@ from snakewebb.imaging.invalid_pixels import match_invalid, planes, row_blocks
 from snakewebb.io.keyword_order import set_keyword
 from snakewebb.io.models import Image
 from snakewebb.io.references import References
+from snakewebb.spectroscopy import mrs_photometry
+from snakewebb.spectroscopy.mrs import is_mrs
 from snakewebb.steps import COMPLETE, NO_REFERENCE, NOT_APPLICABLE, Status, step
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,7 @@ def photom(
     *,
     inverse: bool = False,
     apply_time_correction: bool = True,
+    compatibility: Literal["native", "jwst"] = "native",
 ) -> Status:
     """Convert an image from DN/s to MJy/sr, and attach the map of pixel areas.
 
@@ -43,6 +47,9 @@ def photom(
     apply_time_correction : bool
         Divide the conversion by the throughput at the time of the exposure, relative to that at the reference time,
         where the reference file has its coefficients.
+    compatibility : str
+        ``jwst``: with ``inverse``, images of the medium-resolution spectrometer are divided by the throughput as well, so that the
+        conversion is not undone.
 
     Raises
     ------
@@ -53,10 +60,12 @@ def photom(
 
     References
     ----------
-    ``jwst.photom`` (imaging). Where the reference has no row for the optical element, the oracle leaves the image in
+    ``jwst.photom`` (imaging, MRS). Where the reference has no row for the optical element, the oracle leaves the image in
     DN/s and says COMPLETE; here the status is NO_REFERENCE (SKIPPED in the header).
     """
     instrument, exp_type = (str(image.header.get(key, "")).upper() for key in ("INSTRUME", "EXP_TYPE"))
+    if is_mrs(image.header):
+        return _spectrometer(image, refs, inverse, apply_time_correction, compatibility)
     if instrument not in _SELECTORS or exp_type in _SPECTRA:
         return Status(NOT_APPLICABLE, f"no imaging photometry is defined for EXP_TYPE {exp_type!r} of {instrument!r}")
     path = refs.path("photom")
@@ -87,6 +96,22 @@ def photom(
     _convert(image, conversion, inverse)
     set_keyword(image.sci_header, "PHOTMJSR", float(conversion))
     set_keyword(image.sci_header, "PHOTUJA2", float(conversion * UJA2_PER_MJSR))
+    image.sci_header["BUNIT"] = "DN/s" if inverse else "MJy/sr"
+    return Status(COMPLETE)
+
+
+def _spectrometer(image, refs, inverse, apply_time_correction, compatibility):
+    header = refs.header("photom")
+    mrs_photometry.convert(
+        image, refs, inverse=inverse, apply_time_correction=apply_time_correction, compatibility=compatibility
+    )
+    _attach_areas(image, refs, header)
+    conversion = header.get("PHOTMJSR")
+    if isinstance(conversion, (int, float)):
+        set_keyword(image.sci_header, "PHOTMJSR", float(conversion))
+        set_keyword(image.sci_header, "PHOTUJA2", float(conversion * UJA2_PER_MJSR))
+    else:
+        log.warning("%s gives no PHOTMJSR, so it is not written", refs.path("photom"))
     image.sci_header["BUNIT"] = "DN/s" if inverse else "MJy/sr"
     return Status(COMPLETE)
 
