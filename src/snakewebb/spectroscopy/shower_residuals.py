@@ -48,7 +48,9 @@ def shower_model(data, between, *, deviations, percentiles, dark_outside=False):
         inside = [
             np.convolve(np.ones(n), kernel, "same") for n, kernel in zip(data.shape, (along_y, along_x), strict=True)
         ]
-        weight += 1.0 - np.outer(*inside)
+        outside = 1.0 - np.outer(*inside)
+        outside[half:-half, half:-half] = 0.0  # to the bit, as weights may be tiny
+        weight += outside
     reached = weight > 10 * np.finfo(float).eps
     return np.where(reached, light / np.where(reached, weight, 1.0), 0.0)
 
