@@ -162,15 +162,6 @@ def pixel_replace(folder):
     return results
 
 
-def adaptive_trace_model(folder):
-    geometry = _slices()
-    light = np.where(np.isin(geometry.slices, (103, 204)), _trace(geometry, 262, 0.25), 0.2 * noise(SHAPE, 260))
-    image = _spectrometer(light, 261)
-    image.geometry = geometry
-    _run("adaptive_trace_model", image)
-    return {"trace": image.trace_model[::16, ::5]}
-
-
 def photom_mrs(folder):
     image = _spectrometer(5 * uniform(SHAPE, 257), 258)
     image.geometry = _slices()
@@ -195,7 +186,6 @@ CASES = {
         badpix_selfcal,
         straylight,
         residual_fringe,
-        adaptive_trace_model,
         pixel_replace,
     )
 }

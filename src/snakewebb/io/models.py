@@ -40,8 +40,6 @@ class Image:
         Slices, wavelengths and positions along the slices of the pixels of an image of an integral-field unit.
     members : dict of list of Image
         Images that belong to this one by their role in the association: ``background``, ``imprint``, ``selfcal``.
-    trace_model : ndarray of float32 or None
-        Model of the light of compact sources, made by adaptive_trace_model.
     """
 
     header: fits.Header
@@ -60,7 +58,6 @@ class Image:
     extra: dict = field(default_factory=dict)
     geometry: Any = None
     members: dict = field(default_factory=dict)
-    trace_model: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
