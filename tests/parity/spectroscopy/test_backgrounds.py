@@ -48,7 +48,7 @@ def test_the_average_is_the_oracles(exposure, ifu_model, assert_agree, number, p
     np.testing.assert_array_equal(combined["DQ"], average.dq)
 
 
-def test_stacks_of_integrations(exposure, ifu_model, assert_agree):
+def test_stacks_of_integrations(exposure):
     from stdatamodels.jwst import datamodels
 
     def cube(image):
@@ -60,8 +60,9 @@ def test_stacks_of_integrations(exposure, ifu_model, assert_agree):
     image = exposure(1, level=9.0, shape=(2, *SIZE))
     image.members["background"] = [exposure(seed, shape=(5, *SIZE)) for seed in (2, 3, 4)]
     _, theirs = background_sub(cube(image), [cube(one) for one in image.members["background"]], 3.0, None)
+    largest = np.float32(np.nanmax(np.abs(image.data)))
     bkg_subtract(image, None, compatibility="jwst")
-    assert_agree(image.data, theirs.data)
+    np.testing.assert_allclose(image.data, theirs.data, rtol=0, atol=2 * np.spacing(largest))
     np.testing.assert_array_equal(image.dq & 1, theirs.dq & 1)
 
 

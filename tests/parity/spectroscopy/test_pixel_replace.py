@@ -59,7 +59,7 @@ def test_neighbours(exposure, ifu_model, assert_same):
 
 
 @pytest.mark.parametrize("adjacent", [3, 1])
-def test_profiles(exposure, ifu_model, assert_close, adjacent):
+def test_profiles(exposure, ifu_model, adjacent):
     image = exposure()
     model = ifu_model(image)
     model.regions = image.geometry.slices
@@ -72,8 +72,7 @@ def test_profiles(exposure, ifu_model, assert_close, adjacent):
     pixel_replace(image, None, algorithm="fit_profile", n_adjacent_cols=adjacent, compatibility="jwst")
     np.testing.assert_array_equal(image.dq, theirs.dq)
     assert ((image.dq & FLUX_ESTIMATED) > 0).sum() > 300
-    assert_close(image.data, theirs.data, theirs.err)
-    for name in ARRAYS[1:]:
+    for name in ARRAYS:
         ours, expected = getattr(image, name), getattr(theirs, name)
         # rounding may stop the search for the scale one step of 1e-4 apart
         np.testing.assert_allclose(ours, expected, rtol=3e-4, equal_nan=True)

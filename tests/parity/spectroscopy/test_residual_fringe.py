@@ -156,7 +156,7 @@ def test_columns(scene, ifu_model, with_wcs, run_oracle, assert_close, detector,
 
 
 def test_fringes_are_removed(scene):
-    image, refs, clean = scene(bright=(103,), span=1)
+    image, refs, clean = scene(bright=(103,), span=3)
     bright = (clean > 0) & np.isfinite(image.data)
     before = np.std(image.data[bright] / clean[bright])
     status = residual_fringe(image, refs)
