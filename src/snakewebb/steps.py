@@ -272,6 +272,7 @@ STEPS = {
     "outlier_detection": "snakewebb.imaging.outlier_detection",
     "resample": "snakewebb.imaging.resample",
     "source_catalog": "snakewebb.imaging.source_catalog",
+    "cube_build": "snakewebb.cubes.cube_build",
 }
 
 
