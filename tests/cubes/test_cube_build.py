@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from slice_geometry import PIXEL, SLICE, STEP, WAVE, SliceGeometry, synthetic_exposure, synthetic_references
 from snakewebb import compiled
@@ -9,8 +10,10 @@ from snakewebb.cubes import cube as cube_module
 from snakewebb.cubes.coverage import HOLE, OUTSIDE
 from snakewebb.cubes.cube import CubeSet, cube_bytes
 from snakewebb.cubes.cube_build import cube_build
+from snakewebb.cubes.exposure_files import exposure_of_file
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import BadDataError, ConfigError, MissingReferenceError
+from snakewebb.io.models import Image
 
 NROWS = 30
 DITHERS = ((80.0, -30.0), (80.00005, -30.00004))
@@ -202,8 +205,6 @@ def test_what_cannot_become_a_cube_is_refused(references):
 
 
 def test_a_reference_without_the_band_is_refused(tmp_path):
-    from astropy.io import fits
-
     references = synthetic_references(tmp_path / "cubepar.fits")
     with fits.open(tmp_path / "cubepar.fits", mode="update") as units:
         units["CUBEPAR"].data["CHANNEL"][0] = "9"
@@ -211,3 +212,39 @@ def test_a_reference_without_the_band_is_refused(tmp_path):
         MissingReferenceError, match=r"cubepar.fits\[CUBEPAR\]: no row for 1-short; use another cubepar reference"
     ):
         build([synthetic_exposure(noise())], references)
+
+
+class Wcs:
+    """The transforms of a geometry between frames, as the WCS of a file has them."""
+
+    def __init__(self, geometry):
+        mapper = type("Mapper", (), {"labels": geometry.regions})()
+        self.transforms = [type("Transform", (), {"label_mapper": mapper})()]
+        to_world = lambda *local: (*geometry.to_sky(*local, "1"), local[2])  # noqa: E731
+        self._transforms = {("detector", "alpha_beta"): geometry.to_local, ("alpha_beta", "world"): to_world}
+
+    def get_transform(self, first, last):
+        return self._transforms[first, last]
+
+
+def test_exposures_are_read_from_files_as_they_are_needed(references):
+    reads = []
+    geometry = SliceGeometry(NROWS)
+
+    def read(path):
+        reads.append(path.name)
+        header = synthetic_exposure(noise()).header
+        header["FILENAME"] = path.name
+        data = noise().astype(np.float32)
+        arrays = data, np.full(data.shape, 0.1, np.float32), np.zeros(data.shape, np.uint32)
+        return Image(header, fits.Header({"BUNIT": "MJy/sr"}), *arrays, wcs=Wcs(geometry))
+
+    exposure = exposure_of_file("a_crf.fits", read=read)
+    found = build([exposure], references, coord_system="ifualign")
+    expected = build([synthetic_exposure(noise())], references, coord_system="ifualign")
+    np.testing.assert_array_equal(found.data, expected.data)
+    assert reads == ["a_crf.fits"] * 3  # headers, the direction of the slices, the pixels
+    with pytest.raises(BadDataError, match=r"a_crf.fits: EXP_TYPE is 'MIR_IMAGE', expected 'MIR_MRS'"):
+        exposure_of_file(
+            "a_crf.fits", read=lambda path: Image(fits.Header({"EXP_TYPE": "MIR_IMAGE"}), None, None, None, None)
+        )

@@ -68,11 +68,12 @@ class CubeGrid:
 
     def to_plane(self, ra, dec):
         """Tangent-plane coordinates (arcsec) of sky positions (degrees) of any shape."""
+        shape = np.shape(ra)
         ra, dec = np.ascontiguousarray(ra, np.float64), np.ascontiguousarray(dec, np.float64)
         xi, eta = np.empty(ra.shape), np.empty(ra.shape)
         origin = (float(self.crval[0]), float(self.crval[1]), float(self.angle))
         by_rows(standard_coordinates, ra.size, ra.ravel(), dec.ravel(), *origin, xi.ravel(), eta.ravel(), block=1 << 15)
-        return xi, eta
+        return xi.reshape(shape), eta.reshape(shape)
 
     def to_sky(self, xi, eta):
         """Sky positions (degrees) of tangent-plane coordinates (arcsec)."""

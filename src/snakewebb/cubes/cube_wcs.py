@@ -51,7 +51,6 @@ def cube_wcs_tree(grid):
             lookup_table=np.asarray(grid.wave, np.float64),
             method="linear",
             bounds_error=False,
-            fill_value=None,
         )
     whole = _transform("concatenate-1.4.0", ("x0", "x1", "x"), ("alpha_C", "delta_C", "y"), forward=[sky, wave])
     limits = {"x": [0, nplanes - 1], "x0": [0, nx - 1], "x1": [0, ny - 1]}

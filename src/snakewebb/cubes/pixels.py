@@ -1,7 +1,7 @@
 """The detector pixels of an exposure that see the sky, with their coordinates."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,6 @@ class IFUExposure:
     load: Callable
     angle: Callable | None = None
     spectral_region: Any = None
-    group: str = field(default="")
 
     def keyword(self, key, default=None):
         """Value of a keyword of the SCI header, else of the primary header."""
