@@ -99,7 +99,7 @@ def make_cube(
     header.update(
         {"EXP_TYPE": "MIR_MRS", "TARG_RA": float(ra), "TARG_DEC": float(dec), "SRCTYPE": "POINT", "PA_APER": 12.5}
     )
-    science = fits.Header({"BUNIT": "MJy/sr", "PIXAR_SR": spaxel**2 * 2.3504e-11, "PIXAR_A2": spaxel**2})
+    science = fits.Header({"BUNIT": "MJy/sr", "DISPAXIS": 2, "PIXAR_SR": spaxel**2 * 2.3504e-11, "PIXAR_A2": spaxel**2})
     science.update(grid.fits_keywords())
     return Cube(
         data.astype(np.float32), err, dq, weight, grid, ((channel, band),), f"ch{channel}-{band}", header, science
