@@ -57,9 +57,9 @@ def finish_header(cube, exposures, parameters, *, weighting, local):
 
 
 def footprint_of_grid(grid):
-    """Sky positions of the outer spaxels' centres at the corners, (4, 2) in degrees."""
+    """Sky positions of the outer spaxels' centres at the corners, (4, 2) in degrees, beginning at the end of the first row."""
     _, ny, nx = grid.shape
-    x, y = np.array([0, 0, nx - 1, nx - 1]), np.array([0, ny - 1, ny - 1, 0])
+    x, y = np.array([nx - 1, nx - 1, 0, 0]), np.array([0, ny - 1, ny - 1, 0])
     return np.stack(grid.pixel_to_sky(x, y), axis=-1)
 
 
