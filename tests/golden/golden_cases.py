@@ -6,6 +6,7 @@ gives the resulting arrays by name.
 
 from pathlib import Path
 
+import golden_cases_cubes
 import golden_cases_events
 import golden_cases_flicker
 import golden_cases_miri
@@ -488,6 +489,7 @@ CASES = {
     )
 }
 for more in (
+    golden_cases_cubes,
     golden_cases_events,
     golden_cases_flicker,
     golden_cases_miri,

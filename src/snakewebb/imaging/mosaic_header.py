@@ -10,10 +10,10 @@ from snakewebb.imaging.region_union import union_of_polygons
 
 _DISTORTION = re.compile(r"^(CD[12]_[12]|(A|B|AP|BP)_(\d_\d|ORDER|DMAX)|SIPMXERR|SIPIVERR)$")
 _DETECTOR_FRAME = ("V2_REF", "V3_REF", "RA_REF", "DEC_REF", "ROLL_REF", "V3I_YANG", "VPARITY")
-_STRUCTURE = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "BSCALE", "BZERO")
-_NOT_BLENDED = ("FILENAME", "PIXAR_SR", "PIXAR_A2")
+STRUCTURE = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "BSCALE", "BZERO")
+_NOTBLENDED = ("FILENAME", "PIXAR_SR", "PIXAR_A2")
 _MULTIPLE = rules.MULTIPLE | rules.OWN_MULTIPLE
-_BLENDED = sorted(rules.LEAST | rules.GREATEST | rules.MEAN | rules.SUM | _MULTIPLE | rules.WHEEL_TOLERANCE)
+BLENDED = sorted(rules.LEAST | rules.GREATEST | rules.MEAN | rules.SUM | _MULTIPLE | rules.WHEEL_TOLERANCE)
 
 
 class MosaicHeader:
@@ -26,7 +26,7 @@ class MosaicHeader:
 
     def add(self, exposure):
         """Take the keywords of an exposure."""
-        keys = [*rules.TABLE_KEYWORDS, *(key for key in _BLENDED if key not in rules.TABLE_KEYWORDS)]
+        keys = [*rules.TABLE_KEYWORDS, *(key for key in BLENDED if key not in rules.TABLE_KEYWORDS)]
         found = {key: exposure.keyword(key) for key in keys}
         self._rows.append({key: value for key, value in found.items() if value is not None})
         self._footprints.extend(exposure.footprints())
@@ -40,7 +40,7 @@ class MosaicHeader:
         primary = first.header.copy(strip=True)
         science = first.sci_header.copy(strip=True)
         for header in (primary, science):
-            for key in ("CHECKSUM", "DATASUM", "EXTNAME", "EXTVER", *_STRUCTURE):
+            for key in ("CHECKSUM", "DATASUM", "EXTNAME", "EXTVER", *STRUCTURE):
                 header.remove(key, ignore_missing=True)
         for key in [key for key in science if _DISTORTION.match(key) or key in _DETECTOR_FRAME]:
             science.remove(key, ignore_missing=True)
@@ -53,11 +53,11 @@ class MosaicHeader:
                 header[key] = value
 
         if blend:
-            for key in _BLENDED:
+            for key in BLENDED:
                 values = [row[key] for row in self._rows if key in row]
                 if values:
-                    put(key, _blended(key, values))
-            mosaic.header_table = self._table()
+                    put(key, blended(key, values))
+            mosaic.header_table = table_of_headers(self._rows)
         for key, value in self._times().items():
             put(key, value)
         area = grid.pixel_scale**2
@@ -100,14 +100,6 @@ class MosaicHeader:
             "EXPEND": max(values("EXPEND"), default=None),
         }
 
-    def _table(self):
-        names, columns = [], []
-        for key in rules.TABLE_KEYWORDS:
-            if any(key in row for row in self._rows):
-                names.append(key)
-                columns.append(np.array([row.get(key, np.nan) for row in self._rows]))
-        return np.rec.fromarrays(columns, dtype=[(n, c.dtype) for n, c in zip(names, columns, strict=True)])
-
 
 _SCIENCE = {
     "XPOSURE", "TELAPSE", "MJD-BEG", "MJD-AVG", "MJD-END", "TDB-BEG", "TDB-MID", "TDB-END", "PIXAR_SR", "PIXAR_A2",
@@ -116,7 +108,24 @@ _SCIENCE = {
 }  # fmt: skip
 
 
-def _blended(key, values):
+def table_of_headers(rows):
+    """The table HDRTAB: keywords of each exposure, as a record array.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Value by keyword of each exposure.
+    """
+    names, columns = [], []
+    for key in rules.TABLE_KEYWORDS:
+        if any(key in row for row in rows):
+            names.append(key)
+            columns.append(np.array([row.get(key, np.nan) for row in rows]))
+    return np.rec.fromarrays(columns, dtype=[(n, c.dtype) for n, c in zip(names, columns, strict=True)])
+
+
+def blended(key, values):
+    """Value of a keyword of a product, from those of its exposures."""
     if key in rules.LEAST:
         return min(values)
     if key in rules.GREATEST:

@@ -105,7 +105,7 @@ def write_image(path, image, model):
                 header = _content(image.sci_header)
             elif name == "ERR" and "BUNIT" in image.sci_header:
                 header["BUNIT"] = (image.sci_header["BUNIT"], "physical units of the array values")
-            units.append(_unit(fits.ImageHDU(array, header), name))
+            units.append(named_unit(fits.ImageHDU(array, header), name))
     # readers of the archive's files look for it even where it is empty
     units.append(asdf_unit(image.wcs, image.tree))
     return write(path, units)
@@ -114,7 +114,7 @@ def write_image(path, image, model):
 def _time_units(exposure):
     """Tables of the times of an exposure's integrations, and of the stripes that these were put together from."""
     tables = ("INT_TIMES", exposure.int_times), ("INT_TIMES_STRIPE", exposure.int_times_stripe)
-    return [_unit(table_unit(table, name), name) for name, table in tables if table is not None]
+    return [named_unit(table_unit(table, name), name) for name, table in tables if table is not None]
 
 
 def slope_model(header):
@@ -142,7 +142,7 @@ def primary_unit(path, header, model):
     return unit
 
 
-def _unit(unit, name):
+def named_unit(unit, name):
     """Give an extension its name, first of its keywords, and its number, the last one."""
     last = "TFIELDS" if isinstance(unit, fits.BinTableHDU) else "GCOUNT"
     unit.name = name
@@ -376,10 +376,10 @@ def write_guider(path, image, tables=()):
     """
     units = [
         primary_unit(path, image.header, "GuiderCalModel"),
-        _unit(fits.ImageHDU(image.data, _content(image.sci_header)), "SCI"),
-        _unit(fits.ImageHDU(image.err), "ERR"),
-        _unit(fits.ImageHDU(image.dq), "DQ"),
-        *(_unit(table_unit(table, name), name) for name, table in tables),
+        named_unit(fits.ImageHDU(image.data, _content(image.sci_header)), "SCI"),
+        named_unit(fits.ImageHDU(image.err), "ERR"),
+        named_unit(fits.ImageHDU(image.dq), "DQ"),
+        *(named_unit(table_unit(table, name), name) for name, table in tables),
         asdf_unit(None),
     ]
     return write(path, units)
@@ -395,14 +395,14 @@ def write_ramp(path, ramp):
     """
     units = [
         primary_unit(path, ramp.header, "SuperstripeRampModel" if ramp.superstripes else "RampModel"),
-        _unit(fits.ImageHDU(ramp.data, _content(ramp.sci_header)), "SCI"),
-        _unit(fits.ImageHDU(ramp.pixeldq), "PIXELDQ"),
-        _unit(fits.ImageHDU(ramp.groupdq), "GROUPDQ"),
+        named_unit(fits.ImageHDU(ramp.data, _content(ramp.sci_header)), "SCI"),
+        named_unit(fits.ImageHDU(ramp.pixeldq), "PIXELDQ"),
+        named_unit(fits.ImageHDU(ramp.groupdq), "GROUPDQ"),
     ]
     if ramp.zeroframe is not None:
-        units.append(_unit(fits.ImageHDU(ramp.zeroframe), "ZEROFRAME"))
+        units.append(named_unit(fits.ImageHDU(ramp.zeroframe), "ZEROFRAME"))
     if ramp.group is not None:
-        units.append(_unit(table_unit(ramp.group, "GROUP"), "GROUP"))
+        units.append(named_unit(table_unit(ramp.group, "GROUP"), "GROUP"))
     units += _time_units(ramp)
     return write(path, [*units, asdf_unit(None)])
 

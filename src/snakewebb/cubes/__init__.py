@@ -1,0 +1,1 @@
+"""Spectral cubes of integral-field units, and the spectra extracted from them."""

@@ -1,0 +1,83 @@
+"""Exposures of cubes in files, read each time that their pixels are needed."""
+
+from pathlib import Path
+
+import numpy as np
+
+from snakewebb.cubes.pixels import IFUExposure, mrs_bands, mrs_pixels, slice_axis
+from snakewebb.errors import BadDataError
+from snakewebb.imaging.invalid_pixels import match_invalid
+
+
+class WcsGeometry:
+    """Coordinates of an exposure of the MRS by its WCS, as `snakewebb.cubes.pixels.mrs_exposure` takes them.
+
+    Parameters
+    ----------
+    wcs : object
+        With frames detector, alpha_beta and world, and the map of its slices in its first transform.
+    """
+
+    def __init__(self, wcs):
+        self.regions = np.asarray(wcs.transforms[0].label_mapper.labels)
+        self._local = wcs.get_transform("detector", "alpha_beta")
+        self._sky = wcs.get_transform("alpha_beta", "world")
+
+    def to_local(self, x, y):
+        """Alpha, beta (arcsec) and wavelength (micron) of 0-based pixel coordinates."""
+        return self._local(x, y)
+
+    def to_sky(self, alpha, beta, wave, channel):
+        """Right ascension and declination, degrees."""
+        return self._sky(alpha, beta, wave)[:2]
+
+
+def exposure_of_file(path, *, read):
+    """An exposure of the MRS in a cal or crf file.
+
+    Parameters
+    ----------
+    path : path-like
+    read : callable
+        Makes an `Image` with its WCS of a path.
+
+    Returns
+    -------
+    IFUExposure
+
+    Raises
+    ------
+    BadDataError
+        If it is not an exposure of the MRS, or has no WCS.
+    """
+    path = Path(path)
+    image = read(path)
+    kind = str(image.header.get("EXP_TYPE", "")).strip()
+    if kind != "MIR_MRS":
+        raise BadDataError(f"{path}: EXP_TYPE is {kind!r}, expected 'MIR_MRS'; remove the file from the association")
+    if image.wcs is None:
+        raise BadDataError(f"{path}: there is no WCS in the ASDF extension; run assign_wcs (stage 2) on the exposure")
+
+    def opened():
+        image = read(path)
+        match_invalid(image, ...)
+        return image, WcsGeometry(image.wcs)
+
+    def load(band, corners):
+        image, geometry = opened()
+        return mrs_pixels(image, geometry, band[0], corners=corners)
+
+    def angle(band):
+        image, geometry = opened()
+        return slice_axis(image.data.shape, geometry, band[0])
+
+    region = image.tree.get("meta", {}).get("wcsinfo", {}).get("spectral_region")
+    return IFUExposure(
+        str(image.header.get("FILENAME", path.name)),
+        image.header,
+        image.sci_header,
+        mrs_bands(image.header),
+        load,
+        angle,
+        spectral_region=None if region is None else tuple(float(value) for value in region),
+    )

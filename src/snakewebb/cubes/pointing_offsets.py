@@ -1,0 +1,64 @@
+"""Offsets of the pointing of single exposures, from a table of the user's."""
+
+import numpy as np
+
+from snakewebb.errors import ConfigError
+from snakewebb.io.references import References
+
+_DEGREE = np.pi / 180.0
+_LISTS = ("filename", "raoffset", "decoffset")
+
+
+def read_offsets(path, exposures):
+    """Offsets by exposure.
+
+    Parameters
+    ----------
+    path : path-like
+        ASDF file with the lists ``filename``, ``raoffset`` and ``decoffset`` (``units: arcsec``).
+    exposures : list of IFUExposure
+        All of them must be listed, by their FILENAME.
+
+    Returns
+    -------
+    dict
+        Offsets in right ascension and declination on the sky, arcsec, by name.
+
+    Raises
+    ------
+    ConfigError
+        If a list or an exposure is missing, or the lists differ in length.
+    """
+    tree = References({"offsets": path}, (1, 1, 1, 1)).tree("offsets")
+    missing = [name for name in _LISTS if not isinstance(tree.get(name), (list, tuple))]
+    if missing:
+        raise ConfigError(
+            f"steps.cube_build.offset_file: {path} has no list {', '.join(missing)}, expected filename, raoffset and decoffset"
+        )
+    sizes = [len(tree[name]) for name in _LISTS]
+    if len(set(sizes)) > 1:
+        raise ConfigError(
+            f"steps.cube_build.offset_file: the lists filename, raoffset and decoffset of {path} have {sizes} entries, expected as many"
+        )
+    unit = str(tree.get("units", "arcsec"))
+    if unit != "arcsec":
+        raise ConfigError(f"steps.cube_build.offset_file: units of {path} is {unit!r}, expected 'arcsec'")
+    found = {str(name): (float(ra), float(dec)) for name, ra, dec in zip(*(tree[name] for name in _LISTS), strict=True)}
+    unknown = [exposure.name for exposure in exposures if exposure.name not in found]
+    if unknown:
+        raise ConfigError(
+            f"steps.cube_build.offset_file: {path} does not list {', '.join(unknown)}; add them with offsets of 0"
+        )
+    return found
+
+
+def shifted(ra, dec, east, north):
+    """Sky positions (degrees) moved by the same angles (arcsec) in the frame of each position."""
+    a, d = np.asarray(ra) * _DEGREE, np.asarray(dec) * _DEGREE
+    along, up = east * _DEGREE / 3600.0, north * _DEGREE / 3600.0
+    radial, across, upward = np.cos(up) * np.cos(along), np.cos(up) * np.sin(along), np.sin(up)
+    inward = radial * np.cos(d) - upward * np.sin(d)
+    x = inward * np.cos(a) - across * np.sin(a)
+    y = inward * np.sin(a) + across * np.cos(a)
+    z = radial * np.sin(d) + upward * np.cos(d)
+    return np.arctan2(y, x) / _DEGREE % 360.0, np.arctan2(z, np.hypot(x, y)) / _DEGREE

@@ -1,0 +1,89 @@
+"""Golden results of the steps that make cubes and extract spectra from them."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from golden_input import noise
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for make.py, too
+
+from extraction_references import make_cube, write_apcorr, write_extract1d, write_mrsptcorr
+from slice_geometry import STEP, WAVE, synthetic_exposure, synthetic_references
+from snakewebb.cubes.cube import CubeSet
+from snakewebb.cubes.spectral_leak import SpectrumSet
+from snakewebb.io.references import References
+from snakewebb.steps import find_step
+
+NROWS = 14
+LIMITS = {"wavemin": WAVE + 3 * STEP, "wavemax": WAVE + 9 * STEP, "nspax_x": 25, "nspax_y": 25}
+
+
+def _cube(references, **parameters):
+    exposures = [
+        synthetic_exposure(
+            10.0 + noise((NROWS, 1032), number),
+            name=f"d{number}_cal.fits",
+            centre=(80.0 + 4e-5 * number, -30.0 + 3e-5 * number),
+        )
+        for number in range(2)
+    ]
+    cubes = CubeSet(exposures)
+    status = find_step("cube_build")(cubes, references, **LIMITS | parameters)
+    assert status.state == "COMPLETE", status
+    return cubes.cubes[0]
+
+
+def cube_build(folder):
+    references = synthetic_references(Path(folder) / "cubepar.fits")
+    variants = {"drizzle": {}, "emsm": {"weighting": "emsm"}, "msm": {"weighting": "msm", "coord_system": "ifualign"}}
+    results = {}
+    for variant, parameters in variants.items():
+        cube = _cube(references, **parameters)
+        results |= {f"{variant}_{name}": getattr(cube, name) for name in ("data", "err", "dq", "weight")}
+    return results
+
+
+def _spectrum(references, channel="1", band="short", start=5.0, **parameters):
+    cube = make_cube(nwave=40, channel=channel, band=band, start=start)
+    cube.data += 0.3 * noise(cube.data.shape, 5).astype(np.float32)
+    status = find_step("extract_1d")(cube, references, ifu_rfcorr=False, **parameters)
+    assert status.state == "COMPLETE", status
+    return cube.spectra[0]
+
+
+def _columns(variant, spectrum):
+    names = [name for name in spectrum.table.dtype.names if np.isfinite(spectrum.table[name]).all()]
+    return {f"{variant}_{name}": np.array(spectrum.table[name]) for name in names}
+
+
+def _references(folder):
+    paths = {
+        "extract1d": write_extract1d(Path(folder) / "extract1d.asdf"),
+        "apcorr": write_apcorr(Path(folder) / "apcorr.asdf"),
+    }
+    return References(paths, (1, 1, 1, 1))
+
+
+def extract_1d(folder):
+    references = _references(folder)
+    results = {}
+    for variant, parameters in {
+        "point": {},
+        "found": {"ifu_autocen": True},
+        "extended": {"ifu_set_srctype": "EXTENDED"},
+    }.items():
+        results |= _columns(variant, _spectrum(references, **parameters))
+    return results
+
+
+def spectral_leak(folder):
+    references = _references(folder)
+    group = SpectrumSet([_spectrum(references, "1", "medium", 6.05), _spectrum(references, "3", "short", 12.12)])
+    leak = References({"mrsptcorr": write_mrsptcorr(Path(folder) / "leak.fits", error=0.002)}, (1, 1, 1, 1))
+    status = find_step("spectral_leak")(group, leak)
+    assert status.state == "COMPLETE", status
+    return _columns("corrected", group.spectra[1])
+
+
+CASES = {function.__name__: function for function in (cube_build, extract_1d, spectral_leak)}
