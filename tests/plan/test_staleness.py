@@ -84,6 +84,7 @@ ALL_ON = {
 }
 # another value, where it does not follow from the type
 VALUES = {
+    "center_xy": [10.0, 12.0],
     "fillval": "0",
     "snr": "6.0 4.0",
     "scale": "1.3 0.7",
