@@ -210,9 +210,10 @@ class SlurmCluster:
         self._run("scontrol", "update", f"NodeName={NODE}", *(f"{key}={value}" for key, value in changes.items()))
 
     def resume_node(self):
-        """Let a drained node take jobs again; a controller that has just begun refuses that for some seconds."""
-        command = ("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
-        wait_for(lambda: self._run(*command, check=False).returncode == 0, "the node to resume", 60, log=self.logs)
+        """Let a drained node take jobs again, once a controller that has just begun has heard of it."""
+        told = ("scontrol", "--oneliner", "show", "node", NODE)
+        wait_for(lambda: "=UNKNOWN" not in self._run(*told).stdout, "the node to be known", 60, log=self.logs)
+        self.update_node(State="RESUME")
 
     def cancel(self, job):
         """``scancel`` of a job."""

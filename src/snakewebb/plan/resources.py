@@ -30,6 +30,12 @@ SUBMITTED_PER_EXPOSURE = 0.05
 
 _LINES = 2048  # of the detectors that have superstripes
 _PLANE = 90  # bytes of a pixel of the detector in stage 1: slopes, flags, and what a step reads of its references
+_SLOPES = 350_000_000  # bytes that steps and writing hold of the slopes of an exposure on a scratch file
+_WITHOUT_SLOPES = (
+    185,
+    60,
+    0,
+)  # MB of the process, bytes of a pixel of the detector, and of the slopes of an integration
 _PROCESS = 200  # MB of a process of stage 1: interpreter, libraries and compiled kernels
 
 # arcsec; the SIAF's, rounded down, so that a mosaic is not predicted too small
@@ -51,7 +57,7 @@ class Model:
     members : float
         MB per exposure of the product.
     seconds : float
-        Per million pixels of all images that are read and of the product's, as measured.
+        Of a processor, per million pixels of all images that are read and of the product's, as measured.
     written : float
         Bytes on disk per pixel of the images that are written.
     images : int or None
@@ -79,16 +85,19 @@ MODELS = {
     "report": Model(process=235, frame=27, mosaic=27, written=2, seconds=0.5),
     "report_exposures": Model(process=235, frame=40, written=2, seconds=0.5, images=PICTURES),
 }
-"""Models of the rules beyond stage 1, with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`."""
+"""Models of the rules beyond stage 1, of memory with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`.
+
+Their seconds are not measured one by one: together they are twice what the benchmarks of stages 2 and 3 take, starts included.
+"""
 
 GUIDER = (185, 6, 17)
 """MB of the process of guider_rates, bytes per sample, and per pixel of all integrations: it holds the whole exposure."""
 
-SAFETY = 10
-"""How many times longer than measured a job may take: a slower machine, one thread instead of two, a busy file system."""
+SAFETY = 5
+"""How many times longer a job may take than one processor that was measured: a slower one, waiting for it, a busy file system."""
 
-STAGE1_SECONDS = {"detector1": 0.15, "dark": 0.1, "persistence_windows": 0.05, "guider_rates": 0.15}
-"""Seconds per million samples of the rules of stage 1, as measured with the slowest of the steps and algorithms."""
+STAGE1_SECONDS = {"detector1": 0.35, "dark": 0.05, "persistence_windows": 0.08, "guider_rates": 0.17}
+"""Seconds of a processor per million samples of the rules of stage 1; of detector1 with what is slow and off by default."""
 
 _START = 3  # minutes: a start from a cold file system, and kernels to compile
 
@@ -143,7 +152,7 @@ def megabytes(rule, work, attempt=1):
         process, sample, pixel = GUIDER
         need = process + (sample * math.prod(work.shape) + pixel * work.shape[0] * work.frame) / 1e6
     elif rule in STAGE1_SECONDS:
-        need = stage1_megabytes(work.shape, work.header)
+        need = stage1_megabytes(work.shape, work.header, rule)
     else:
         model = MODELS[rule]
         need = model.process + (model.frame * work.frame + model.mosaic * work.mosaic) / 1e6
@@ -251,8 +260,8 @@ def integration_bytes(shape):
     return math.prod(shape[1:]) * 5
 
 
-def stage1_megabytes(shape, header=None):
-    """Largest memory of the job of stage 1 for an exposure of this shape.
+def stage1_megabytes(shape, header=None, rule="detector1"):
+    """Largest memory of a job of stage 1 for an exposure of this shape.
 
     Parameters
     ----------
@@ -260,12 +269,17 @@ def stage1_megabytes(shape, header=None):
         Integrations, groups, rows, columns of the file.
     header : mapping, optional
         Keywords, for superstripes (SSTR_NST), whose frames become larger when they are put together.
+    rule : str
+        ``detector1``; or ``dark`` or ``persistence_windows``, which make no slopes.
     """
-    ramp, pixels = ramp_bytes(shape), shape[2] * shape[3]
-    if ramp > RAMP_BUDGET:
-        one = integration_bytes(shape)
-        ramp = RESIDENT + max(one if one <= INTEGRATION_BUDGET else 0, RESIDENT)
+    process, plane, slopes = (_PROCESS, _PLANE, 24) if rule == "detector1" else _WITHOUT_SLOPES
+    one, pixels = integration_bytes(shape), shape[2] * shape[3]
+    ramp = shape[0] * (one + slopes * pixels)
+    streamed = ramp_bytes(shape) > RAMP_BUDGET
+    if streamed:
+        ramp = RESIDENT + max(one if one <= INTEGRATION_BUDGET else 0, RESIDENT if slopes else 0)
+        ramp += _SLOPES if slopes else 0
     if header is not None and (header.get("SSTR_NST") or 0) > 0:
         across = shape[3] if abs(int(header["SLOWAXIS"])) == 2 else shape[2]
-        ramp, pixels = RAMP_BUDGET, _LINES * across
-    return _PROCESS + math.ceil((ramp + _PLANE * pixels) / 1_000_000)
+        ramp, pixels = 2 * RESIDENT if streamed else RAMP_BUDGET, _LINES * across
+    return process + math.ceil((ramp + plane * pixels) / 1_000_000)
