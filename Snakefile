@@ -30,10 +30,8 @@ from snakewebb.slurm_queries import ask_again
 HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)
 OWN_RUN = Path(workflow.basedir).resolve().is_relative_to(Path(HERE).resolve())
 
-# what runs the script of a rule
-script = through_server(script)
-
 if workflow.is_main_process:
+    script = through_server(script)  # what runs the script of a rule
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
     note_run()
@@ -80,7 +78,6 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    script.start()
     clear_unfinished()
     WATCHER.expect(
         (workflow.dag.jobid(job), job.rule.name, job.wildcards_dict)

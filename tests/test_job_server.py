@@ -160,6 +160,11 @@ def test_a_server_that_is_gone_is_named(tmp_path):
         server.run(tmp_path / "job.py", b"", environment={})
 
 
+def test_it_can_be_switched_off(monkeypatch):
+    monkeypatch.setenv("SNAKEWEBB_JOB_SERVER", "off")
+    assert through_server(print) is print
+
+
 @pytest.mark.parametrize("name", ["conda_env", "container_img", "env_modules", "shadow_dir"])
 def test_jobs_of_another_environment_are_not_forks(tmp_path, name):
     def script(path, basedir, resources, bench_record, conda_env, container_img, env_modules, shadow_dir):

@@ -32,6 +32,9 @@ from snakewebb.errors import SnakewebbError
 PLAIN = ("conda_env", "container_img", "env_modules", "shadow_dir")
 """Arguments of Snakemake's ``script`` that ask for another environment than the server's, if they are not ``None``."""
 
+SWITCH = "SNAKEWEBB_JOB_SERVER"
+"""Environment variable that is ``off`` where every job shall start a Python of its own."""
+
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 """The server's libraries of linear algebra start no threads: a process with threads must not be forked."""
 
@@ -104,7 +107,8 @@ def through_server(script):
     callable
         With the same signature.
     """
-    if sys.platform != "linux":  # elsewhere, libraries of the system do not survive a fork
+    # elsewhere than on Linux, libraries of the system do not survive a fork
+    if sys.platform != "linux" or os.environ.get(SWITCH) == "off":
         return script
     signature = inspect.signature(script)
     first = threading.Lock()
@@ -136,7 +140,6 @@ def through_server(script):
             raise subprocess.CalledProcessError(code, str(path))
         return None
 
-    run.start = server
     return run
 
 

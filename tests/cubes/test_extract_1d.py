@@ -135,7 +135,6 @@ def test_planes_without_data_are_flagged(references):
 
 
 def test_residual_fringes_have_columns_of_their_own(references):
-    pytest.importorskip("snakewebb.spectroscopy.residual_fringe_1d")
     cube = make_cube(nwave=600)
     ripple = 1 + 0.05 * np.sin(2 * np.pi * 1e4 / cube.grid.wave / 2.9)
     cube.data *= ripple[:, None, None].astype(np.float32)

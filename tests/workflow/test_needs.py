@@ -83,6 +83,12 @@ def check(rows, rules=MEASURED):
     assert {row.rule for row in rows} == set(rules)
 
 
+@pytest.fixture(autouse=True)
+def own_processes(monkeypatch):
+    """Each job starts a Python of its own, as on clusters, whose limits are predicted."""
+    monkeypatch.setenv("SNAKEWEBB_JOB_SERVER", "off")
+
+
 @pytest.fixture
 def compiled():
     """A job that compiles kernels takes up to twice the memory, once for all: what is predicted is what others take."""

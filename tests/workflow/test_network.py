@@ -47,6 +47,7 @@ def missing_in(result):
 
 
 def test_the_network_is_used_by_the_rule_of_references_only(programme, source, tmp_path, monkeypatch):
+    monkeypatch.setenv("SNAKEWEBB_JOB_SERVER", "off")  # each job a process of its own name
     noted = guard_network(tmp_path / "guard", monkeypatch, allowed="references __main__")
 
     # offline, the plan fails at once, a dry run too
