@@ -95,11 +95,15 @@ onstart:
 
 
 onsuccess:
-    report_end(WATCHER, PLAN, logger)
+    report_end(
+        WATCHER, PLAN, logger, map(workflow.dag.jobid, workflow.dag.needrun_jobs())
+    )
 
 
 onerror:
-    report_end(WATCHER, PLAN, logger)
+    report_end(
+        WATCHER, PLAN, logger, map(workflow.dag.jobid, workflow.dag.needrun_jobs())
+    )
 
 
 rule all:

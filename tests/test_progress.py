@@ -5,9 +5,13 @@ import logging
 
 import pytest
 
+from raw_exposures import raw_name, write_raw
+from small_programmes import cache, programme
 from snakewebb import progress
 from snakewebb.outcome import Row, outcomes, table_lines, write_table
 from snakewebb.progress import Run, Watcher, duration, reason_of
+
+__all__ = ["cache", "programme"]
 
 
 @pytest.fixture
@@ -160,6 +164,13 @@ def test_quiet_runs_have_no_bar(monkeypatch, quiet):
     monkeypatch.setattr(progress.sys, "stderr", stream)
     play(log, Watcher.install(log, quiet=quiet))
     assert "[###" not in stream.getvalue()
+
+
+def test_the_table_of_a_quiet_run_has_what_was_made(programme):
+    root = raw_name("FGS_TRACK").removesuffix("_uncal.fits")
+    write_raw(programme.folder / "uncal" / f"{root}_uncal.fits", "FGS_TRACK", NGROUPS=2)
+    programme.snakemake("guider", "--quiet")
+    assert (programme.folder / "logs" / "summary.tsv").read_text().splitlines()[1:] == [f"{root}\tmade\t"]
 
 
 def test_without_a_terminal_there_is_a_line_now_and_then(clock):

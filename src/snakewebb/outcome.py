@@ -94,9 +94,20 @@ def write_table(rows, path=TABLE):
     path.write_text("product\tstate\twhy\n" + text)
 
 
-def report_end(watcher, plan, logger):
-    """At the end of a run: the table, in the terminal and in ``logs/summary.tsv``."""
+def report_end(watcher, plan, logger, unfinished):
+    """At the end of a run: the table, in the terminal and in ``logs/summary.tsv``.
+
+    Parameters
+    ----------
+    watcher : Watcher
+    plan : Plan
+    logger : logging.Logger
+        Snakemake's.
+    unfinished : iterable of int
+        Numbers of the jobs that were to run and did not finish.
+    """
     watcher.end()
+    watcher.run.settle(unfinished)
     if plan.associations:
         products = {name: association.members for name, association in plan.associations.items()}
     else:

@@ -79,6 +79,13 @@ class Run:
         job.state, job.reason = "failed", reason
         return job
 
+    def settle(self, unfinished):
+        """At the end: jobs that are not among these have finished. Their messages are not there to follow in a quiet run."""
+        left = set(unfinished)
+        for number, job in self.jobs.items():
+            if number not in left and job.state != "failed":
+                job.state = "done"
+
     def exposures(self):
         """Number of exposures with jobs in this run by state; one with a failed job has failed."""
         states = {}

@@ -108,6 +108,14 @@ def test_windows_hold_for_another_subarray(tmp_path):
     assert np.count_nonzero(shifted) == 1
     assert not read_windows(path, "NRS1", (101, 201, 9, 8), (8, 9)).any()
     assert not read_windows(path, "NIS", (101, 201, 9, 8), (8, 9), 11).any()
+    with asdf.open(path) as opened:
+        assert {key: opened["NIS"][key] for key in ("filename", "pers_time", "corner")} == {
+            "filename": "a",
+            "pers_time": 10,
+            "corner": [101, 201],
+        }
+        np.testing.assert_array_equal(opened["NIS"]["vals"], [5.0, 6.0])
+        assert opened["NIS"]["rows"].dtype == np.int32
     before = path.read_bytes()
     write_windows(path, ends, detector="NRS1", persistence_time=10, filename="b", subarray=(1, 1, 9, 8))
     np.testing.assert_array_equal(read_windows(path, "NIS", (101, 201, 9, 8), (8, 9)), ends)

@@ -97,8 +97,9 @@ def compiled():
 
 
 @pytest.mark.usefixtures("compiled")
-def test_memory_of_every_rule_is_predicted(programme, monkeypatch):
-    check(list(compare(programme, monkeypatch)))
+def test_memory_of_every_rule_is_predicted(fresh, monkeypatch):
+    fresh.snakemake()
+    check(list(compare(fresh, monkeypatch)))
 
 
 @pytest.mark.long

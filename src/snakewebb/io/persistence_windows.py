@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from snakewebb.errors import BadDataError, ConfigError
+from snakewebb.io.asdf_tree import dump, parse
 from snakewebb.io.fits import atomic
 
 
@@ -30,8 +31,6 @@ def write_windows(path, ends, *, detector, persistence_time, filename, subarray)
     subarray : tuple of int
         First column and row (1-based, full detector), and size.
     """
-    import asdf
-
     path = Path(path)
     rows, columns = np.nonzero(ends)
     tree = _read(path) if path.exists() else {}
@@ -44,7 +43,7 @@ def write_windows(path, ends, *, detector, persistence_time, filename, subarray)
         "corner": [int(subarray[0]), int(subarray[1])],
     }
     with atomic(path) as temporary:
-        asdf.AsdfFile(tree).write_to(temporary, all_array_compression="zlib")
+        temporary.write_bytes(dump(tree))
 
 
 def read_windows(path, detector, subarray, shape, persistence_time=None):
@@ -74,7 +73,7 @@ def read_windows(path, detector, subarray, shape, persistence_time=None):
         If its pixels are outside the array and it does not say of which subarray they are.
     """
     ends = np.zeros(shape)
-    node = _read(path).get(detector)
+    node = _read(Path(path)).get(detector)
     if node is None or (persistence_time is not None and node["pers_time"] != persistence_time):
         return ends
     rows, columns = np.asarray(node["rows"], np.int64), np.asarray(node["cols"], np.int64)
@@ -109,19 +108,15 @@ def read_all_windows(paths, detector, subarray):
 
 
 def _read(path):
-    import asdf
-
     try:
-        with asdf.open(path, lazy_load=False, memmap=False) as opened:
-            tree = {key: dict(node) for key, node in opened.tree.items() if key not in ("asdf_library", "history")}
-            for detector, node in tree.items():
-                lacking = {"rows", "cols", "vals", "pers_time"} - set(node)
-                if lacking:
-                    raise ValueError(f"{detector} lacks {', '.join(sorted(lacking))}")
-                for key in ("rows", "cols", "vals"):
-                    node[key] = np.array(node[key])
-            return tree
-    except (OSError, ValueError, TypeError) as error:
+        content = parse(path.read_bytes(), path).items()
+        tree = {key: node for key, node in content if isinstance(node, dict) and key != "history"}
+        for detector, node in tree.items():
+            lacking = {"rows", "cols", "vals", "pers_time"} - set(node)
+            if lacking:
+                raise BadDataError(f"{detector} lacks {', '.join(sorted(lacking))}")
+        return tree
+    except (OSError, BadDataError) as error:
         raise ConfigError(
             f"{path}: not a file of persistence windows ({error}); make it again, or leave it out"
         ) from error
