@@ -131,6 +131,14 @@ def _window(low, high, start, step, count, mirrored):
     return max(begin, 0), min(end, count)
 
 
+@njit(inline="always")
+def _add(voxel, flux, err, weight):
+    voxel[0] += flux * weight
+    voxel[1] += weight
+    voxel[2] += (err * weight) * (err * weight)
+    voxel[3] += 1.0
+
+
 @njit
 def drizzle_blocks(
     first, last, members, starts, block, first_plane, last_plane, corner_xi, corner_eta, wave, wave_width, flux, err,
@@ -190,11 +198,7 @@ def drizzle_blocks(
                     for w in range(begin, end):
                         weight = area * share[w]
                         if weight > 0.0:
-                            voxel = sums[w, iy, ix]
-                            voxel[0] += flux[k] * weight
-                            voxel[1] += weight
-                            voxel[2] += (err[k] * weight) * (err[k] * weight)
-                            voxel[3] += 1.0
+                            _add(sums[w, iy, ix], flux[k], err[k], weight)
 
 
 @njit
@@ -240,11 +244,7 @@ def cloud_blocks(
                             weight = part * along[w]
                         else:
                             weight = 1.0 / max(math.pow(math.sqrt(part + along[w]), power[k]), softening[k])
-                        voxel = sums[w, iy, ix]
-                        voxel[0] += flux[k] * weight
-                        voxel[1] += weight
-                        voxel[2] += (err[k] * weight) * (err[k] * weight)
-                        voxel[3] += 1.0
+                        _add(sums[w, iy, ix], flux[k], err[k], weight)
 
 
 @njit
@@ -273,11 +273,7 @@ def slice_blocks(
                     area = overlap(a, z, ac[ia] - 0.5 * da, ac[ia] + 0.5 * da, zc[w] - 0.5 * dz, zc[w] + 0.5 * dz, work)
                     if area > 0.0:
                         weight = area / whole
-                        voxel = sums[w, row[k], ia]
-                        voxel[0] += flux[k] * weight
-                        voxel[1] += weight
-                        voxel[2] += (err[k] * weight) * (err[k] * weight)
-                        voxel[3] += 1.0
+                        _add(sums[w, row[k], ia], flux[k], err[k], weight)
 
 
 @njit

@@ -69,44 +69,18 @@ def simulate(
     """
     if mode not in MODES:
         raise ConfigError(f"mode {mode!r} cannot be simulated; valid: {', '.join(MODES)}")
+    options = {"preset": preset, "seed": seed, "effects": effects, "errors": errors, "references": references}
+    options |= {"progress": progress, **changes}
     if mode == "miri_mrs":
         from snakewebb.simulate.mrs_simulation import simulate_mrs
 
-        return simulate_mrs(
-            out,
-            preset=preset,
-            seed=seed,
-            effects=effects,
-            errors=errors,
-            references=references,
-            progress=progress,
-            **changes,
-        )
+        return simulate_mrs(out, **options)
     if mode in RAW_PRESETS:
-        return simulate_raw(
-            mode,
-            out,
-            preset=preset,
-            seed=seed,
-            effects=effects,
-            errors=errors,
-            references=references,
-            progress=progress,
-            **changes,
-        )
+        return simulate_raw(mode, out, **options)
     if mode == "guider":
         from snakewebb.simulate.guider import simulate_guider
 
-        return simulate_guider(
-            out,
-            preset=preset,
-            seed=seed,
-            effects=effects,
-            errors=errors,
-            references=references,
-            progress=progress,
-            **changes,
-        )
+        return simulate_guider(out, **options)
     effects = check_effects(effects)
     preset = design(preset, **changes)
     report = progress or (lambda text: None)
