@@ -83,7 +83,7 @@ MODELS = {
     "resample": Model(process=195, frame=68, mosaic=36, written=60, seconds=0.3),
     "source_catalog": Model(process=262, mosaic=50, written=8, seconds=1.0),
     "report": Model(process=235, frame=27, mosaic=27, written=2, seconds=0.5),
-    "report_exposures": Model(process=138, frame=40, written=2, seconds=0.5, images=PICTURES),
+    "report_exposures": Model(process=138, frame=66, written=2, seconds=0.5, images=PICTURES),
 }
 """Models of the rules beyond stage 1, of memory with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`.
 
