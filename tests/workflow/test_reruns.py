@@ -203,6 +203,27 @@ def test_an_exposure_taken_away_or_added_reruns_the_mosaic_only(programme):
     assert programme.plan() == {}
 
 
+def test_an_edited_association_reruns_the_mosaic_only(programme):
+    (exported,) = (programme.folder / "stage3").glob("*_asn.json")
+    mine = programme.folder / "mine_asn.json"
+    shutil.copy(exported, mine)
+    programme.configure("associations: [mine_asn.json]\n")
+    assert programme.plan() == {}
+    association = json.loads(mine.read_text())
+    association["products"][0]["members"].pop()
+    mine.write_text(json.dumps(association))
+    assert programme.plan() == {**FROM_ALIGNMENT, "association": 1}
+
+
+def test_an_input_that_was_made_again_reruns_what_follows_it(programme):
+    first = sorted((programme.folder / "uncal").glob("*_uncal.fits"))[0]
+    with fits.open(first, mode="update") as units:
+        units["SCI"].data[0, -1] += 1
+        units[0].header["DATE"] = "2031-01-01T00:00:00.000"
+    one = {"detector1": 1, "image2": 1, "resample_exposure": 1, "find_sources": 1}
+    assert programme.plan() == {**FROM_DETECTOR1, **one}
+
+
 def test_an_override_for_one_exposure_reruns_that_one(programme):
     root = sorted((programme.folder / "uncal").glob("*_uncal.fits"))[0].name.removesuffix("_uncal.fits")
     programme.configure(f"overrides: [{{select: {{exposure: {root}}}, steps: {{jump: {{rejection_threshold: 9}}}}}}]\n")
