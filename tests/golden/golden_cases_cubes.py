@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from golden_input import noise
+from golden_input import chosen, make_image, noise
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for make.py, too
 
 from extraction_references import make_cube, write_apcorr, write_extract1d, write_mrsptcorr
 from slice_geometry import STEP, WAVE, synthetic_exposure, synthetic_references
 from snakewebb.cubes.cube import CubeSet
+from snakewebb.cubes.ifu_members import IFUMember, IFUMembers
 from snakewebb.cubes.spectral_leak import SpectrumSet
 from snakewebb.io.references import References
 from snakewebb.steps import find_step
@@ -86,4 +87,27 @@ def spectral_leak(folder):
     return _columns("corrected", group.spectra[1])
 
 
+def ifu_outliers(folder):
+    """Two exposures of each of two bands, with bad pixels in common."""
+    results = {}
+    for variant, parameters in (
+        ("default", {"threshold_percent": 98.0}),
+        ("bands", {"by_band": True, "kernel_size": "5 9"}),
+    ):
+        images = [
+            make_image(
+                20 + noise((40, 48), number) + np.where(chosen((40, 48), 400 + number // 2, 0.02), 90.0, 0.0),
+                INSTRUME="MIRI", DETECTOR="MIRIFUSHORT", CHANNEL="12", BAND=("SHORT", "LONG")[number // 2],
+            )
+            for number in range(4)
+        ]  # fmt: skip
+        members = [IFUMember(f"e{n}", image.header, lambda image=image: image) for n, image in enumerate(images)]
+        status = find_step("outlier_detection")(IFUMembers(members), None, **parameters)
+        assert status.state == "COMPLETE", status
+        for number, image in enumerate(images):
+            results |= {f"{variant}_{number}_{name}": getattr(image, name) for name in ("data", "dq")}
+    return results
+
+
 CASES = {function.__name__: function for function in (cube_build, extract_1d, spectral_leak)}
+CASES["outlier_detection.ifu"] = ifu_outliers

@@ -46,6 +46,10 @@ def outlier_detection(
     in_memory: bool = True,
     pixmap_stepsize: float = 1.0,
     pixmap_order: Annotated[int, Between(1, 3)] = 1,
+    kernel_size: str = "7 7",
+    threshold_percent: Annotated[float, Between(0.0, 100.0)] = 99.8,
+    ifu_second_check: bool = False,
+    by_band: bool = False,
 ):
     """Flag the pixels of each exposure that differ from the median of all exposures.
 
@@ -55,9 +59,12 @@ def outlier_detection(
     by the second pair of limits, where it or a neighbour differs by the first one. Exposures are read one at a time
     and handed to their ``save`` function.
 
+    Of integral-field units (the last four parameters are theirs alone), a pixel is flagged in all exposures of a detector that differs
+    from both its neighbours across the dispersion, relative to the pixels around, by more than a percentile in every one of them.
+
     Parameters
     ----------
-    mosaic : Mosaic
+    mosaic : Mosaic or IFUMembers
         Its exposures are changed.
     references : References
         Not used.
@@ -89,6 +96,14 @@ def outlier_detection(
         Above 1, pixel positions are computed every so many pixels only, and interpolated.
     pixmap_order : int
         Order of that interpolation, 1 or 3.
+    kernel_size : str
+        Rows and columns of the median that differences between neighbours are divided by; even numbers are raised by 1.
+    threshold_percent : float
+        Per cent of the pixels that are not flagged.
+    ifu_second_check : bool
+        Flag pixels that have no valid neighbour in any exposure, too.
+    by_band : bool
+        Compare exposures of the same band only, not all of the detector; a band with one exposure is left as it is.
 
     Returns
     -------
@@ -103,8 +118,21 @@ def outlier_detection(
 
     References
     ----------
-    Step `outlier_detection` of jwst, imaging mode; Fruchter & Hook 2002, PASP 114, 144, section 4.
+    Step `outlier_detection` of jwst, imaging and IFU modes; Fruchter & Hook 2002, PASP 114, 144, section 4.
     """
+    from snakewebb.cubes.ifu_members import IFUMembers
+
+    if isinstance(mosaic, IFUMembers):
+        from snakewebb.cubes.ifu_outliers import flag_ifu_outliers
+
+        return flag_ifu_outliers(
+            mosaic,
+            kernel_size=kernel_size,
+            threshold_percent=threshold_percent,
+            ifu_second_check=ifu_second_check,
+            by_band=by_band,
+            save_intermediate_results=save_intermediate_results,
+        )
     limits = _pair(snr, "snr")
     factors = _pair(scale, "scale")
     check_map_parameters(pixmap_stepsize, pixmap_order)
@@ -304,7 +332,7 @@ def _median_rows(first, last, stack, median):
             if count == 0:
                 median[j, i] = np.nan
                 continue
-            upper = _select(values, count, count // 2)
+            upper = select(values, count, count // 2)
             if count % 2:
                 median[j, i] = upper
             else:
@@ -316,7 +344,7 @@ def _median_rows(first, last, stack, median):
 
 
 @njit
-def _select(values, count, rank):
+def select(values, count, rank):
     """Value of a rank (from 0) of the first ``count`` values, which are partially sorted in place around it."""
     low = 0
     high = count - 1
