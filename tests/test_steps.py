@@ -152,6 +152,7 @@ OURS = dict.fromkeys(
         "extract_1d.compatibility",
         "fringe.compatibility",
         "imprint_subtract.compatibility",
+        "outlier_detection.by_band",
         "pixel_replace.compatibility",
         "residual_fringe.compatibility",
         "spectral_leak.compatibility",

@@ -305,6 +305,7 @@ STEPS = {
     "outlier_detection": "snakewebb.imaging.outlier_detection",
     "resample": "snakewebb.imaging.resample",
     "source_catalog": "snakewebb.imaging.source_catalog",
+    "cube_outliers": "snakewebb.cubes.cube_outliers",
     "cube_build": "snakewebb.cubes.cube_build",
     "extract_1d": "snakewebb.cubes.extract_1d",
     "spectral_leak": "snakewebb.cubes.spectral_leak",

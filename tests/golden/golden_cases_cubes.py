@@ -9,9 +9,10 @@ from golden_input import chosen, make_image, noise
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for make.py, too
 
 from extraction_references import make_cube, write_apcorr, write_extract1d, write_mrsptcorr
-from slice_geometry import STEP, WAVE, synthetic_exposure, synthetic_references
+from slice_geometry import STEP, WAVE, SliceGeometry, synthetic_exposure, synthetic_references
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.ifu_members import IFUMember, IFUMembers
+from snakewebb.cubes.pixels import mrs_exposure
 from snakewebb.cubes.spectral_leak import SpectrumSet
 from snakewebb.io.references import References
 from snakewebb.steps import find_step
@@ -109,5 +110,25 @@ def ifu_outliers(folder):
     return results
 
 
-CASES = {function.__name__: function for function in (cube_build, extract_1d, spectral_leak)}
+def cube_outliers(folder):
+    """Three dithered exposures of a smooth field, with hits of their own."""
+    references = synthetic_references(Path(folder) / "cubepar.fits")
+    members, images = [], []
+    for number in range(3):
+        data = 10 + noise((NROWS, 1032), 500 + number) + np.where(chosen((NROWS, 1032), 510 + number, 0.004), 60.0, 0.0)
+        header = {"INSTRUME": "MIRI", "DETECTOR": "MIRIFUSHORT", "CHANNEL": "1", "BAND": "SHORT", "EXP_TYPE": "MIR_MRS"}
+        image = make_image(data, FILENAME=f"d{number}_cal.fits", **header)
+        image.err[...] = 1.0
+        geometry = SliceGeometry(NROWS, centre=(80.0 + 4e-5 * number, -30.0 + 3e-5 * number))
+        pixels = mrs_exposure(image, geometry)
+        images.append(image)
+        members.append(
+            IFUMember(f"e{number}", image.header, lambda image=image: image, None, lambda pixels=pixels: pixels)
+        )
+    status = find_step("cube_outliers")(IFUMembers(members), references)
+    assert status.state == "COMPLETE", status
+    return {f"{name}_{n}": getattr(image, name) for n, image in enumerate(images) for name in ("data", "dq")}
+
+
+CASES = {function.__name__: function for function in (cube_build, extract_1d, spectral_leak, cube_outliers)}
 CASES["outlier_detection.ifu"] = ifu_outliers

@@ -7,7 +7,8 @@ import numpy as np
 from snakewebb.compiled import by_rows, njit
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.imaging.outlier_detection import flag_outliers, select
+from snakewebb.imaging.outlier_detection import flag_outliers
+from snakewebb.spectroscopy.running_median import running_median
 from snakewebb.steps import NOT_APPLICABLE, Status
 
 log = logging.getLogger(__name__)
@@ -142,8 +143,7 @@ def _differences(first, last, data, differences):
 
 def _standing_out(smallest, kernel, percent, name, keep):
     """Which pixels are above a percentile of the differences after these are divided by their local median."""
-    local = np.empty(smallest.shape)
-    by_rows(_local_median, smallest.shape[0], smallest, kernel[0] // 2, kernel[1] // 2, local)
+    local = running_median(smallest, *kernel, padded=True)
     known = smallest[np.isfinite(smallest)]
     if not known.size:
         raise BadDataError(f"{name}: no pixel has a valid value in any exposure; leave its exposures out")
@@ -157,30 +157,3 @@ def _standing_out(smallest, kernel, percent, name, keep):
         for kind, array in (("minarr", smallest), ("normarr", local), ("minnorm", ratio)):
             keep(kind, name, array)
     return ratio > limit
-
-
-@njit
-def _local_median(first, last, values, half_y, half_x, median):
-    """Median over a window, NaN left out; beyond the edges are zeros."""
-    ny, nx = values.shape
-    found = np.empty((2 * half_y + 1) * (2 * half_x + 1))
-    for j in range(first, last):
-        for i in range(nx):
-            count = 0
-            for jj in range(j - half_y, j + half_y + 1):
-                for ii in range(i - half_x, i + half_x + 1):
-                    value = values[jj, ii] if 0 <= jj < ny and 0 <= ii < nx else 0.0
-                    if not np.isnan(value):
-                        found[count] = value
-                        count += 1
-            if count == 0:
-                median[j, i] = np.nan
-                continue
-            upper = select(found, count, count // 2)
-            if count % 2:
-                median[j, i] = upper
-            else:
-                lower = found[0]
-                for k in range(1, count // 2):
-                    lower = max(lower, found[k])
-                median[j, i] = 0.5 * (lower + upper)

@@ -133,8 +133,8 @@ def outlier_detection(
             by_band=by_band,
             save_intermediate_results=save_intermediate_results,
         )
-    limits = _pair(snr, "snr")
-    factors = _pair(scale, "scale")
+    limits = pair_of(snr, "outlier_detection.snr")
+    factors = pair_of(scale, "outlier_detection.scale")
     check_map_parameters(pixmap_stepsize, pixmap_order)
     groups = grouped(mosaic.exposures)
     if len(groups) < 2:
@@ -206,14 +206,13 @@ def _disagreement(name, fraction):
     )
 
 
-def _pair(text, name):
+def pair_of(text, key):
+    """Two numbers of a text such as '5.0 4.0'; ``key`` is that of the parameter below ``steps``."""
     words = str(text).replace(",", " ").split()
     try:
         first, second = (float(word) for word in words)
     except ValueError:
-        raise ConfigError(
-            f"steps.outlier_detection.{name}: found {text!r}, expected two numbers such as '5.0 4.0'"
-        ) from None
+        raise ConfigError(f"steps.{key}: found {text!r}, expected two numbers such as '5.0 4.0'") from None
     return first, second
 
 
@@ -398,8 +397,22 @@ def outliers_of(data, err, expected, limits, factors, level):
     passed = np.empty(data.shape, np.uint8)
     numbers = [np.float32(number) for number in (*limits, *factors, level)]
     by_rows(_compare_rows, data.shape[0], data, err, expected, *numbers, passed)
-    outliers = np.empty(data.shape, np.bool_)
-    by_rows(_confirm_rows, data.shape[0], passed, outliers)
+    return confirmed(passed)
+
+
+def confirmed(passed):
+    """Pixels beyond the second limit (bit 2) of which a pixel of the 3 x 3 around is beyond the first one (bit 1).
+
+    Parameters
+    ----------
+    passed : ndarray of uint8 (ny, nx)
+
+    Returns
+    -------
+    ndarray of bool (ny, nx)
+    """
+    outliers = np.empty(passed.shape, np.bool_)
+    by_rows(_confirm_rows, passed.shape[0], passed, outliers)
     return outliers
 
 
