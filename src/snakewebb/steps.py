@@ -294,6 +294,7 @@ STEPS = {
     "badpix_selfcal": "snakewebb.spectroscopy.badpix_selfcal",
     "imprint_subtract": "snakewebb.spectroscopy.imprint_subtract",
     "bkg_subtract": "snakewebb.spectroscopy.bkg_subtract",
+    "nod_subtract": "snakewebb.spectroscopy.nod_subtract",
     "master_background": "snakewebb.spectroscopy.master_background",
     "srctype": "snakewebb.spectroscopy.srctype",
     "straylight": "snakewebb.spectroscopy.straylight",

@@ -184,6 +184,18 @@ def master_background(folder):
     return results
 
 
+def nod_subtract(folder):
+    results = {}
+    for pairing in ("farthest", "all"):
+        images = [_spectrometer(30 + noise(SMALL, 270 + number), 275 + number) for number in range(4)]
+        for number, image in enumerate(images):
+            image.sci_header["RA_REF"] += (0.0, 4.0, 5.0, 0.3)[number] / 3600
+        images[0].members["nod"] = images[1:]
+        _run("nod_subtract", images[0], pairing=pairing)
+        results |= {f"{pairing}_{name}": array for name, array in _arrays(images[0]).items()}
+    return results
+
+
 def photom_mrs(folder):
     image = _spectrometer(5 * uniform(SHAPE, 257), 258)
     image.geometry = _slices()
@@ -206,6 +218,7 @@ CASES = {
         bkg_subtract,
         imprint_subtract,
         master_background,
+        nod_subtract,
         badpix_selfcal,
         straylight,
         residual_fringe,
