@@ -107,7 +107,8 @@ def cube_build(
     output_use_model : bool
         Accepted for compatibility; names come from the plan.
     offset_file : str
-        ASDF file with lists ``filename``, ``raoffset`` and ``decoffset`` (arcsec), which is added to the pointing of exposures.
+        ASDF file with lists ``filename``, ``raoffset`` and ``decoffset`` (arcsec), which is added to the pointing of exposures; or an ECSV
+        table with these columns.
     debug_spaxel : str
         Accepted for compatibility.
     compatibility : {"native", "jwst"}
