@@ -311,6 +311,7 @@ STEPS = {
     "cube_build": "snakewebb.cubes.cube_build",
     "extract_1d": "snakewebb.cubes.extract_1d",
     "spectral_leak": "snakewebb.cubes.spectral_leak",
+    "stitch_spectra": "snakewebb.cubes.stitch_spectra",
 }
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 from golden_input import chosen, make_image, noise
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for make.py, too
@@ -14,6 +15,7 @@ from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.ifu_members import IFUMember, IFUMembers
 from snakewebb.cubes.pixels import mrs_exposure
 from snakewebb.cubes.spectral_leak import SpectrumSet
+from snakewebb.cubes.spectrum import Spectrum, empty_table
 from snakewebb.io.references import References
 from snakewebb.steps import find_step
 
@@ -88,6 +90,29 @@ def spectral_leak(folder):
     return _columns("corrected", group.spectra[1])
 
 
+def stitch_spectra(folder):
+    """Three bands of different levels that overlap, by factors and by offsets."""
+    results = {}
+    for variant, parameters in {"factor": {"reference_band": "1B"}, "offset": {"scaling": "offset"}}.items():
+        group = []
+        for number, (band, start) in enumerate((("SHORT", 4.9), ("MEDIUM", 5.66), ("LONG", 6.53))):
+            table = empty_table(200, miri=True)
+            table["WAVELENGTH"] = np.linspace(start, start + 0.95, 200)
+            level = (1.0, 1.1, 0.95)[number]
+            table["FLUX"] = level * (0.05 + 0.01 * table["WAVELENGTH"] + 0.001 * noise((200,), 280 + number))
+            table["FLUX_ERROR"] = 0.001 * level
+            table["SURF_BRIGHT"] = 200 * table["FLUX"]
+            group.append(Spectrum(table, fits.Header({"CHANNEL": "1", "BAND": band})))
+        group = SpectrumSet(group)
+        status = find_step("stitch_spectra")(group, None, **parameters)
+        assert status.state == "COMPLETE", status
+        for name in ("WAVELENGTH", "FLUX", "FLUX_ERROR", "SURF_BRIGHT"):
+            results[f"{variant}_{name}"] = np.array(group.stitched.table[name])
+        for name in ("FACTOR", "FACTOR_ERROR", "OFFSET", "OFFSET_ERROR"):
+            results[f"{variant}_{name}"] = np.array(group.stitched.factors[name])
+    return results
+
+
 def ifu_outliers(folder):
     """Two exposures of each of two bands, with bad pixels in common."""
     results = {}
@@ -130,5 +155,7 @@ def cube_outliers(folder):
     return {f"{name}_{n}": getattr(image, name) for n, image in enumerate(images) for name in ("data", "dq")}
 
 
-CASES = {function.__name__: function for function in (cube_build, extract_1d, spectral_leak, cube_outliers)}
+CASES = {
+    function.__name__: function for function in (cube_build, extract_1d, spectral_leak, cube_outliers, stitch_spectra)
+}
 CASES["outlier_detection.ifu"] = ifu_outliers
