@@ -294,6 +294,8 @@ STEPS = {
     "badpix_selfcal": "snakewebb.spectroscopy.badpix_selfcal",
     "imprint_subtract": "snakewebb.spectroscopy.imprint_subtract",
     "bkg_subtract": "snakewebb.spectroscopy.bkg_subtract",
+    "nod_subtract": "snakewebb.spectroscopy.nod_subtract",
+    "master_background": "snakewebb.spectroscopy.master_background",
     "srctype": "snakewebb.spectroscopy.srctype",
     "straylight": "snakewebb.spectroscopy.straylight",
     "fringe": "snakewebb.spectroscopy.fringe",
@@ -305,9 +307,11 @@ STEPS = {
     "outlier_detection": "snakewebb.imaging.outlier_detection",
     "resample": "snakewebb.imaging.resample",
     "source_catalog": "snakewebb.imaging.source_catalog",
+    "cube_outliers": "snakewebb.cubes.cube_outliers",
     "cube_build": "snakewebb.cubes.cube_build",
     "extract_1d": "snakewebb.cubes.extract_1d",
     "spectral_leak": "snakewebb.cubes.spectral_leak",
+    "stitch_spectra": "snakewebb.cubes.stitch_spectra",
 }
 
 

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import asdf
 import numpy as np
+from astropy.io import fits
 from golden_input import chosen, make_image, make_references, noise, uniform
 
+from snakewebb.cubes.spectrum import Spectrum, empty_table
 from snakewebb.io.references import References
+from snakewebb.spectroscopy.master_background import MEMBERS
 from snakewebb.spectroscopy.mrs import SHAPE
 from snakewebb.spectroscopy.slice_geometry import SliceGeometry
 from snakewebb.steps import find_step
@@ -162,6 +165,37 @@ def pixel_replace(folder):
     return results
 
 
+def master_background(folder):
+    """Two spectra of the sky on wavelengths that differ, and their running median."""
+    spectra = []
+    for number, shift in enumerate((0.0, 0.0004)):
+        table = empty_table(500, miri=True)
+        table["WAVELENGTH"] = np.linspace(4.8, 9.0, 500) + shift
+        table["BACKGROUND"] = 20 + table["WAVELENGTH"] + 0.2 * noise((500,), 265 + number)
+        table["BKGD_ERROR"] = 0.2
+        spectra.append(Spectrum(table, fits.Header({"EFFEXPTM": 100.0 + 40 * number})))
+    results = {}
+    for kernel in (1, 7):
+        image = _spectrometer(30 + noise(SHAPE, 267), 268)
+        image.geometry = _slices()
+        image.members[MEMBERS] = spectra
+        _run("master_background", image, median_kernel=kernel)
+        results |= {f"kernel{kernel}_{name}": array for name, array in _arrays(image, SAMPLE).items()}
+    return results
+
+
+def nod_subtract(folder):
+    results = {}
+    for pairing in ("farthest", "all"):
+        images = [_spectrometer(30 + noise(SMALL, 270 + number), 275 + number) for number in range(4)]
+        for number, image in enumerate(images):
+            image.sci_header["RA_REF"] += (0.0, 4.0, 5.0, 0.3)[number] / 3600
+        images[0].members["nod"] = images[1:]
+        _run("nod_subtract", images[0], pairing=pairing)
+        results |= {f"{pairing}_{name}": array for name, array in _arrays(images[0]).items()}
+    return results
+
+
 def photom_mrs(folder):
     image = _spectrometer(5 * uniform(SHAPE, 257), 258)
     image.geometry = _slices()
@@ -183,6 +217,8 @@ CASES = {
         fringe,
         bkg_subtract,
         imprint_subtract,
+        master_background,
+        nod_subtract,
         badpix_selfcal,
         straylight,
         residual_fringe,

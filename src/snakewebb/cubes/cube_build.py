@@ -107,7 +107,8 @@ def cube_build(
     output_use_model : bool
         Accepted for compatibility; names come from the plan.
     offset_file : str
-        ASDF file with lists ``filename``, ``raoffset`` and ``decoffset`` (arcsec), which is added to the pointing of exposures.
+        ASDF file with lists ``filename``, ``raoffset`` and ``decoffset`` (arcsec), which is added to the pointing of exposures; or an ECSV
+        table with these columns.
     debug_spaxel : str
         Accepted for compatibility.
     compatibility : {"native", "jwst"}
@@ -179,7 +180,7 @@ def cube_build(
                 and (output_type == "multi" or not {"1", "3"} & {b[0] for b in bands})
             )
             grid = sky_grid(
-                _footprints(pixels, use_regions),
+                footprints_of(pixels, use_regions),
                 parameters,
                 angle=angle,
                 centre=(ra_center, dec_center),
@@ -238,7 +239,7 @@ def _empty(grid, bands):
     )
 
 
-def _footprints(pixels, use_regions):
+def footprints_of(pixels, use_regions):
     """Corners of the fields of all exposures, degrees: those of S_REGION where they are those of the channel."""
     corners = []
     for number, (exposure, _) in enumerate(pixels.members):
@@ -294,7 +295,7 @@ def _accumulate(cube, pixels, parameters, *, weighting, jwst, flag):
             prepared = pixels.prepared(number, grid, parameters, weighting, (first, last))
             if prepared is None:
                 continue
-            _add(sums, prepared, grid, (first, last), weighting, jwst)
+            add_exposure(sums, prepared, grid, (first, last), weighting, jwst)
             if flag and not jwst and not grid.local and grid.instrument == "MIRI":
                 fields.append((*prepared.centres(grid), prepared.reach, band[0]))
         planes = slice(first, last)
@@ -315,7 +316,7 @@ def _accumulate(cube, pixels, parameters, *, weighting, jwst, flag):
             by_rows(coverage.open_holes, last - first, cube.dq[planes])
 
 
-def _add(sums, prepared, grid, planes, weighting, jwst):
+def add_exposure(sums, prepared, grid, planes, weighting, jwst):
     """Add an exposure to the sums of a slab."""
     first, last = planes
     wave, width = grid.wave[first:last], grid.wave_width[first:last]

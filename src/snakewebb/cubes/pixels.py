@@ -39,6 +39,8 @@ class PixelTable:
         Corners in the plane of along-slice coordinate (arcsec) and wavelength (micron), in cyclic order.
     beta : ndarray of float64 (n,) or None
         Across-slice coordinate, arcsec.
+    place : ndarray of int64 (n,) or None
+        Number of the pixel in its image, row by row.
     """
 
     flux: np.ndarray
@@ -54,6 +56,7 @@ class PixelTable:
     corner_along: np.ndarray | None = None
     corner_wave: np.ndarray | None = None
     beta: np.ndarray | None = None
+    place: np.ndarray | None = None
 
     def __len__(self):
         return len(self.flux)
@@ -170,6 +173,7 @@ def mrs_pixels(image, geometry, channel, *, corners="sky"):
         dec,
         wave,
         beta=beta,
+        place=rows * image.data.shape[1] + columns,
     )
     if corners is None:
         return table

@@ -15,7 +15,8 @@ def read_offsets(path, exposures):
     Parameters
     ----------
     path : path-like
-        ASDF file with the lists ``filename``, ``raoffset`` and ``decoffset`` (``units: arcsec``).
+        ASDF file with the lists ``filename``, ``raoffset`` and ``decoffset`` (``units: arcsec``), or an ECSV table with these columns,
+        of which an exposure may have several rows, one per band (`snakewebb.cubes.measured_offsets`).
     exposures : list of IFUExposure
         All of them must be listed, by their FILENAME.
 
@@ -29,7 +30,7 @@ def read_offsets(path, exposures):
     ConfigError
         If a list or an exposure is missing, or the lists differ in length.
     """
-    tree = References({"offsets": path}, (1, 1, 1, 1)).tree("offsets")
+    tree = _tree(path)
     missing = [name for name in _LISTS if not isinstance(tree.get(name), (list, tuple))]
     if missing:
         raise ConfigError(
@@ -50,6 +51,24 @@ def read_offsets(path, exposures):
             f"steps.cube_build.offset_file: {path} does not list {', '.join(unknown)}; add them with offsets of 0"
         )
     return found
+
+
+def _tree(path):
+    """The lists of a file."""
+    if not str(path).endswith(".ecsv"):
+        return References({"offsets": path}, (1, 1, 1, 1)).tree("offsets")
+    from snakewebb.cubes.measured_offsets import mean_offsets
+    from snakewebb.imaging.members import read_table
+
+    table = read_table(path)
+    if not set(_LISTS) <= set(table.colnames):
+        return {name: list(table[name]) for name in _LISTS if name in table.colnames}
+    offsets = mean_offsets(table)
+    return {
+        "filename": list(offsets),
+        "raoffset": [offset[0] for offset in offsets.values()],
+        "decoffset": [offset[1] for offset in offsets.values()],
+    }
 
 
 def shifted(ra, dec, east, north):

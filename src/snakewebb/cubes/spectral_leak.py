@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from snakewebb.cubes.spectrum import Spectrum
 from snakewebb.errors import MissingReferenceError
 from snakewebb.steps import NOT_APPLICABLE, Status, step
 
@@ -19,9 +20,12 @@ class SpectrumSet:
     Attributes
     ----------
     spectra : list of Spectrum
+    stitched : Spectrum or None
+        All bands in one, set by `stitch_spectra`.
     """
 
     spectra: list
+    stitched: Spectrum | None = None
 
 
 @step(version=1, keyword="S_SPLEAK", references=("mrsptcorr",))

@@ -29,6 +29,8 @@ class Spectrum:
         Keywords of the table.
     ra, dec : float
         Degrees.
+    factors : structured ndarray or None
+        What its bands were multiplied by, of a spectrum that `stitch_spectra` joined.
     """
 
     table: np.ndarray
@@ -36,6 +38,7 @@ class Spectrum:
     keywords: dict = field(default_factory=dict)
     ra: float = float("nan")
     dec: float = float("nan")
+    factors: np.ndarray | None = None
 
 
 def empty_table(count, *, miri):

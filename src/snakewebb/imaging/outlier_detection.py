@@ -46,6 +46,10 @@ def outlier_detection(
     in_memory: bool = True,
     pixmap_stepsize: float = 1.0,
     pixmap_order: Annotated[int, Between(1, 3)] = 1,
+    kernel_size: str = "7 7",
+    threshold_percent: Annotated[float, Between(0.0, 100.0)] = 99.8,
+    ifu_second_check: bool = False,
+    by_band: bool = False,
 ):
     """Flag the pixels of each exposure that differ from the median of all exposures.
 
@@ -55,9 +59,12 @@ def outlier_detection(
     by the second pair of limits, where it or a neighbour differs by the first one. Exposures are read one at a time
     and handed to their ``save`` function.
 
+    Of integral-field units (the last four parameters are theirs alone), a pixel is flagged in all exposures of a detector that differs
+    from both its neighbours across the dispersion, relative to the pixels around, by more than a percentile in every one of them.
+
     Parameters
     ----------
-    mosaic : Mosaic
+    mosaic : Mosaic or IFUMembers
         Its exposures are changed.
     references : References
         Not used.
@@ -89,6 +96,14 @@ def outlier_detection(
         Above 1, pixel positions are computed every so many pixels only, and interpolated.
     pixmap_order : int
         Order of that interpolation, 1 or 3.
+    kernel_size : str
+        Rows and columns of the median that differences between neighbours are divided by; even numbers are raised by 1.
+    threshold_percent : float
+        Per cent of the pixels that are not flagged.
+    ifu_second_check : bool
+        Flag pixels that have no valid neighbour in any exposure, too.
+    by_band : bool
+        Compare exposures of the same band only, not all of the detector; a band with one exposure is left as it is.
 
     Returns
     -------
@@ -103,10 +118,23 @@ def outlier_detection(
 
     References
     ----------
-    Step `outlier_detection` of jwst, imaging mode; Fruchter & Hook 2002, PASP 114, 144, section 4.
+    Step `outlier_detection` of jwst, imaging and IFU modes; Fruchter & Hook 2002, PASP 114, 144, section 4.
     """
-    limits = _pair(snr, "snr")
-    factors = _pair(scale, "scale")
+    from snakewebb.cubes.ifu_members import IFUMembers
+
+    if isinstance(mosaic, IFUMembers):
+        from snakewebb.cubes.ifu_outliers import flag_ifu_outliers
+
+        return flag_ifu_outliers(
+            mosaic,
+            kernel_size=kernel_size,
+            threshold_percent=threshold_percent,
+            ifu_second_check=ifu_second_check,
+            by_band=by_band,
+            save_intermediate_results=save_intermediate_results,
+        )
+    limits = pair_of(snr, "outlier_detection.snr")
+    factors = pair_of(scale, "outlier_detection.scale")
     check_map_parameters(pixmap_stepsize, pixmap_order)
     groups = grouped(mosaic.exposures)
     if len(groups) < 2:
@@ -178,14 +206,13 @@ def _disagreement(name, fraction):
     )
 
 
-def _pair(text, name):
+def pair_of(text, key):
+    """Two numbers of a text such as '5.0 4.0'; ``key`` is that of the parameter below ``steps``."""
     words = str(text).replace(",", " ").split()
     try:
         first, second = (float(word) for word in words)
     except ValueError:
-        raise ConfigError(
-            f"steps.outlier_detection.{name}: found {text!r}, expected two numbers such as '5.0 4.0'"
-        ) from None
+        raise ConfigError(f"steps.{key}: found {text!r}, expected two numbers such as '5.0 4.0'") from None
     return first, second
 
 
@@ -304,7 +331,7 @@ def _median_rows(first, last, stack, median):
             if count == 0:
                 median[j, i] = np.nan
                 continue
-            upper = _select(values, count, count // 2)
+            upper = select(values, count, count // 2)
             if count % 2:
                 median[j, i] = upper
             else:
@@ -316,7 +343,7 @@ def _median_rows(first, last, stack, median):
 
 
 @njit
-def _select(values, count, rank):
+def select(values, count, rank):
     """Value of a rank (from 0) of the first ``count`` values, which are partially sorted in place around it."""
     low = 0
     high = count - 1
@@ -370,8 +397,22 @@ def outliers_of(data, err, expected, limits, factors, level):
     passed = np.empty(data.shape, np.uint8)
     numbers = [np.float32(number) for number in (*limits, *factors, level)]
     by_rows(_compare_rows, data.shape[0], data, err, expected, *numbers, passed)
-    outliers = np.empty(data.shape, np.bool_)
-    by_rows(_confirm_rows, data.shape[0], passed, outliers)
+    return confirmed(passed)
+
+
+def confirmed(passed):
+    """Pixels beyond the second limit (bit 2) of which a pixel of the 3 x 3 around is beyond the first one (bit 1).
+
+    Parameters
+    ----------
+    passed : ndarray of uint8 (ny, nx)
+
+    Returns
+    -------
+    ndarray of bool (ny, nx)
+    """
+    outliers = np.empty(passed.shape, np.bool_)
+    by_rows(_confirm_rows, passed.shape[0], passed, outliers)
     return outliers
 
 

@@ -20,13 +20,15 @@ _COMMENTS = {
     "SLIT_DEC": "[deg] Declination at middle of slit",
     "DETECTOR": "Name of detector used to acquire the data",
     "PA_APER": "[deg] Position angle of aperture used",
+    "STMETHOD": "How bands were joined: FACTOR, OFFSET or NONE",
+    "STREFBND": "Band whose level the others were brought to",
 }
 # keywords of the cube and its making that a spectrum does not have
 _OF_THE_CUBE = ("FLUXEXT", "ERREXT", "MASKEXT", "ROIS", "ROIW", "WTYPE", "WPOWER")
 
 
 def write_spectra(path, spectra):
-    """Write spectra as ``x1d`` file: one table EXTRACT1D each.
+    """Write spectra as ``x1d`` file: one table EXTRACT1D each, and FACTORS of one that was joined of bands.
 
     Parameters
     ----------
@@ -48,6 +50,9 @@ def write_spectra(path, spectra):
         unit = named_unit(_table_unit(spectrum), "EXTRACT1D")
         unit.header["EXTVER"] = number
         units.append(unit)
+    for spectrum in spectra:
+        if spectrum.factors is not None:
+            units.append(named_unit(_factors_unit(spectrum.factors), "FACTORS"))
     return write(path, [*units, asdf_unit(None)])
 
 
@@ -58,7 +63,23 @@ def _table_unit(spectrum):
             unit.header.set(f"TUNIT{number}", _UNITS[name], after=f"TFORM{number}")
             unit.columns[number - 1].unit = _UNITS[name]
     for key, value in spectrum.keywords.items():
-        unit.header[key] = (value, _COMMENTS.get(key, ""))
+        comment = f"Factor or offset (Jy) of band {key[6:]}" if key.startswith("STSCL_") else ""
+        unit.header[key] = (value, _COMMENTS.get(key, comment))
+    return unit
+
+
+def _factors_unit(factors):
+    """The table of factors of a joined spectrum; text as FITS has it."""
+    kinds = [
+        (name, f"S{kind.itemsize // 4}" if kind.kind == "U" else kind)
+        for name, (kind, _) in factors.dtype.fields.items()
+    ]
+    unit = table_unit(factors.astype(kinds), "FACTORS")
+    for number, name in enumerate(factors.dtype.names, 1):
+        value = {"WAVEMIN": "um", "WAVEMAX": "um", "OFFSET": "Jy", "OFFSET_ERROR": "Jy"}.get(name)
+        if value is not None:
+            unit.header.set(f"TUNIT{number}", value, after=f"TFORM{number}")
+            unit.columns[number - 1].unit = value
     return unit
 
 

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 import numpy as np
 from astropy.io import fits
 
-from snakewebb.compiled import by_rows, njit
 from snakewebb.dq import BITS, DO_NOT_USE
 from snakewebb.errors import ConfigError
 from snakewebb.io.models import Image
 from snakewebb.io.references import References
 from snakewebb.spectroscopy.background_members import check_alike
 from snakewebb.spectroscopy.mrs import CHANNELS, gap_between_channels
+from snakewebb.spectroscopy.running_median import running_median
 from snakewebb.steps import COMPLETE, NOT_APPLICABLE, Between, Status, step
 
 log = logging.getLogger(__name__)
@@ -74,9 +74,7 @@ def badpix_selfcal(
     least = _minimum([image, *others])
     axis = image.sci_header.get("DISPAXIS", image.header.get("DISPAXIS"))
     window = {1: (1, kernel_size), 2: (kernel_size, 1)}.get(axis, (kernel_size, kernel_size))
-    smooth = np.empty_like(least)
-    by_rows(_running_median, len(least), least, *window, compatibility == "jwst", smooth)
-    sharp = least - smooth
+    sharp = least - running_median(least, *window, padded=compatibility == "jwst")
     if not np.isfinite(sharp).any():
         return Status(NOT_APPLICABLE, "no pixel has a value in any of the exposures")
     low, high = np.nanpercentile(sharp, [flagfrac_lower * 100, (1 - flagfrac_upper) * 100])
@@ -107,33 +105,3 @@ def _minimum(exposures):
                 data = data - pedestal
         planes.append(data)
     return np.fmin.reduce(planes)
-
-
-@njit
-def _running_median(first, last, plane, rows, columns, padded, out):
-    """Median of the values in a window around each pixel; NaN where there is none."""
-    ny, nx = plane.shape
-    above, beside = rows // 2, columns // 2
-    window = np.empty(rows * columns, plane.dtype)
-    for y in range(first, last):
-        for x in range(nx):
-            count = 0
-            rows_here = above if padded else min(above, y, ny - 1 - y)
-            columns_here = beside if padded else min(beside, x, nx - 1 - x)
-            for j in range(y - rows_here, y + rows_here + 1):
-                for i in range(x - columns_here, x + columns_here + 1):
-                    value = plane[j, i] if 0 <= j < ny and 0 <= i < nx else np.float32(0.0)
-                    if np.isnan(value):
-                        continue
-                    place = count  # kept sorted as they come
-                    while place > 0 and window[place - 1] > value:
-                        window[place] = window[place - 1]
-                        place -= 1
-                    window[place] = value
-                    count += 1
-            if count == 0:
-                out[y, x] = np.nan
-            elif count % 2:
-                out[y, x] = window[count // 2]
-            else:
-                out[y, x] = (window[count // 2 - 1] + window[count // 2]) * np.float32(0.5)
