@@ -18,7 +18,7 @@ from snakewebb.job import job
 from snakewebb.plan.keywords import RAMP_KEYWORDS
 from snakewebb.plan.summary import summary_lines
 
-MODE, KIND = "niriss_imaging", "NIS_IMAGE"
+MODE, KIND = "niriss_ami", "NIS_AMI"
 ROOT = raw_name(KIND).removesuffix("_uncal.fits")
 
 

@@ -58,9 +58,9 @@ def test_32_steps_without_a_reference_say_so(exposure, products, instrument):
 
 def test_32_an_exposure_for_which_crds_has_no_rule_is_left_out(programme, plan_of):
     """CRDS does not know what to take for a detector of another name; the others are planned."""
-    write_raw(programme.folder / "uncal" / raw_name("NIS_IMAGE", 1), "NIS_IMAGE")
-    write_raw(programme.folder / "uncal" / raw_name("NIS_IMAGE", 2), "NIS_IMAGE", DETECTOR="NIS9")
-    plan = plan_of("niriss_imaging")
+    write_raw(programme.folder / "uncal" / raw_name("NIS_AMI", 1), "NIS_AMI")
+    write_raw(programme.folder / "uncal" / raw_name("NIS_AMI", 2), "NIS_AMI", DETECTOR="NIS9")
+    plan = plan_of("niriss_ami")
     assert list(plan.exposures) == ["jw01234001001_02101_00001_nis"]
     ((path, reason),) = plan.left_out
     assert "00002_nis_uncal.fits" in path

@@ -9,7 +9,7 @@ from snakewebb.cli import main
 
 crds_service = pytest.importorskip("crds_service", reason="fetching from CRDS is not there yet")
 
-NAME = raw_name("FGS_IMAGE")
+NAME = raw_name("FGS_FOCUS")
 USED = {f"jwst_fgs_{kind}_0001.fits" for kind in ("gain", "linearity", "mask", "readnoise", "saturation", "superbias")}
 REFERENCES = Path("crds/references/jwst/fgs")
 
@@ -23,7 +23,7 @@ def source(tmp_path_factory):
 def service(source, archive, tmp_path, monkeypatch):
     """A CRDS server, an archive with one exposure, and a programme folder with nothing but a configuration."""
     monkeypatch.setenv("SNAKEWEBB_CACHE", str(tmp_path / "memo"))
-    write_raw(tmp_path / NAME, "FGS_IMAGE")
+    write_raw(tmp_path / NAME, "FGS_FOCUS")
     content = (tmp_path / NAME).read_bytes()
     archive.add(NAME.removesuffix("_uncal.fits"), filters="CLEAR", instrument="FGS/FGS1", content=content)
     folder = tmp_path / "programme"
@@ -44,19 +44,19 @@ def test_exposures_mappings_and_references_come_with_one_command(service, archiv
     assert "no exposures of any mode in the input folders yet" in capsys.readouterr().out
     assert main(["fetch", "--no-references"]) == 0
     assert main(["fetch", "--dry-run"]) == 0
-    assert "mode fgs_imaging: " in capsys.readouterr().out  # mappings are missing
+    assert "mode fgs_engineering: " in capsys.readouterr().out  # mappings are missing
     assert not Path("crds").exists()
     assert main(["fetch"]) == 0
     assert Path("uncal", NAME).read_bytes() == archive.files[NAME]
     assert {path.name for path in REFERENCES.iterdir()} >= USED
-    assert f"mode fgs_imaging, context {CONTEXT}: " in capsys.readouterr().out
-    plan = plan_of_folder("fgs_imaging")
+    assert f"mode fgs_engineering, context {CONTEXT}: " in capsys.readouterr().out
+    plan = plan_of_folder("fgs_engineering")
     assert list(plan.exposures) == [NAME.removesuffix("_uncal.fits")]
     assert missing_references(plan) == []
     (REFERENCES / "jwst_fgs_mask_0001.fits").unlink()
     service.requests.clear()
     assert main(["fetch", "--dry-run"]) == 0
-    assert f"mode fgs_imaging, context {CONTEXT}: 1 reference files to fetch" in capsys.readouterr().out
+    assert f"mode fgs_engineering, context {CONTEXT}: 1 reference files to fetch" in capsys.readouterr().out
     assert not service.requests
     assert main(["fetch", "--references"]) == 0
     service.requests.clear()

@@ -17,7 +17,7 @@ START = 60000.0
 ON = "steps: {persistence: {skip: false, persistence_time: 100}}\n"
 
 
-def write_at(folder, number, seconds, *, detector=None, segment=None, exp_type="NIS_IMAGE", **keywords):
+def write_at(folder, number, seconds, *, detector=None, segment=None, exp_type="NIS_AMI", **keywords):
     """A raw exposure of six seconds that begins some seconds after the first one; returns its root."""
     begin = START + seconds / DAY
     if segment is not None:
@@ -66,7 +66,7 @@ def test_segments_of_an_exposure_depend_on_those_before(programme, plan_of, no_r
 def test_the_work_of_the_windows_is_what_determines_them(programme, plan_of, no_references):
     root = write_at(programme.folder, 1, 0)
     programme.configure(ON.replace("}}", ", dn_threshold: 5}, jump: {rejection_threshold: 7}}"))
-    plan = plan_of("niriss_imaging")
+    plan = plan_of("niriss_ami")
     work = plan.exposure_work("persistence_windows", root)
     assert [entry["step"] for entry in work["chain"]] == ["group_scale", "dq_init", "saturation", "persistence"]
     assert work["chain"][-1]["parameters"]["dn_threshold"] is None
@@ -81,9 +81,9 @@ def test_a_run_flags_what_saturated_in_earlier_exposures(programme):
         units["SCI"].data[0, 3:, 10, 12] = 60000
     programme.configure(ON)
     expected = {"detector1": 3, "persistence_windows": 2, "references": 2, "report_exposures": 1}
-    assert programme.counts("niriss_imaging") == expected
-    programme.snakemake("niriss_imaging")
-    assert programme.counts("niriss_imaging") == {}
+    assert programme.counts("niriss_ami") == expected
+    programme.snakemake("niriss_ami")
+    assert programme.counts("niriss_ami") == {}
     flagged = [fits.getdata(programme.folder / f"stage1/{root}_rate.fits", "DQ") & 32 for root in roots]
     neighbours = np.zeros((SIZE, SIZE), bool)
     neighbours[9:12, 11:14] = True
@@ -93,9 +93,9 @@ def test_a_run_flags_what_saturated_in_earlier_exposures(programme):
     check_bundle(programme.folder)
     # parameters that do not concern the windows rerun none of their jobs
     programme.configure(ON.replace("}}", ", persistence_dnu: true}}"))
-    assert programme.counts("niriss_imaging") == {"detector1": 3, "report_exposures": 1}
+    assert programme.counts("niriss_ami") == {"detector1": 3, "report_exposures": 1}
     programme.configure("")
-    assert programme.counts("niriss_imaging") == {"detector1": 3, "report_exposures": 1}
+    assert programme.counts("niriss_ami") == {"detector1": 3, "report_exposures": 1}
 
 
 def test_windows_hold_for_another_subarray(tmp_path):

@@ -93,7 +93,7 @@ def steps_of(mode):
     [
         name if name in ALWAYS else pytest.param(name, marks=pytest.mark.long)
         for name in MODES
-        if name != "nircam_imaging"
+        if not name.endswith("_imaging")
     ],
 )
 def test_a_change_of_each_step_makes_stale_the_exposures_that_it_is_for(programme, plan_of, mode):

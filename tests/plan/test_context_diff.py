@@ -50,13 +50,13 @@ def contexts(programme, cache):
         },
     )
     for number, name in enumerate(("F200W", "F150W", "F115W"), 1):
-        write_raw(programme.folder / "uncal" / raw_name("NIS_IMAGE", number), "NIS_IMAGE", FILTER=name)
+        write_raw(programme.folder / "uncal" / raw_name("NIS_AMI", number), "NIS_AMI", FILTER=name)
     return crds
 
 
 @pytest.mark.usefixtures("contexts")
 def test_exposures_steps_and_rules(plan_of):
-    diff = context_diff(plan_of("niriss_imaging"), plan_of("niriss_imaging", crds_context=NEW))
+    diff = context_diff(plan_of("niriss_ami"), plan_of("niriss_ami", crds_context=NEW))
     origin = f"CRDS {JUMP}"
     assert {root: [str(change) for change in changes] for root, changes in diff.exposures.items()} == {
         FIRST: ["dark_current: reference dark N/A -> jwst_niriss_dark_0002.fits"],
@@ -65,7 +65,7 @@ def test_exposures_steps_and_rules(plan_of):
             f"jump: parameter rejection_threshold 4.0 -> 5.5 ({origin})",
         ],
     }
-    assert diff.rules == {"detector1": {FIRST, SECOND}, "report_exposures": {"niriss_imaging"}}
+    assert diff.rules == {"detector1": {FIRST, SECOND}, "report_exposures": {"niriss_ami"}}
     assert [entry["name"] for entry in diff.missing] == ["jwst_niriss_dark_0002.fits"]
     lines = diff_lines(diff)
     assert lines[0] == f"{CONTEXT} -> {NEW}: 2 exposures of 3 and 0 products are touched"
@@ -83,23 +83,23 @@ def test_what_the_user_says_goes_before_the_context(programme, plan_of):
         "steps:\n  jump: {rejection_threshold: 4.5, flag_4_neighbors: true}\n"
         f"overrides: [{{select: {{filter: F200W}}, steps: {{dark_current: {{override_dark: {own}}}}}}}]\n"
     )
-    diff = context_diff(plan_of("niriss_imaging"), plan_of("niriss_imaging", crds_context=NEW))
+    diff = context_diff(plan_of("niriss_ami"), plan_of("niriss_ami", crds_context=NEW))
     assert (diff.exposures, diff.rules) == ({}, {})
     programme.configure("steps: {jump: {skip: true}, dark_current: {skip: true}}\n")
-    diff = context_diff(plan_of("niriss_imaging"), plan_of("niriss_imaging", crds_context=NEW))
+    diff = context_diff(plan_of("niriss_ami"), plan_of("niriss_ami", crds_context=NEW))
     assert (diff.exposures, diff.rules) == ({}, {})
 
 
 @pytest.mark.usefixtures("contexts")
 def test_back_again_the_default_is_the_origin(plan_of):
-    diff = context_diff(plan_of("niriss_imaging", crds_context=NEW), plan_of("niriss_imaging"))
+    diff = context_diff(plan_of("niriss_ami", crds_context=NEW), plan_of("niriss_ami"))
     assert str(diff.exposures[SECOND][1]) == "jump: parameter rejection_threshold 5.5 -> 4.0 (default)"
     assert diff.missing == []
 
 
 def test_an_exposure_without_a_rule_in_the_new_context(contexts, programme, plan_of):
     derive_context(contexts, CONTEXT, "jwst_9997.pmap", edits={("niriss", "gain"): ("('NIS',)", "('NIS9',)")})
-    diff = context_diff(plan_of("niriss_imaging"), plan_of("niriss_imaging", crds_context="jwst_9997.pmap"))
+    diff = context_diff(plan_of("niriss_ami"), plan_of("niriss_ami", crds_context="jwst_9997.pmap"))
     assert set(diff.left_out) == {FIRST, SECOND, THIRD}
     assert "gain" in diff.left_out[FIRST]
     assert f"{FIRST}: left out with the new context (gain" in "\n".join(diff_lines(diff))
@@ -108,12 +108,12 @@ def test_an_exposure_without_a_rule_in_the_new_context(contexts, programme, plan
 
 def test_the_command(contexts, programme, monkeypatch, capsys):
     monkeypatch.chdir(programme.folder)
-    assert main(["context-diff", CONTEXT, NEW, "--mode", "niriss_imaging", "--json"]) == 0
+    assert main(["context-diff", CONTEXT, NEW, "--mode", "niriss_ami", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["rules"]["detector1"] == [FIRST, SECOND]
     assert found["exposures"][SECOND][0]["new"] is False
     # builds are contexts too; theirs is not in this cache
-    assert main(["context-diff", "12.3", NEW, "--mode", "niriss_imaging"]) == 78
+    assert main(["context-diff", "12.3", NEW, "--mode", "niriss_ami"]) == 78
     assert "jwst_1535.pmap is not in the CRDS cache" in capsys.readouterr().err
 
 
@@ -123,7 +123,7 @@ def test_the_command_fetches_mappings_and_parameter_files(contexts, programme, m
     monkeypatch.chdir(programme.folder)
     with crds_service(source) as service:
         monkeypatch.setenv("CRDS_SERVER_URL", service.url)
-        assert main(["context-diff", CONTEXT, NEW, "--mode", "niriss_imaging", "--fetch", "--json"]) == 0
+        assert main(["context-diff", CONTEXT, NEW, "--mode", "niriss_ami", "--fetch", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["rules"]["detector1"] == [FIRST, SECOND]
     references = [path.name for path in (programme.folder / "crds").rglob("references/jwst/*/*")]
@@ -147,8 +147,8 @@ def real(programme, tmp_path, monkeypatch):
         shutil.copytree(data / "crds" / name, crds / name)
     (crds / "references" / "jwst" / "niriss").mkdir(parents=True)
     for number, subarray in enumerate(("SUB80", "SUB64", "SUB256"), 1):
-        path = programme.folder / "uncal" / raw_name("NIS_IMAGE", number)
-        write_raw(path, "NIS_IMAGE", FILTER="CLEAR", PUPIL="F150W", READPATT="NISRAPID", SUBARRAY=subarray)
+        path = programme.folder / "uncal" / raw_name("NIS_AMI", number)
+        write_raw(path, "NIS_AMI", FILTER="CLEAR", PUPIL="F150W", READPATT="NISRAPID", SUBARRAY=subarray)
     return crds
 
 
@@ -162,7 +162,7 @@ def test_real_mappings(real, plan_of):
         edits={("niriss", "dark"): (dark, "jwst_niriss_dark_9999.fits")},
         added={("niriss", "pars-jumpstep"): (("META.SUBARRAY.NAME",), {("SUB256",): JUMP})},
     )
-    old, new = (plan_of("niriss_imaging", crds_context=context) for context in (REAL, "jwst_9676.pmap"))
+    old, new = (plan_of("niriss_ami", crds_context=context) for context in (REAL, "jwst_9676.pmap"))
     # read by eye in the rmaps
     assert [old.selection[root]["dark"] for root in (FIRST, SECOND, THIRD)] == [
         dark,
@@ -177,7 +177,7 @@ def test_real_mappings(real, plan_of):
             f"jump: parameter rejection_threshold 4.0 -> 5.5 (CRDS {JUMP})",
         ],
     }
-    assert diff.rules == {"detector1": {FIRST, THIRD}, "report_exposures": {"niriss_imaging"}}
+    assert diff.rules == {"detector1": {FIRST, THIRD}, "report_exposures": {"niriss_ami"}}
 
 
 def test_real_mappings_without_the_parameter_files(real, plan_of):

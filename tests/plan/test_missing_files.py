@@ -15,7 +15,7 @@ from snakewebb.plan.missing_files import complete_cache, missing_references, req
 
 __all__ = ["cache", "plan_of", "programme"]
 
-MODE = "niriss_imaging"
+MODE = "niriss_ami"
 USED = sorted(
     f"jwst_niriss_{reftype}_0001.fits"
     for reftype in ("gain", "ipc", "linearity", "mask", "readnoise", "saturation", "superbias")
@@ -26,7 +26,7 @@ USED = sorted(
 def service(programme, cache, monkeypatch):
     """One exposure, an empty cache, and a server that has everything."""
     (programme.folder / "crds").unlink()
-    write_raw(programme.folder / "uncal" / raw_name("NIS_IMAGE"), "NIS_IMAGE")
+    write_raw(programme.folder / "uncal" / raw_name("NIS_AMI"), "NIS_AMI")
     monkeypatch.delenv("CRDS_SERVER_URL", raising=False)
     with crds_service(cache) as running:
         yield running

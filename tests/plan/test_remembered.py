@@ -10,21 +10,21 @@ def works(plan):
 
 
 def test_the_last_plan_is_made_again_with_the_configuration_of_now(programme, plan_of, no_references):
-    write_raw(programme.folder / "uncal" / raw_name("NIS_IMAGE"), "NIS_IMAGE")
-    (root,) = plan_of("niriss_imaging").exposures
+    write_raw(programme.folder / "uncal" / raw_name("NIS_AMI"), "NIS_AMI")
+    (root,) = plan_of("niriss_ami").exposures
     assert remembered_plan() is None
-    command_line = {"mode": "niriss_imaging", "steps": {"jump": {"rejection_threshold": "5"}}}
+    command_line = {"mode": "niriss_ami", "steps": {"jump": {"rejection_threshold": "5"}}}
     config = REPOSITORY / "config"
     remember_plan(
         {
-            "mode_file": config / "modes" / "niriss_imaging.yaml",
+            "mode_file": config / "modes" / "niriss_ami.yaml",
             "chains_file": config / "chains.yaml",
             "builds_file": config / "builds.yaml",
             "config_file": "config.yaml",
             "command_line": command_line,
         }
     )
-    direct = plan_of("niriss_imaging", steps=command_line["steps"])
+    direct = plan_of("niriss_ami", steps=command_line["steps"])
     assert works(remembered_plan()) == works(direct)
     programme.configure("steps: {ramp_fit: {algorithm: LIKELY}}\n")
     (job,) = planned_jobs(remembered_plan()).values()

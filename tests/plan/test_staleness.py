@@ -28,6 +28,11 @@ MIRI = names("""
 NIR_DARK = names("group_scale dq_init saturation ipc superbias refpix linearity")
 MIRI_DARK = names("group_scale dq_init emicorr saturation ipc firstframe lastframe reset linearity rscd")
 
+IMAGING = {
+    **dict.fromkeys(("assign_wcs", "flat_field", "photom"), "image2"),
+    **{name: name for name in names("resample_exposure skymatch outlier_detection resample source_catalog")},
+}
+
 # step -> the rule whose work holds its parameters
 TABLES = {
     "near infrared": dict.fromkeys(NEAR_INFRARED, "detector1"),
@@ -35,16 +40,10 @@ TABLES = {
     "nir_dark": dict.fromkeys(NIR_DARK, "dark"),
     "miri_dark": dict.fromkeys(MIRI_DARK, "dark"),
     "guider": {"dq_init": "guider_rates", "guider_cds": "guider_rates", "flat_field": "guider_rates"},
-    "nircam_imaging": {
-        **dict.fromkeys(NEAR_INFRARED, "detector1"),
-        "assign_wcs": "image2",
-        "flat_field": "image2",
-        "photom": "image2",
-        "resample_exposure": "resample_exposure",
-        "skymatch": "skymatch",
-        "outlier_detection": "outlier_detection",
-        "resample": "resample",
-        "source_catalog": "source_catalog",
+    "miri_imaging": {**dict.fromkeys(MIRI, "detector1"), **IMAGING},
+    **{
+        f"{instrument}_imaging": {**dict.fromkeys(NEAR_INFRARED, "detector1"), **IMAGING}
+        for instrument in ("nircam", "niriss", "fgs")
     },
 }
 # the parameters of tweakreg are those of two rules, or of the products that hold the corrected WCS
@@ -110,7 +109,7 @@ def table_of(mode):
 
 def expected_rules(mode, step, parameter):
     """Rules whose work a parameter of a step is in, all steps being on."""
-    if mode == "nircam_imaging" and step == "tweakreg":
+    if mode.endswith("_imaging") and step == "tweakreg":
         rule = TWEAKREG[parameter]
         return set() if rule is None else {rule}
     rule = table_of(mode).get(step)

@@ -256,11 +256,11 @@ def test_files_of_the_user_count_by_their_content(imaging):
 
 
 def test_a_cache_elsewhere_or_without_files_changes_nothing(programme, plan_of, tmp_path):
-    write_raw(programme.folder / "uncal" / raw_name("NIS_IMAGE"), "NIS_IMAGE")
-    before = works(plan_of("niriss_imaging"))
+    write_raw(programme.folder / "uncal" / raw_name("NIS_AMI"), "NIS_AMI")
+    before = works(plan_of("niriss_ami"))
     shutil.copytree(programme.folder / "crds", tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "elsewhere" / "references")
-    assert works(plan_of("niriss_imaging", crds_path=str(tmp_path / "elsewhere"))) == before
+    assert works(plan_of("niriss_ami", crds_path=str(tmp_path / "elsewhere"))) == before
 
 
 def test_a_new_context_changes_only_exposures_whose_selection_changed(programme, plan_of, tmp_path):
@@ -277,11 +277,11 @@ def test_a_new_context_changes_only_exposures_whose_selection_changed(programme,
     crds_cache._write_pipeline(cache, "jwst_9999.pmap", imaps)
     roots = {}
     for number, filter_ in enumerate(("F090W", "F150W"), start=1):
-        name = raw_name("NIS_IMAGE", number)
-        write_raw(programme.folder / "uncal" / name, "NIS_IMAGE", FILTER=filter_)
+        name = raw_name("NIS_AMI", number)
+        write_raw(programme.folder / "uncal" / name, "NIS_AMI", FILTER=filter_)
         roots[filter_] = name.removesuffix("_uncal.fits")
-    before = works(plan_of("niriss_imaging", crds_path=str(cache)))
-    after = works(plan_of("niriss_imaging", crds_path=str(cache), crds_context="jwst_9999.pmap"))
+    before = works(plan_of("niriss_ami", crds_path=str(cache)))
+    after = works(plan_of("niriss_ami", crds_path=str(cache), crds_context="jwst_9999.pmap"))
     assert set(before) == {("detector1", root) for root in roots.values()}
     assert changed_jobs(before, after) == {"detector1": {roots["F150W"]}}
 

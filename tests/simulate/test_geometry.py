@@ -143,8 +143,8 @@ import socket
 def refuse(*_, **__):
     raise SystemExit("the network was asked")
 socket.socket.connect = socket.getaddrinfo = refuse
-from snakewebb.simulate.geometry import nircam_siaf
-print(nircam_siaf()["NRCA5_FULL"].XSciSize)
+from snakewebb.simulate.geometry import siaf_of
+print(siaf_of("NRCALONG")["NRCA5_FULL"].XSciSize)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "2048", "")

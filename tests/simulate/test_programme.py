@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from snakewebb.errors import ConfigError
-from snakewebb.simulate.programme import PRESETS, Target, design, field_of_view, make_programme
+from snakewebb.simulate.designs import PRESETS, Target, design
+from snakewebb.simulate.programme import field_of_view, make_programme
 
 
 def test_names_follow_the_grammar_and_are_unique():
@@ -64,7 +65,7 @@ def test_dithers_move_the_field_by_their_offsets():
 
 
 def test_detectors_of_one_pointing_share_the_attitude():
-    programme = make_programme(PRESETS["small"], seed=1)
+    programme = make_programme(PRESETS["nircam_imaging"]["small"], seed=1)
     long, short = programme.exposures[:2]
     assert long.true_attitude is short.true_attitude
     assert (long.mjd_start, long.number) == (short.mjd_start, short.number)

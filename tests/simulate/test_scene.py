@@ -60,7 +60,7 @@ def test_too_many_sources_are_refused():
 
 
 def test_unknown_filter_is_named():
-    with pytest.raises(KeyError, match="'F123W' is not a NIRCam imaging filter"):
+    with pytest.raises(KeyError, match="'F123W' is not an imaging filter"):
         pivot_wavelength("F123W")
 
 

@@ -21,8 +21,9 @@ pytest.importorskip("jwst")
 from snakewebb.io import fits as checked_fits
 from snakewebb.simulate import particles, ramps
 from snakewebb.simulate.crds_cache import build_cache, environment
+from snakewebb.simulate.designs import design
 from snakewebb.simulate.detector_truth import make_detector
-from snakewebb.simulate.programme import design, make_programme
+from snakewebb.simulate.programme import make_programme
 from snakewebb.simulate.reference_format import ReferenceErrors
 from snakewebb.simulate.truth import (
     EFFECTS,

@@ -122,12 +122,12 @@ def test_memory_of_darks_windows_guider_and_pages_is_predicted(mode_programme, m
     folder = mode_programme.folder
     for number in (1, 2):
         times = {"EXPSTART": 60000.0 + number / 1440, "EXPEND": 60000.0 + number / 1440 + 1e-4}
-        write_raw(folder / "uncal" / raw_name("NIS_IMAGE", number), "NIS_IMAGE", **times)
+        write_raw(folder / "uncal" / raw_name("NIS_AMI", number), "NIS_AMI", **times)
     write_raw(folder / "uncal" / raw_name("NIS_DARK", 3), "NIS_DARK")
     write_raw(folder / "uncal" / raw_name("FGS_TRACK"), "FGS_TRACK", NGROUPS=2)
     mode_programme.configure(PERSISTENCE)
     for mode, rules in {
-        "niriss_imaging": {"persistence_windows", "detector1", "report_exposures"},
+        "niriss_ami": {"persistence_windows", "detector1", "report_exposures"},
         "nir_dark": {"dark"},
         "guider": {"guider_rates", "report_exposures"},
     }.items():

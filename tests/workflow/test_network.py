@@ -12,7 +12,7 @@ from network_guard import guard_network
 from raw_exposures import raw_name, write_cache, write_raw
 from small_programmes import Programme
 
-MODE = "fgs_imaging"
+MODE = "fgs_engineering"
 FGS = "references/jwst/fgs"
 # what the chain of the mode uses of the cache
 USED = {
@@ -35,7 +35,7 @@ def programme(source, tmp_path, monkeypatch):
     folder = tmp_path / "programme"
     for name in ("config", "mappings"):
         shutil.copytree(source / name, folder / "crds" / name)
-    write_raw(folder / "uncal" / raw_name("FGS_IMAGE"), "FGS_IMAGE")
+    write_raw(folder / "uncal" / raw_name("FGS_FOCUS"), "FGS_FOCUS")
     programme = Programme(folder)
     programme.configure()
     return programme

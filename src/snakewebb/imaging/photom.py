@@ -20,9 +20,10 @@ log = logging.getLogger(__name__)
 # microjansky per square arcsecond in a megajansky per steradian
 UJA2_PER_MJSR = 1e12 * (np.pi / 180.0 / 3600.0) ** 2
 
-# keywords that select the row of the PHOTOM table, and the exposures that it calibrates to surface brightness
-_SELECTORS = {"NIRCAM": ("FILTER", "PUPIL")}
-_SPECTRA = ("NRC_WFSS", "NRC_TSGRISM", "NRC_GRISM")
+# keywords that select the row of the PHOTOM table; FGS has no optical elements, and one row
+_SELECTORS = {"NIRCAM": ("FILTER", "PUPIL"), "NIRISS": ("FILTER", "PUPIL"), "MIRI": ("FILTER", "SUBARRAY"), "FGS": ()}
+_SPECTRA = ("NRC_WFSS", "NRC_TSGRISM", "NRC_GRISM", "NIS_WFSS", "NIS_SOSS")
+_SPECTRA += ("MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS", "MIR_WFSS")
 _TIME_TABLES = ("TIMECOEFF_LINEAR", "TIMECOEFF_EXPONENTIAL", "TIMECOEFF_POWERLAW")
 
 
@@ -82,6 +83,8 @@ def photom(
     if "subarray" in (name.lower() for name in tables["PHOTOM"].names):
         selection["SUBARRAY"] = str(image.header.get("SUBARRAY", "")).upper()
     row = _row(tables["PHOTOM"], selection, path)
+    if row is None and instrument == "MIRI":  # older files have one row for all subarrays
+        row = _row(tables["PHOTOM"], selection | {"SUBARRAY": "GENERIC"}, path)
     if row is None:
         wanted = ", ".join(f"{key} {value}" for key, value in selection.items())
         return Status(NO_REFERENCE, f"{path.name} has no row for {wanted}: the image stays in DN/s")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from snakewebb.errors import ConfigError
 from snakewebb.simulate.detector_truth import channel
+from snakewebb.simulate.imager_kinds import NIRCAM
 from snakewebb.simulate.instrument_kinds import INSTRUMENT_KINDS
 from snakewebb.simulate.reference_format import USEAFTER, ReferenceErrors, meta_of, write_asdf
-from snakewebb.simulate.reference_kinds import ELEMENT, NIRCAM, Request
+from snakewebb.simulate.reference_kinds import ELEMENT, Request
 
 CONTEXT = "jwst_9999.pmap"
 FIRST_NUMBER = 9001

@@ -6,6 +6,7 @@ from zlib import crc32
 import numpy as np
 
 from snakewebb.errors import ConfigError
+from snakewebb.simulate.bands import bandpass
 
 SIZE = 2048
 BORDER = 4
@@ -17,6 +18,11 @@ BIAS_LEVEL = 10000.0
 SHORT_WAVE = ("NRCA1", "NRCA2", "NRCA3", "NRCA4", "NRCB1", "NRCB2", "NRCB3", "NRCB4")
 LONG_WAVE = ("NRCALONG", "NRCBLONG")
 DETECTORS = SHORT_WAVE + LONG_WAVE
+SCA_NUMBERS = {
+    "NRCA1": 481, "NRCA2": 482, "NRCA3": 483, "NRCA4": 484, "NRCALONG": 485,
+    "NRCB1": 486, "NRCB2": 487, "NRCB3": 488, "NRCB4": 489, "NRCBLONG": 490,
+}  # fmt: skip
+"""SCA_NUM of each detector."""
 
 EFFECTS = frozenset(
     {
@@ -183,11 +189,6 @@ class DetectorTruth:
         """The same detector, its arrays changed by a function: turned, say."""
         parts = {name: change(getattr(self, name)) for name in _ARRAYS}
         return replace(self, shape=parts["bad"].shape, **parts)
-
-
-def bandpass(filter, pupil="CLEAR"):
-    """The element that decides the bandpass: some narrow filters sit in the pupil wheel."""
-    return pupil if pupil in PHOTMJSR else filter
 
 
 def channel(detector):

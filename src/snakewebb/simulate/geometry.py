@@ -14,11 +14,13 @@ from functools import cache
 import numpy as np
 
 from snakewebb.errors import ConfigError
+from snakewebb.simulate.instruments import CHIPS, SUBARRAYS
 
 LIGHT_SPEED = 299792.458  # km/s
 ARCSEC = np.pi / 180 / 3600  # radians
 
-_SIAF_DETECTORS = {"NRCALONG": "NRCA5", "NRCBLONG": "NRCB5"}
+_SIAF_DETECTORS = {"NRCALONG": "NRCA5", "NRCBLONG": "NRCB5", "MIRIMAGE": "MIRIM", "GUIDER1": "FGS1", "GUIDER2": "FGS2"}
+_SIAF_INSTRUMENTS = {"MIRI": "MIRI", "NIRISS": "NIRISS", "FGS": "FGS"}
 
 
 def unit_vector(lon, lat):
@@ -143,9 +145,14 @@ class Attitude:
         return float(np.degrees(np.arctan2(axis @ frame[:, 1], axis @ frame[:, 2])) % 360)
 
 
+def siaf_of(detector):
+    """The SIAF of a detector's instrument."""
+    return _siaf(_SIAF_INSTRUMENTS[CHIPS[detector].instrument] if detector in CHIPS else "NIRCam")
+
+
 @cache
-def nircam_siaf():
-    """The SIAF of NIRCam, without the look for a newer database on the network that `pysiaf` takes when imported."""
+def _siaf(instrument):
+    """A SIAF, without the look for a newer database on the network that `pysiaf` takes when imported."""
     import logging
 
     import requests
@@ -162,7 +169,7 @@ def nircam_siaf():
     finally:
         requests.get = get
         logger.setLevel(level)
-    return pysiaf.Siaf("NIRCam")
+    return pysiaf.Siaf(instrument)
 
 
 def siaf_detector(detector):
@@ -172,7 +179,14 @@ def siaf_detector(detector):
 
 def aperture_name(detector, subarray):
     """Name of the SIAF aperture of a detector and subarray: NRCALONG, SUB640 -> NRCA5_SUB640."""
+    if detector == "NIS" and subarray == "FULL":
+        return "NIS_CEN"
     return f"{siaf_detector(detector)}_{subarray}"
+
+
+def full_aperture(detector):
+    """The SIAF aperture of a full detector."""
+    return siaf_of(detector)[aperture_name(detector, "FULL")]
 
 
 class DetectorGeometry:
@@ -204,7 +218,7 @@ class DetectorGeometry:
     def __init__(self, detector, subarray="FULL", filter_offset=(0.0, 0.0)):
         self.detector, self.subarray = detector, subarray
         self.filter_offset = filter_offset
-        siaf = nircam_siaf()
+        siaf = siaf_of(detector)
         name = aperture_name(detector, subarray)
         if name not in siaf.apertures:
             known = [
@@ -214,20 +228,28 @@ class DetectorGeometry:
             ]
             raise ConfigError(f"{detector} has no subarray {subarray!r}; the SIAF has {', '.join(known) or 'none'}")
         self.aperture = siaf[name]
-        self.full = siaf[f"{siaf_detector(detector)}_FULL"]
+        self.full = full_aperture(detector)
         x, y = self.full.det_to_sci(self.aperture.XDetRef, self.aperture.YDetRef)
         self.shape = (int(self.aperture.YSciSize), int(self.aperture.XSciSize))
-        # a few of the SIAF's rounded reference points would put a subarray a pixel or two over the edge
-        self.start = tuple(
-            int(np.clip(np.floor(at - reference + 1.5), 1, 2049 - size))
-            for at, reference, size in (
-                (x, self.aperture.XSciRef, self.shape[1]),
-                (y, self.aperture.YSciRef, self.shape[0]),
+        # a few of the SIAF's rounded reference points would put a subarray a pixel or two beside its place or over the edge
+        known = SUBARRAYS.get(detector, {}).get(subarray)
+        self.start = (
+            known[:2]
+            if known
+            else tuple(
+                int(np.clip(np.floor(at - reference + 1.5), 1, whole + 1 - size))
+                for at, reference, size, whole in (
+                    (x, self.aperture.XSciRef, self.shape[1], self.full.XSciSize),
+                    (y, self.aperture.YSciRef, self.shape[0], self.full.YSciSize),
+                )
             )
         )
         self.reference_pixel = (float(x) - self.start[0] + 1, float(y) - self.start[1] + 1)
-        # the readout directions in the science frame follow from its rotation against the detector
-        self.fast_axis, self.slow_axis = (1, -2) if round(self.full.DetSciYAngle) % 360 == 180 else (-1, 2)
+        if detector in CHIPS:
+            self.fast_axis, self.slow_axis = CHIPS[detector].axes
+        else:
+            # the readout directions in the science frame follow from its rotation against the detector
+            self.fast_axis, self.slow_axis = (1, -2) if round(self.full.DetSciYAngle) % 360 == 180 else (-1, 2)
         coefficients = self.full.get_polynomial_coefficients()
         degree = int(self.full.Sci2IdlDeg)
         self._x, self._y = (_triangle(coefficients[key], degree) for key in ("Sci2IdlX", "Sci2IdlY"))

@@ -1,14 +1,15 @@
 """The geometric reference files: distortion, filter offsets, pixel areas."""
 
-from functools import cache
-
 import numpy as np
 
-from snakewebb.simulate.detector_truth import SIZE, channel, generator
-from snakewebb.simulate.geometry import nircam_siaf
+from snakewebb.simulate.detector_truth import channel, generator
+from snakewebb.simulate.distortion_forms import miri_form, nircam_form, niriss_form
+from snakewebb.simulate.geometry import full_aperture
+from snakewebb.simulate.imagers import IMAGER_OF, instrument_of, wheel_of
 from snakewebb.simulate.reference_format import (
-    FULL,
     USEAFTER,
+    full_frame,
+    full_shape,
     header_of,
     image,
     meta_of,
@@ -28,7 +29,7 @@ def write_distortion(path, detector, *, errors, seed, filters="N/A", useafter=US
     errors : ReferenceErrors
     seed : int
     filters : str
-        FILTER of the exposures that the file is for.
+        FILTER of the exposures that the file is for; of NIRCam.
     useafter : str
     """
     from astropy import units
@@ -36,22 +37,41 @@ def write_distortion(path, detector, *, errors, seed, filters="N/A", useafter=US
     tree = {
         "meta": {
             **meta_of("distortion", "DistortionModel", useafter, f"error {errors.distortion:g} pixel, smooth"),
-            "exposure": {"type": "NRC_IMAGE", "p_exptype": "NRC_IMAGE|NRC_TSIMAGE|NRC_WFSS|NRC_TACQ|"},
-            "instrument": {
-                "name": "NIRCAM",
-                "detector": detector,
-                "channel": channel(detector),
-                "module": detector[3],
-                "filter": filters,
-                "p_pupil": "ANY|",
-            },
-            "subarray": {"name": "FULL", "p_subarray": "GENERIC|"},
+            **_selection(detector, filters),
             "input_units": units.pix,
             "output_units": units.arcsec,
         },
         "model": distortion_model(detector, error=errors.distortion, seed=seed),
     }
     write_asdf(path, tree)
+
+
+_ALSO = {
+    "NIRCAM": "NRC_IMAGE|NRC_TSIMAGE|NRC_WFSS|NRC_TACQ|",
+    "NIRISS": "NIS_IMAGE|NIS_AMI|NIS_WFSS|NIS_TACQ|NIS_FOCUS|NIS_TACONFIRM|",
+    "MIRI": "MIR_IMAGE|MIR_TACQ|MIR_LYOT|MIR_4QPM|MIR_CORONCAL|MIR_LRS-FIXEDSLIT|MIR_LRS-SLITLESS|MIR_TACONFIRM|",
+    "FGS": "FGS_IMAGE|FGS_FOCUS|FGS_SKYFLAT|FGS_INTFLAT|",
+}
+
+
+def _selection(detector, filters):
+    """Metadata by which a distortion is selected."""
+    instrument = instrument_of(detector)
+    own = {
+        "NIRCAM": lambda: {
+            "channel": channel(detector),
+            "module": detector[3],
+            "filter": filters,
+            "p_pupil": "ANY|",
+        },
+        "MIRI": lambda: {"channel": "N/A", "band": "N/A"},
+    }.get(instrument, dict)()
+    subarray = {"name": "FULL", "p_subarray": "GENERIC|"} if instrument == "NIRCAM" else {"name": "GENERIC"}
+    return {
+        "exposure": {"type": IMAGER_OF[instrument].exp_type, "p_exptype": _ALSO[instrument]},
+        "instrument": {"name": instrument, "detector": detector, **own},
+        "subarray": subarray,
+    }
 
 
 def distortion_model(detector, *, error=0.0, seed=0):
@@ -68,55 +88,32 @@ def distortion_model(detector, *, error=0.0, seed=0):
     Returns
     -------
     astropy.modeling.Model
-        With bounding box and inverse.
+        With an inverse, and with a bounding box but for MIRI and NIRISS, whose files have none.
     """
-    from astropy.modeling import bind_bounding_box
-    from astropy.modeling.models import Mapping, Polynomial2D, Shift
-
-    aperture = _aperture(detector)
+    aperture = full_aperture(detector)
+    shape = full_shape(detector)
     forward = [_coefficients(aperture, axis) for axis in "XY"]
     if error:
-        displaced = _displacement(generator(seed, detector, "distortion error"), error)
+        displaced = _displacement(generator(seed, detector, "distortion error"), error, shape)
         scale = [[coefficients[1, 0], coefficients[0, 1]] for coefficients in forward]
         for row, coefficients in enumerate(forward):
             coefficients[:3, :3] += scale[row][0] * displaced[0] + scale[row][1] * displaced[1]
     angle = np.deg2rad(aperture.V3IdlYAngle)
     parity = aperture.VIdlParity
-    turn = np.array([[parity * np.cos(angle), np.sin(angle)], [-parity * np.sin(angle), np.cos(angle)]])
-
-    def polynomials(pair):
-        degree = pair[0].shape[0] - 1
-        terms = [
-            Polynomial2D(
-                degree,
-                **{f"c{i}_{j}": float(table[i, j]) for i in range(degree + 1) for j in range(degree + 1 - i)},
-            )
-            for table in pair
-        ]
-        return Mapping((0, 1, 0, 1)) | terms[0] & terms[1]
-
-    def linear(matrix):
-        return polynomials([np.array([[0, row[1]], [row[0], 0]]) for row in matrix])
-
-    def shifts(x, y):
-        return Shift(float(x)) & Shift(float(y))
-
     centre = (aperture.XSciRef, aperture.YSciRef)
-    reference = (aperture.V2Ref, aperture.V3Ref)
-    model = shifts(1, 1) | shifts(-centre[0], -centre[1]) | polynomials(forward) | linear(turn) | shifts(*reference)
-    model.inverse = (
-        shifts(-reference[0], -reference[1])
-        | linear(np.linalg.inv(turn))
-        | polynomials(_inverse_coefficients(forward, centre))
-        | shifts(*centre)
-        | shifts(-1, -1)
+    form = {"MIRI": miri_form, "NIRISS": niriss_form}.get(instrument_of(detector), nircam_form)
+    return form(
+        forward,
+        _inverse_coefficients(forward, centre, shape),
+        np.array([[parity * np.cos(angle), np.sin(angle)], [-parity * np.sin(angle), np.cos(angle)]]),
+        centre,
+        (aperture.V2Ref, aperture.V3Ref),
+        shape,
     )
-    bind_bounding_box(model, ((-0.5, SIZE - 0.5), (-0.5, SIZE - 0.5)), order="F")
-    return model
 
 
 def write_filteroffset(path, detector, offsets, *, errors, seed, useafter=USEAFTER):
-    """Write the FILTEROFFSET reference of a module and channel.
+    """Write the FILTEROFFSET reference: of a module and channel of NIRCam, of NIRISS, or of MIRI's imager.
 
     Parameters
     ----------
@@ -133,23 +130,26 @@ def write_filteroffset(path, detector, offsets, *, errors, seed, useafter=USEAFT
 
     entries = []
     for filter, pupil in sorted(offsets):
-        scatter = generator(seed, f"{detector[3]} {channel(detector)}", f"filter offset {filter} {pupil}")
+        scatter = generator(seed, wheel_of(detector), f"filter offset {filter} {pupil}")
         column, row = offsets[filter, pupil] + errors.filter_offset * scatter.standard_normal(2)
         entries.append({"filter": filter, "pupil": pupil, "column_offset": float(column), "row_offset": float(row)})
-    meta = {
-        **meta_of("filteroffset", "FilteroffsetModel", useafter, f"error {errors.filter_offset:g} pixel"),
-        "instrument": {"name": "NIRCAM", "channel": channel(detector), "module": detector[3]},
-        "input_units": units.pix,
-    }
-    write_asdf(path, {"meta": meta, "filters": entries})
+    meta = meta_of("filteroffset", "FilteroffsetModel", useafter, f"error {errors.filter_offset:g} pixel")
+    if instrument_of(detector) == "NIRCAM":
+        meta["instrument"] = {"name": "NIRCAM", "channel": channel(detector), "module": detector[3]}
+    else:
+        chosen = _selection(detector, "N/A")
+        meta |= {"exposure": chosen["exposure"], "instrument": chosen["instrument"]}
+    write_asdf(path, {"meta": meta | {"input_units": units.pix}, "filters": entries})
 
 
 def write_area(path, truth, *, errors, seed, useafter=USEAFTER):
     """Write the AREA reference: solid angle of each pixel of the full detector, relative to the nominal."""
     relative, nominal = pixel_area(truth.detector)
     relative = relative * (1 + errors.area * smooth_field(seed, truth, "area"))
-    header = header_of("area", "PixelAreaModel", truth, FULL, useafter, f"relative error {errors.area:g}, smooth")
-    header.update(FILTER=truth.filter, PUPIL=truth.pupil, EXP_TYPE="NRC_IMAGE", **nominal_area(nominal))
+    whole = full_frame(truth.detector)
+    header = header_of("area", "PixelAreaModel", truth, whole, useafter, f"relative error {errors.area:g}, smooth")
+    exp_type = IMAGER_OF[instrument_of(truth.detector)].exp_type
+    header.update(FILTER=truth.filter, PUPIL=truth.pupil, EXP_TYPE=exp_type, **nominal_area(nominal))
     write_fits(path, header, image("SCI", relative))
 
 
@@ -158,14 +158,15 @@ def pixel_area(detector):
 
     Returns
     -------
-    relative : ndarray of float32 (2048, 2048)
+    relative : ndarray of float32 (ny, nx)
         Relative to the nominal area.
     nominal : float
         Area at the reference pixel of the aperture, arcsec^2.
     """
-    aperture = _aperture(detector)
-    x = np.arange(1, SIZE + 1) - aperture.XSciRef
-    y = np.arange(1, SIZE + 1) - aperture.YSciRef
+    aperture = full_aperture(detector)
+    ny, nx = full_shape(detector)
+    x = np.arange(1, nx + 1) - aperture.XSciRef
+    y = np.arange(1, ny + 1) - aperture.YSciRef
     (xx, xy), (yx, yy) = (_derivatives(_coefficients(aperture, axis), x, y) for axis in "XY")
     nominal = pixel_area_nominal(detector)
     return (np.abs(xx * yy - xy * yx) / nominal).astype(np.float32), nominal
@@ -173,7 +174,7 @@ def pixel_area(detector):
 
 def pixel_area_nominal(detector):
     """Nominal pixel area in arcsec^2: at the reference pixel of the full-frame aperture."""
-    x, y = (_coefficients(_aperture(detector), axis) for axis in "XY")
+    x, y = (_coefficients(full_aperture(detector), axis) for axis in "XY")
     return float(abs(x[1, 0] * y[0, 1] - x[0, 1] * y[1, 0]))
 
 
@@ -185,24 +186,19 @@ def nominal_area(square_arcseconds):
     }
 
 
-def _displacement(random, error):
+def _displacement(random, error, shape):
     """Quadratic polynomials, coefficients (3, 3) in centred pixels, of a displacement in x and y."""
-    grid = np.linspace(-SIZE / 2, SIZE / 2, 33)
-    x, y = np.meshgrid(grid, grid)
+    half_y, half_x = (size / 2 for size in shape)
+    x, y = np.meshgrid(np.linspace(-half_x, half_x, 33), np.linspace(-half_y, half_y, 33))
     tables = []
     for _ in range(2):
         table = np.zeros((3, 3))
         for i in range(3):
             for j in range(3 - i):
-                table[i, j] = random.normal() / (SIZE / 2) ** (i + j)
+                table[i, j] = random.normal() / (half_x**i * half_y**j)
         field = np.polynomial.polynomial.polyval2d(x, y, table)
         tables.append(table * error / np.sqrt(np.mean(field**2)))
     return tables
-
-
-@cache
-def _aperture(detector):
-    return nircam_siaf()[f"{detector.replace('LONG', '5')}_FULL"]
 
 
 def _coefficients(aperture, axis):
@@ -226,11 +222,12 @@ def _derivatives(table, x, y):
     return values
 
 
-def _inverse_coefficients(forward, centre):
+def _inverse_coefficients(forward, centre, shape):
     """Polynomials from the ideal frame to centred pixels, fitted over the detector."""
     degree = 7
     polyval2d = np.polynomial.polynomial.polyval2d
-    x, y = np.meshgrid(np.linspace(-2, SIZE + 3, 60) - centre[0], np.linspace(-2, SIZE + 3, 60) - centre[1])
+    ny, nx = shape
+    x, y = np.meshgrid(np.linspace(-2, nx + 3, 60) - centre[0], np.linspace(-2, ny + 3, 60) - centre[1])
     ideal = [polyval2d(x, y, table).ravel() for table in forward]
     size = max(np.abs(values).max() for values in ideal)
     powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]

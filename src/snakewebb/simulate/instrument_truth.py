@@ -93,7 +93,7 @@ def make_instrument_detector(detector, *, seed, filter="N/A", pupil="N/A", patte
         return generator(seed, detector, name).standard_normal(shape, np.float32)
 
     def smooth(name, rms):
-        return _smooth(seed, detector, name, rms, shape)
+        return smooth_part(seed, detector, name, rms, shape)
 
     gain = uniform(one.gain)
     if "gain" in on:
@@ -156,7 +156,7 @@ def make_instrument_detector(detector, *, seed, filter="N/A", pupil="N/A", patte
     return truth
 
 
-def _smooth(seed, detector, name, rms, shape):
+def smooth_part(seed, detector, name, rms, shape):
     """A random field without structure below a fifth of the detector, of the given standard deviation."""
     orders = np.arange(6)
     ny, nx = (np.cos(np.pi * orders * ((np.arange(size) + 0.5) / size)[:, None]) for size in shape)

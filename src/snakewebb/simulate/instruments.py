@@ -111,10 +111,10 @@ SUBARRAYS = {
         "FULL": (1, 1, 2048, 2048),
         "SUBSTRIP256": (1, 1793, 2048, 256),
         "SUBSTRIP96": (1, 1803, 2048, 96),
-        "SUB64": (1, 1, 64, 64),
+        "SUB64": (1985, 1985, 64, 64),
         "SUB80": (1045, 1, 80, 80),
-        "SUB128": (1, 1, 128, 128),
-        "SUB256": (1, 1, 256, 256),
+        "SUB128": (1921, 1921, 128, 128),
+        "SUB256": (1793, 1793, 256, 256),
     },
     "NRS1": {
         "FULL": (1, 1, 2048, 2048),
@@ -130,12 +130,24 @@ SUBARRAYS = {
         "128X128": (887, 1022, 128, 128),
         "32X32": (935, 1070, 32, 32),
         "8X8": (947, 1082, 8, 8),
+        "SUB128CNTR": (961, 961, 128, 128),
+        "SUB128DIAG": (1441, 1441, 128, 128),
+        "SUB128LL": (1921, 1921, 128, 128),
+        "SUB32CNTR": (1009, 1009, 32, 32),
+        "SUB32DIAG": (1489, 1489, 32, 32),
+        "SUB32LL": (1969, 1969, 32, 32),
     },
 }
 """SUBSTRT1, SUBSTRT2, SUBSIZE1, SUBSIZE2 of each detector's subarrays."""
 SUBARRAYS["NIS"] |= {name: stripes.corner for name, stripes in STRIPES.items()}
 SUBARRAYS["NRS2"] = SUBARRAYS["NRS1"]
-SUBARRAYS["GUIDER2"] = SUBARRAYS["GUIDER1"]
+# the rows of the second guider run the other way
+SUBARRAYS["GUIDER2"] = SUBARRAYS["GUIDER1"] | {
+    "SUB128DIAG": (1441, 481, 128, 128),
+    "SUB128LL": (1921, 1, 128, 128),
+    "SUB32DIAG": (1489, 529, 32, 32),
+    "SUB32LL": (1969, 49, 32, 32),
+}
 SUBARRAYS["MIRIFUSHORT"] = SUBARRAYS["MIRIFULONG"] = {"FULL": SUBARRAYS["MIRIMAGE"]["FULL"]}
 
 _READOUTS = {"MIRI": MiriReadout, "NIRISS": NirissReadout, "NIRSPEC": NirspecReadout, "FGS": FgsReadout}

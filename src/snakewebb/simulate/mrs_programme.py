@@ -8,12 +8,13 @@ from zlib import crc32
 import numpy as np
 
 from snakewebb.errors import ConfigError
+from snakewebb.simulate.designs import Target
 from snakewebb.simulate.geometry import LIGHT_SPEED, Attitude, observatory_velocity, unit_vector
 from snakewebb.simulate.mrs_bands import BANDS, DETECTORS
 from snakewebb.simulate.mrs_geometry import DetectorSlices
 from snakewebb.simulate.mrs_scene import Source
 from snakewebb.simulate.pointing import AperturePointing
-from snakewebb.simulate.programme import Programme, Target
+from snakewebb.simulate.programme import Programme
 from snakewebb.simulate.raw_modes import RawExposure, RawPreset
 
 # arcsec along and across the slices: 0.97 is 5.5, 3.5, 2.5 and 1.5 slices of the four channels

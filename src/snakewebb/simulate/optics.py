@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from snakewebb.compiled import njit
-from snakewebb.simulate.sky import pivot_wavelength
+from snakewebb.simulate.bands import pivot_wavelength
 
 # core, shoulder, wings, halo
 _WEIGHTS = np.array([0.715, 0.205, 0.06, 0.02])

@@ -5,10 +5,11 @@ from functools import cached_property
 from zlib import crc32
 
 from snakewebb.errors import ConfigError
+from snakewebb.simulate.designs import Target
 from snakewebb.simulate.geometry import LIGHT_SPEED, Attitude, observatory_velocity
 from snakewebb.simulate.instruments import chip, make_readout
 from snakewebb.simulate.pointing import AperturePointing
-from snakewebb.simulate.programme import Programme, Target
+from snakewebb.simulate.programme import Programme
 from snakewebb.simulate.stripes import STRIPES
 
 _FIELD = Target("SIMULATED-FIELD", 53.16, -27.8)
@@ -292,18 +293,7 @@ class RawExposure:
     @property
     def readout_keywords(self):
         """Keywords of the exposure that only this instrument has."""
-        readout = self.readout
-        if self.instrument == "MIRI":
-            return [
-                ("MIRNGRPS", readout.ngroups * readout.nframes, "MIRI flight system number of groups"),
-                ("MIRNFRMS", 1, "MIRI flight system number of frames"),
-            ]
-        if "IRS2" in readout.pattern:
-            return [
-                ("NRS_NORM", 16, "Number of normal pixels in IRS2 readout"),
-                ("NRS_REF", 4, "Number of reference pixels in IRS2 readout"),
-            ]
-        return []
+        return self.readout.keywords
 
     @property
     def root(self):

@@ -121,6 +121,11 @@ class Readout:
         """From the first reset to the last read, seconds: a reset takes as long as a frame."""
         return self.nints * (self.frames + 1) * self.frame_time
 
+    @property
+    def keywords(self):
+        """Keywords of the exposure that only this way of reading has, as (name, value, comment)."""
+        return []
+
     def outputs(self, columns):
         """Output, from 0, and clock within the row at which each column is read, counted along the fast axis."""
         width = self.shape[1] // self.noutputs
@@ -163,6 +168,14 @@ class Irs2Readout(NirspecReadout):
     def row_clocks(self):
         """712, the 8 clocks at the end of a row included."""
         return 32 * 22 + 8
+
+    @property
+    def keywords(self):
+        """See `Readout.keywords`."""
+        return [
+            ("NRS_NORM", 16, "Number of normal pixels in IRS2 readout"),
+            ("NRS_REF", 4, "Number of reference pixels in IRS2 readout"),
+        ]
 
 
 _MIRI_ROW_CLOCKS = {
@@ -208,6 +221,14 @@ class MiriReadout(Readout):
     def frame_clocks(self):
         """Pixel clocks of a frame."""
         return self.shape[0] * self.row_clocks + (1024 - self.shape[0]) * 7
+
+    @property
+    def keywords(self):
+        """See `Readout.keywords`."""
+        return [
+            ("MIRNGRPS", self.ngroups * self.nframes, "MIRI flight system number of groups"),
+            ("MIRNFRMS", 1, "MIRI flight system number of frames"),
+        ]
 
     def outputs(self, columns):
         """Columns belong to the four outputs in turn."""

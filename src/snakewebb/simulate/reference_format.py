@@ -132,10 +132,11 @@ def smooth_field(seed, truth, name):
     return (surface / np.sqrt(np.mean(surface**2))).astype(np.float32)
 
 
-def header_of(reftype, model, truth, subarray, useafter, error):
-    """Keywords that every FITS reference has; ``truth`` may also be the name of a detector, or None."""
+def header_of(reftype, model, truth, subarray, useafter, error, *, instrument="NIRCAM"):
+    """Keywords that every FITS reference has; ``truth`` may be the name of a detector, or None where ``instrument`` says whose it is."""
     detector = truth if truth is None or isinstance(truth, str) else truth.detector
-    instrument = CHIPS[detector].instrument if detector in CHIPS else "NIRCAM"
+    if detector in CHIPS:
+        instrument = CHIPS[detector].instrument
     header = {
         "DATE": DATE,
         "FILENAME": f"{instrument.lower()}_{reftype}_{(detector or 'all').lower()}.fits",

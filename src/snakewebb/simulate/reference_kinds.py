@@ -1,11 +1,9 @@
-"""Which reference files NIRCam's exposures need, how they are selected, and how each is made."""
+"""How reference files are selected and made: what all instruments share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from snakewebb.errors import ConfigError
-from snakewebb.simulate import geometry_references as geometry
-from snakewebb.simulate import photometry_references as photometry
 from snakewebb.simulate import references
 from snakewebb.simulate.reference_format import ReferenceErrors, Subarray, full_frame
 
@@ -60,11 +58,11 @@ class Request:
         truth = self.truths(*key)
         if (truth.detector, truth.filter, truth.pupil) != key:
             raise ConfigError(f"the truth given for {key} is that of {(truth.detector, truth.filter, truth.pupil)}")
-        self.scalars[key] = (truth.photmjsr, truth.filter_offset)
+        self.scalars[key] = (truth.photmjsr, truth.filter_offset, getattr(truth, "seed", 0))
         return truth
 
     def scalar(self, header):
-        """True photmjsr and filter offset of an exposure."""
+        """True photmjsr and filter offset of an exposure, and the seed of its detector."""
         key = _element(header)
         if key not in self.scalars:
             self.truth(header)
@@ -137,69 +135,3 @@ def _frames(header):
     """Frames from the first to the last one that an integration uses."""
     ngroups, nframes = int(header["NGROUPS"]), int(header["NFRAMES"])
     return ngroups * nframes + (ngroups - 1) * int(header["GROUPGAP"])
-
-
-def _area(path, exposures, request):
-    geometry.write_area(path, request.truth(exposures[0]), **request.options())
-
-
-def _distortion(path, exposures, request):
-    geometry.write_distortion(path, exposures[0]["DETECTOR"], **request.options())
-
-
-def _filteroffset(path, exposures, request):
-    offsets = {(header["FILTER"], header["PUPIL"]): request.scalar(header)[1] for header in exposures}
-    geometry.write_filteroffset(path, exposures[0]["DETECTOR"], offsets, **request.options())
-
-
-def _photom(path, exposures, request):
-    conversions = {(header["FILTER"], header["PUPIL"]): request.scalar(header)[0] for header in exposures}
-    photometry.write_photom(path, exposures[0]["DETECTOR"], conversions, **request.options())
-
-
-def _apcorr(path, exposures, request):
-    photometry.write_apcorr(
-        path,
-        {(header["FILTER"], header["PUPIL"]) for header in exposures},
-        encircled_energy=request.encircled_energy,
-        exp_type=exposures[0]["EXP_TYPE"],
-        useafter=request.useafter,
-    )
-
-
-def _abvegaoffset(path, exposures, request):
-    filters = {(header["FILTER"], header["PUPIL"]) for header in exposures}
-    photometry.write_abvegaoffset(path, filters, useafter=request.useafter)
-
-
-NIRCAM = {
-    "mask": Kind(("DETECTOR", "SUBARRAY"), ("DETECTOR",), mask, whole=True),
-    "saturation": Kind(("DETECTOR",), ("DETECTOR",), array(references.write_saturation)),
-    "superbias": Kind(
-        ("DETECTOR", "READPATT", "SUBARRAY"),
-        ("DETECTOR",),
-        array(references.write_superbias),
-        whole=True,
-    ),
-    "linearity": Kind(("DETECTOR", "SUBARRAY"), ("DETECTOR",), linearity, whole=True),
-    "dark": Kind(
-        ("EXP_TYPE", "DETECTOR", "NOUTPUTS", "SUBARRAY"),
-        ("EXP_TYPE", "DETECTOR", "NOUTPUTS", "SUBARRAY"),
-        dark,
-    ),
-    "gain": Kind(("DETECTOR", "SUBARRAY"), ("DETECTOR",), array(references.write_gain), whole=True),
-    "readnoise": Kind(
-        ("DETECTOR", "READPATT", "SUBARRAY"),
-        ("DETECTOR",),
-        array(references.write_readnoise),
-        whole=True,
-    ),
-    "flat": Kind(ELEMENT, ELEMENT, array(references.write_flat)),
-    "area": Kind((*ELEMENT, "EXP_TYPE"), ELEMENT, _area),
-    "distortion": Kind(("EXP_TYPE", "DETECTOR", "CHANNEL", "PUPIL", "FILTER"), ("DETECTOR",), _distortion, ".asdf"),
-    "filteroffset": Kind(("CHANNEL", "MODULE"), ("CHANNEL", "MODULE"), _filteroffset, ".asdf"),
-    "photom": Kind(("DETECTOR",), ("DETECTOR",), _photom),
-    "apcorr": Kind(("EXP_TYPE",), ("EXP_TYPE",), _apcorr),
-    "abvegaoffset": Kind(("EXP_TYPE",), (), _abvegaoffset, ".asdf"),
-}
-"""Reference types of NIRCam."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from snakewebb.dq import BITS
-from snakewebb.simulate.detector_truth import channel
+from snakewebb.simulate.detector_truth import DETECTORS, channel
 from snakewebb.simulate.reference_format import (
     FULL,
     USEAFTER,
@@ -241,7 +241,9 @@ def write_flat(path, truth, *, errors, seed, subarray=FULL, useafter=USEAFTER):
     dark = part.flat == 0
     flat[dark] = np.nan
     header = header_of("flat", "FlatModel", truth, subarray, useafter, f"relative noise {errors.flat:g}")
-    header.update(FILTER=truth.filter, PUPIL=truth.pupil, CHANNEL=channel(truth.detector))
+    header.update(FILTER=truth.filter, PUPIL=truth.pupil)
+    if truth.detector in DETECTORS:
+        header.update(CHANNEL=channel(truth.detector))
     write_fits(
         path,
         header,

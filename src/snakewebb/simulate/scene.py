@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
-from snakewebb.simulate.detector_truth import bandpass
+from snakewebb.simulate.bands import bandpass
 from snakewebb.simulate.optics import draw_ellipses, draw_points, psf_components, sersic_components
 
 

@@ -4,31 +4,9 @@ import numpy as np
 from astropy.table import Table
 
 from snakewebb.errors import ConfigError
+from snakewebb.simulate.bands import pivot_wavelength
 
 _LOG_FLUX_SLOPE = 0.45  # d log10(N) / d log10(1/F): many faint sources, few bright ones
-_PIVOT_WAVELENGTHS = {  # micron; colours of the sources are power laws of these
-    "F070W": 0.704, "F090W": 0.901, "F115W": 1.154, "F140M": 1.404, "F150W": 1.501, "F162M": 1.626,
-    "F164N": 1.644, "F150W2": 1.671, "F182M": 1.845, "F187N": 1.874, "F200W": 1.990, "F210M": 2.093,
-    "F212N": 2.120, "F250M": 2.503, "F277W": 2.786, "F300M": 2.996, "F322W2": 3.247, "F323N": 3.237,
-    "F335M": 3.365, "F356W": 3.563, "F360M": 3.621, "F405N": 4.055, "F410M": 4.092, "F430M": 4.280,
-    "F444W": 4.421, "F460M": 4.624, "F466N": 4.654, "F470N": 4.707, "F480M": 4.834,
-}  # fmt: skip
-
-
-def pivot_wavelength(filter_name):
-    """Pivot wavelength of a NIRCam filter in micron.
-
-    Raises
-    ------
-    KeyError
-        For a filter that NIRCam does not have; the message names it.
-    """
-    try:
-        return _PIVOT_WAVELENGTHS[filter_name]
-    except KeyError:
-        raise KeyError(
-            f"{filter_name!r} is not a NIRCam imaging filter; known: {', '.join(_PIVOT_WAVELENGTHS)}"
-        ) from None
 
 
 def make_sky(ra, dec, radius, filters, *, stars, galaxies, flux_range, seed, min_separation=0.0):

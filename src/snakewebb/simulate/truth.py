@@ -9,25 +9,33 @@ from astropy.table import Table, vstack
 
 from snakewebb.errors import ConfigError
 from snakewebb.io import fits as checked_fits
+from snakewebb.simulate import miri_readout
+from snakewebb.simulate.bands import bandpass
+from snakewebb.simulate.designs import design
 from snakewebb.simulate.detector_truth import EFFECTS as DETECTOR_EFFECTS
-from snakewebb.simulate.detector_truth import bandpass, make_detector
 from snakewebb.simulate.effects import check_effects as named_effects
 from snakewebb.simulate.effects import write_table
 from snakewebb.simulate.geometry import DetectorGeometry
+from snakewebb.simulate.imager_kinds import imaging_kinds
+from snakewebb.simulate.imager_truth import exposed_truth, make_imager_detector
+from snakewebb.simulate.imagers import IMAGER_OF, IMAGERS
+from snakewebb.simulate.instrument_truth import MIRI_EFFECTS
 from snakewebb.simulate.optics import encircled_energy, full_width
-from snakewebb.simulate.programme import design, field_of_view, make_programme
+from snakewebb.simulate.programme import field_of_view, make_programme
 from snakewebb.simulate.ramps import EVENT_EFFECTS, RAMP_EFFECTS, expose
 from snakewebb.simulate.raw_modes import RAW_PRESETS
-from snakewebb.simulate.raw_simulation import DEFAULT_EFFECTS, simulate_raw
+from snakewebb.simulate.raw_simulation import DEFAULT_EFFECTS, raw_parameters, simulate_raw
 from snakewebb.simulate.scene import make_scene
 from snakewebb.simulate.sky import make_sky
 from snakewebb.simulate.uncal import file_name, reference_keywords, uncal_units
 
-MODES = ("nircam_imaging", *RAW_PRESETS, "guider")
-"""What can be simulated; all modes but ``nircam_imaging`` and ``miri_mrs`` with the reference files of stage 1 only."""
+MODES = (*IMAGERS, *(mode for mode in RAW_PRESETS if mode not in IMAGERS), "guider")
+"""What can be simulated; all modes but imaging and ``miri_mrs`` with the reference files of stage 1 only."""
 SCENE_EFFECTS = frozenset({"sources", "sky_background", "pointing_error", "velocity_aberration"})
 EFFECTS = DETECTOR_EFFECTS | RAMP_EFFECTS | SCENE_EFFECTS
-"""Everything that can be switched on alone, and is on unless something else is asked for."""
+"""Everything of near-infrared images that can be switched on alone, and is on unless something else is asked for."""
+MIRI_IMAGE_EFFECTS = EFFECTS | MIRI_EFFECTS | {"time_loss"}
+"""The same of MIRI's images."""
 
 
 def simulate(
@@ -41,13 +49,13 @@ def simulate(
         One of `MODES`.
     out : path-like
         Folder; gets ``uncal/*.fits``, ``truth/*.ecsv``, ``truth/*_truth.fits`` and ``crds/``, a CRDS cache.
-    preset : str or programme.Preset
+    preset : str or designs.Preset
         ``tiny``, ``small``, ``full``, or a design of one's own.
     seed : int
         The same seed gives the same files.
     effects : collection of str or None
-        Those of `EFFECTS` and `ramps.EVENT_EFFECTS` (`raw_simulation.RAW_EFFECTS` for modes that are simulated up to
-        the raw data) that are switched on; ``None``: all but the events.
+        Those of `EFFECTS` or `MIRI_IMAGE_EFFECTS` and `ramps.EVENT_EFFECTS` (`raw_simulation.RAW_EFFECTS` for modes that are
+        simulated up to the raw data) that are switched on; ``None``: all but the events.
     errors : reference_format.ReferenceErrors or None
         By how much the reference files differ from the true detectors.
     references : bool
@@ -55,7 +63,7 @@ def simulate(
     progress : callable or None
         Called with one line of text for each thing done.
     **changes
-        Attributes of `programme.Preset`, `mrs_programme.MrsPreset`, or `raw_modes.RawPreset`, to change.
+        Attributes of `designs.Preset`, `mrs_programme.MrsPreset`, or `raw_modes.RawPreset`, to change.
 
     Returns
     -------
@@ -75,14 +83,14 @@ def simulate(
         from snakewebb.simulate.mrs_simulation import simulate_mrs
 
         return simulate_mrs(out, **options)
-    if mode in RAW_PRESETS:
+    if mode in RAW_PRESETS and mode not in IMAGERS:
         return simulate_raw(mode, out, **options)
     if mode == "guider":
         from snakewebb.simulate.guider import simulate_guider
 
         return simulate_guider(out, **options)
-    effects = check_effects(effects)
-    preset = design(preset, **changes)
+    effects = check_effects(effects, mode)
+    preset = design(preset, mode=mode, **changes)
     report = progress or (lambda text: None)
     out = Path(out)
     programme = make_programme(
@@ -102,7 +110,7 @@ def simulate(
         path = out / "uncal" / file_name(exposure)
         checked_fits.write(path, uncal_units(exposure, raw))
         paths[exposure.root] = path
-        rows[exposure.root] = exposure_row(exposure, truth)
+        rows[exposure.root] = exposure_row(exposure, truth, raw)
         folder = out / "truth"
         write_table(scene.sources, folder / file_name(exposure, "sources").replace(".fits", ".ecsv"))
         write_table(raw.cosmic_rays, folder / file_name(exposure, "cosmicrays").replace(".fits", ".ecsv"))
@@ -124,12 +132,15 @@ def default_effects(mode):
         from snakewebb.simulate.mrs_simulation import MRS_DEFAULT_EFFECTS
 
         return MRS_DEFAULT_EFFECTS
-    return EFFECTS if mode == "nircam_imaging" else DEFAULT_EFFECTS
+    if mode in IMAGERS:
+        return MIRI_IMAGE_EFFECTS if mode == "miri_imaging" else EFFECTS
+    return DEFAULT_EFFECTS
 
 
-def check_effects(effects):
-    """The set of effects, or the default ones for ``None``; see `effects.check_effects`."""
-    return named_effects(effects, EFFECTS, EFFECTS | EVENT_EFFECTS)
+def check_effects(effects, mode="nircam_imaging"):
+    """The set of effects of images, or the default ones for ``None``; see `effects.check_effects`."""
+    default = default_effects(mode)
+    return named_effects(effects, default, default | EVENT_EFFECTS)
 
 
 def programme_sky(programme, effects=EFFECTS):
@@ -142,20 +153,23 @@ def programme_sky(programme, effects=EFFECTS):
         Without ``sources`` the catalogue is empty.
     """
     preset = programme.preset
-    filters = sorted({bandpass(exposure.filter, exposure.pupil) for exposure in programme.exposures})
+    filters = sorted({exposure.band for exposure in programme.exposures})
+    fields = [(target, 1.0) for target in preset.targets]
+    if preset.background_dithers:
+        fields.append((preset.background_target, preset.blank))
     tables = []
-    for number, target in enumerate(preset.targets):
+    for number, (target, density) in enumerate(fields):
         radius = field_of_view(programme, target) + 2.0
         area = np.pi * (radius / 60) ** 2
-        some = "sources" in effects
+        area *= density * ("sources" in effects)
         tables.append(
             make_sky(
                 target.ra,
                 target.dec,
                 radius,
                 filters,
-                stars=round(preset.star_density * area) if some else 0,
-                galaxies=round(preset.galaxy_density * area) if some else 0,
+                stars=round(preset.star_density * area),
+                galaxies=round(preset.galaxy_density * area),
                 flux_range=preset.flux_range,
                 seed=[programme.seed, crc32(b"sky"), number],
                 min_separation=preset.min_separation,
@@ -174,10 +188,10 @@ def exposure_detector(exposure, effects=EFFECTS):
     key = (exposure.detector, exposure.filter, exposure.pupil, exposure.programme.seed, frozenset(effects))
     if key not in _DETECTORS:
         _DETECTORS.clear()
-        _DETECTORS[key] = make_detector(
+        _DETECTORS[key] = make_imager_detector(
             exposure.detector,
             exposure.filter,
-            pupil=exposure.pupil,
+            exposure.pupil,
             seed=exposure.programme.seed,
             effects=effects,
         )
@@ -202,10 +216,10 @@ def simulate_exposure(exposure, catalogue, effects=EFFECTS, traps=None):
     truth : DetectorTruth
         Cut to the subarray.
     """
-    whole = exposure_detector(exposure, effects)
+    whole = exposed_truth(exposure_detector(exposure, effects), exposure, effects)
     geometry = DetectorGeometry(exposure.detector, exposure.subarray, whole.filter_offset)
     truth = whole.cut(*geometry.start, *geometry.shape[::-1])
-    background = exposure.programme.preset.background if "sky_background" in effects else 0.0
+    background = exposure.background if "sky_background" in effects else 0.0
     scene = make_scene(catalogue, geometry, exposure.true_attitude, truth, background=background)
     raw = expose(
         scene.rate,
@@ -213,15 +227,17 @@ def simulate_exposure(exposure, catalogue, effects=EFFECTS, traps=None):
         exposure.readout,
         fast_axis=geometry.fast_axis,
         slow_axis=geometry.slow_axis,
-        first_column=geometry.start[0],
+        first_column=exposure.first_column,
         seed=exposure.seed(),
         effects=effects,
+        wiring=miri_readout.wiring if exposure.instrument == "MIRI" else None,
         traps=traps,
+        zeroframe=exposure.zeroframe,
     )
     return raw, scene, truth
 
 
-def exposure_row(exposure, truth):
+def exposure_row(exposure, truth, raw):
     """Row of the table of exposures: what the headers do not say."""
     geometry = DetectorGeometry(exposure.detector, exposure.subarray, truth.filter_offset)
     ny, nx = geometry.shape
@@ -231,7 +247,7 @@ def exposure_row(exposure, truth):
     v2, v3 = float(geometry.aperture.V2Ref), float(geometry.aperture.V3Ref)
     true_ra, true_dec = (float(value) for value in exposure.true_attitude.telescope_to_sky(v2, v3))
     east, north, roll = exposure.pointing_error
-    preset = exposure.programme.preset
+    phases = miri_readout.EMI_FREQUENCIES if exposure.instrument == "MIRI" else ()
     return {
         "exposure": exposure.root,
         "detector": exposure.detector,
@@ -250,8 +266,9 @@ def exposure_row(exposure, truth):
         "column_offset": float(truth.filter_offset[0]),
         "row_offset": float(truth.filter_offset[1]),
         "photmjsr": float(truth.photmjsr),
-        "background": float(preset.background),
-        "psf_fwhm": full_width(bandpass(exposure.filter, exposure.pupil)),
+        "background": float(exposure.background),
+        "psf_fwhm": full_width(exposure.band),
+        **{f"phase_{name}": raw.phases.get(name, np.nan) for name in phases},
     }
 
 
@@ -275,10 +292,8 @@ def write_references(root, programme, effects=EFFECTS, errors=None):
     """Make the CRDS cache of a programme; see `crds_cache.build_cache`."""
     from snakewebb.simulate.crds_cache import build_cache
 
-    scales = {
-        bandpass(exposure.filter, exposure.pupil): float(exposure.geometry.full.XSciScale)
-        for exposure in programme.exposures
-    }
+    instrument = programme.preset.instrument
+    scales = {exposure.band: float(exposure.geometry.full.XSciScale) for exposure in programme.exposures}
 
     def energy(filter_name, pupil, radii):
         band = bandpass(filter_name, pupil)
@@ -288,8 +303,18 @@ def write_references(root, programme, effects=EFFECTS, errors=None):
     known = frozenset(effects) | {"read_noise"}
 
     def true_detector(detector, filter_name, pupil):
-        return make_detector(detector, filter_name, pupil=pupil, seed=programme.seed, effects=known)
+        return make_imager_detector(detector, filter_name, pupil, seed=programme.seed, effects=known)
 
+    options = {}
+    if instrument != "NIRCAM":
+        absent = ("ipc",) if "ipc" not in effects else ()
+        if IMAGER_OF[instrument].offset and "filter_offset" not in effects:
+            absent += ("filteroffset",)
+        options = {
+            "absent": absent,
+            "parameters": raw_parameters(programme.exposures, effects),
+            "more_kinds": imaging_kinds(instrument, declines="time_loss" in effects),
+        }
     return build_cache(
         root,
         truths=true_detector,
@@ -298,4 +323,5 @@ def write_references(root, programme, effects=EFFECTS, errors=None):
         seed=programme.seed,
         extent="archive" if programme.preset.whole_references else "subarray",
         encircled_energy=energy,
+        **options,
     )

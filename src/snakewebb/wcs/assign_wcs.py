@@ -40,7 +40,7 @@ class Imager:
     ----------
     exp_types : tuple of str
     offset_keys : tuple of str
-        Keywords that select the row of the FILTEROFFSET reference.
+        Keywords that select the row of the FILTEROFFSET reference; none: the instrument has no such offsets.
     """
 
     exp_types: tuple
@@ -51,6 +51,9 @@ IMAGERS = {
     "NIRCAM": Imager(
         ("NRC_IMAGE", "NRC_TACQ", "NRC_TACONFIRM", "NRC_CORON", "NRC_FOCUS", "NRC_TSIMAGE"), ("FILTER", "PUPIL")
     ),
+    "NIRISS": Imager(("NIS_IMAGE", "NIS_AMI", "NIS_TACQ", "NIS_TACONFIRM", "NIS_FOCUS"), ("FILTER", "PUPIL")),
+    "MIRI": Imager(("MIR_IMAGE", "MIR_TACQ", "MIR_TACONFIRM", "MIR_LYOT", "MIR_4QPM", "MIR_CORONCAL"), ("FILTER",)),
+    "FGS": Imager(("FGS_IMAGE", "FGS_FOCUS"), ()),
 }
 
 _SIP_SERIES = ("A", "B", "AP", "BP")
@@ -201,7 +204,7 @@ def _reference_model(refs):
 
 def _filter_offset(image, refs, imager):
     """Shift in x and y, pixels, of the optical element, or None."""
-    if not refs.has("filteroffset"):
+    if not imager.offset_keys or not refs.has("filteroffset"):
         return None
     path = refs.path("filteroffset")
     rows = parse(path.read_bytes(), path).get("filters")

@@ -5,6 +5,7 @@ pytest.importorskip("jwst")
 from jwst.photom import PhotomStep
 from stdatamodels.jwst import datamodels
 
+from image_parity import assert_equal_photometry
 from snakewebb.errors import BadDataError, MissingReferenceError
 from snakewebb.imaging.photom import photom
 from snakewebb.steps import COMPLETE, NO_REFERENCE
@@ -57,23 +58,6 @@ def references(tmp_path, references_of):
     return make
 
 
-def assert_equal_products(image, theirs, assert_agree):
-    np.testing.assert_array_equal(image.dq, theirs.dq)
-    for name in ("data", "err", "var_poisson", "var_rnoise"):
-        assert_agree(getattr(image, name), getattr(theirs, name))
-    info = theirs.meta.photometry
-    header = image.sci_header
-    assert header["PHOTMJSR"] == pytest.approx(float(info.conversion_megajanskys), rel=1e-7)
-    assert header["PHOTUJA2"] == pytest.approx(float(info.conversion_microjanskys), rel=2e-7)
-    assert header["PIXAR_SR"] == info.pixelarea_steradians
-    assert header["PIXAR_A2"] == info.pixelarea_arcsecsq
-    assert header["BUNIT"] == theirs.meta.bunit_data
-    if theirs.hasattr("area"):
-        np.testing.assert_array_equal(image.area, theirs.area)
-    else:
-        assert image.area is None
-
-
 @pytest.mark.parametrize("inverse", [False, True])
 @pytest.mark.parametrize("shape", [(96, 128), (2, 96, 128)])
 def test_images_and_stacks(make_rate, oracle_model, run_oracle, references, assert_agree, shape, inverse):
@@ -81,7 +65,7 @@ def test_images_and_stacks(make_rate, oracle_model, run_oracle, references, asse
     model, refs = oracle_model(image), references(image)
     theirs = run_oracle(PhotomStep, model, refs, inverse=inverse)
     assert photom(image, refs, inverse=inverse).state == theirs.meta.cal_step.photom == COMPLETE
-    assert_equal_products(image, theirs, assert_agree)
+    assert_equal_photometry(image, theirs, assert_agree)
 
 
 @pytest.mark.parametrize("times", [(name,) for name in TIMES] + [tuple(TIMES)])
@@ -91,7 +75,7 @@ def test_time_dependence(make_rate, oracle_model, run_oracle, references, assert
     theirs = run_oracle(PhotomStep, model, refs)
     photom(image, refs)
     assert image.sci_header["PHOTMJSR"] != pytest.approx(3.9, rel=1e-3)
-    assert_equal_products(image, theirs, assert_agree)
+    assert_equal_photometry(image, theirs, assert_agree)
 
 
 def test_time_dependence_can_be_switched_off(make_rate, oracle_model, run_oracle, references, assert_agree):
@@ -99,7 +83,7 @@ def test_time_dependence_can_be_switched_off(make_rate, oracle_model, run_oracle
     model, refs = oracle_model(image), references(image, tuple(TIMES))
     theirs = run_oracle(PhotomStep, model, refs, apply_time_correction=False)
     photom(image, refs, apply_time_correction=False)
-    assert_equal_products(image, theirs, assert_agree)
+    assert_equal_photometry(image, theirs, assert_agree)
     assert image.sci_header["PHOTMJSR"] == pytest.approx(0.4231, rel=1e-6)
 
 
@@ -108,7 +92,7 @@ def test_without_an_area_reference(make_rate, oracle_model, run_oracle, referenc
     model, refs = oracle_model(image), references(image, areas=False)
     theirs = run_oracle(PhotomStep, model, refs)
     photom(image, refs)
-    assert_equal_products(image, theirs, assert_agree)
+    assert_equal_photometry(image, theirs, assert_agree)
     assert image.sci_header["PIXAR_SR"] == 9.31e-14
 
 
