@@ -44,7 +44,9 @@ def _parser():
     )
     simulate.add_argument("--out", required=True, help="folder to make")
     simulate.add_argument(
-        "--preset", default="small", help="tiny, small or full, for niriss_soss also stripes (default: small)"
+        "--preset",
+        default="small",
+        help="tiny, small or full; niriss_soss: also stripes, miri_imaging: also ramps (default: small)",
     )
     simulate.add_argument("--seed", type=int, default=1)
     simulate.add_argument(
