@@ -42,6 +42,7 @@ class Case:
     mode: str
     stage: int = 1
     steps: dict = field(default_factory=dict)
+    preset: str = "full"
 
 
 CASES = {
@@ -50,8 +51,8 @@ CASES = {
     "stage1_nircam_likely": Case("nircam_imaging", "nircam_imaging", steps={"ramp_fit": {"algorithm": "LIKELY"}}),
     "stage1_nircam_flicker": Case("nircam_imaging", "nircam_imaging", steps={"clean_flicker_noise": {"skip": False}}),
     "stage1_nirspec_irs2": Case("nirspec_irs2", "nirspec_mos"),
-    "stage1_miri": Case("miri_imaging", "miri_imaging", steps={"emicorr": {"skip": False}}),
-    "stage1_miri_showers": Case("miri_imaging", "miri_imaging", steps={"jump": {"find_showers": True}}),
+    "stage1_miri": Case("miri_imaging", "miri_imaging", steps={"emicorr": {"skip": False}}, preset="ramps"),
+    "stage1_miri_showers": Case("miri_imaging", "miri_imaging", steps={"jump": {"find_showers": True}}, preset="ramps"),
     "stage1_soss": Case("niriss_soss", "niriss_soss"),
     "stage2_nircam": Case("nircam_imaging", "nircam_imaging", stage=2),
     "stage3_nircam": Case("nircam_imaging", "nircam_imaging", stage=3),
@@ -77,11 +78,11 @@ def main():
 
 def prepare(case):
     """Simulate the programme of a case once and go there; let the workflow make the inputs of the later stages."""
-    programme = WORK / case.simulated
+    programme = WORK / (case.simulated if case.preset == "full" else f"{case.simulated}_{case.preset}")
     if not (programme / "config.yaml").exists():
         shutil.rmtree(programme, ignore_errors=True)
         command = [sys.executable, "-m", "snakewebb.cli", "simulate", case.simulated]
-        subprocess.run([*command, "--out", programme, "--preset", "full"], check=True)
+        subprocess.run([*command, "--out", programme, "--preset", case.preset], check=True)
     os.chdir(programme)
     if case.stage > 1:
         profile = REPOSITORY / "config" / "profiles" / case.mode

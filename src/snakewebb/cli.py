@@ -39,12 +39,14 @@ def _parser():
     simulate = commands.add_parser("simulate", help="make raw data, reference files and the truth of a small programme")
     simulate.add_argument(
         "mode",
-        help="observing mode: nircam_imaging, miri_mrs; or, with the reference files of stage 1 only, miri_imaging, "
-        "niriss_imaging, niriss_soss, nirspec_fs, nirspec_irs2, fgs_imaging, guider",
+        help="observing mode: nircam_imaging, niriss_imaging, miri_imaging, fgs_imaging, miri_mrs; or, with the reference files of "
+        "stage 1 only, niriss_soss, nirspec_fs, nirspec_irs2, guider",
     )
     simulate.add_argument("--out", required=True, help="folder to make")
     simulate.add_argument(
-        "--preset", default="small", help="tiny, small or full, for niriss_soss also stripes (default: small)"
+        "--preset",
+        default="small",
+        help="tiny, small or full; niriss_soss: also stripes, miri_imaging: also ramps (default: small)",
     )
     simulate.add_argument("--seed", type=int, default=1)
     simulate.add_argument(

@@ -193,8 +193,8 @@ def test_the_command(tmp_path):
     ]
     done = subprocess.run([*command, "--events", "ipc", "snowballs"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "uncal/jw01235001001_02101_00001_nis_uncal.fits").exists()
-    assert (tmp_path / "truth/jw01235001001_02101_00001_nis_snowballs.ecsv").exists()
+    assert (tmp_path / "uncal/jw01234001001_02101_00001_nis_uncal.fits").exists()
+    assert (tmp_path / "truth/jw01234001001_02101_00001_nis_snowballs.ecsv").exists()
     assert list((tmp_path / "crds/references/jwst/niriss").glob("jwst_niriss_pars-ipcstep_*.asdf"))
     wrong = subprocess.run([*command, "--events", "snowbals"], capture_output=True, text=True)
     assert wrong.returncode != 0

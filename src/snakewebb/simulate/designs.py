@@ -240,6 +240,19 @@ PRESETS = {
             flux_range=(5e-6, 2e-3),
             min_separation=0.0,
         ),
+        # one long exposure: for measuring the speed of stage 1
+        "ramps": _miri(
+            "F770W",
+            subarray="FULL",
+            pattern="FASTR1",
+            ngroups=100,
+            nints=3,
+            dithers=1,
+            star_density=150.0,
+            galaxy_density=90.0,
+            flux_range=(5e-6, 2e-3),
+            min_separation=0.0,
+        ),
     },
     "fgs_imaging": {
         "tiny": _fgs(
