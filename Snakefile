@@ -1,4 +1,4 @@
-# Calibration of James Webb Space Telescope data: uncal -> rate -> cal -> crf -> i2d, catalogue.
+# Calibration of James Webb Space Telescope data: uncal -> rate -> cal -> crf -> i2d, catalogue; or cubes, spectra.
 # Run it through a mode's profile: snakemake --profile nircam_imaging
 
 import sys
@@ -72,9 +72,13 @@ include: "workflow/rules/fetch.smk"
 include: "workflow/rules/detector1.smk"
 include: "workflow/rules/dark.smk"
 include: "workflow/rules/guider.smk"
-include: "workflow/rules/image2.smk"
-include: "workflow/rules/image3.smk"
+include: "workflow/rules/association.smk"
 include: "workflow/rules/report.smk"
+
+
+for STAGE in filter(None, (PLAN.mode.stage2, PLAN.mode.stage3)):
+
+    include: f"workflow/rules/{STAGE}.smk"
 
 
 onstart:

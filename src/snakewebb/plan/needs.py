@@ -2,6 +2,7 @@
 
 import functools
 
+from snakewebb.plan.cubes import shape_of
 from snakewebb.plan.resources import (
     SUBMITTED,
     SUBMITTED_PER_EXPOSURE,
@@ -12,7 +13,9 @@ from snakewebb.plan.resources import (
     mosaic_pixels,
 )
 
-_OF_A_PRODUCT = ("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report")
+_OF_A_PRODUCT = ("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report", "report_spectra")
+_OF_A_CUBE = ("cube_build", "extract_1d", "spectral_leak")
+_OF_AN_EXPOSURES_CUBE = ("cube_build_exposure", "extract_1d_exposure")
 
 
 class Needs:
@@ -69,12 +72,20 @@ class Needs:
         """
         if root is not None:
             exposure = self._plan.exposures[root]
-            return Work(exposure.shape, exposure.header)
+            cube = shape_of(self._plan, root=root) if rule in _OF_AN_EXPOSURES_CUBE else ()
+            return Work(exposure.shape, exposure.header, cube=cube)
+        if product in self._plan.cubes:
+            return self._cube_work(product)
         roots = self._plan.associations[product].members if product is not None else tuple(self._plan.exposures)
         members = [self._plan.exposures[member] for member in roots]
         largest = max(members, key=lambda exposure: exposure.shape[-2] * exposure.shape[-1])
-        mosaic = self._mosaic_pixels(product) if product is not None and rule != "skymatch" else 0
+        images = product is not None and self._plan.mode.stage3 == "image3"
+        mosaic = self._mosaic_pixels(product) if images and rule != "skymatch" else 0
         return Work(largest.shape, largest.header, exposures=len(members), mosaic=mosaic)
+
+    def _cube_work(self, name):
+        members = [self._plan.exposures[root] for root in self._plan.cubes[name].members]
+        return Work(members[0].shape, members[0].header, exposures=len(members), cube=shape_of(self._plan, name=name))
 
     @functools.lru_cache(maxsize=4096)  # noqa: B019
     def _mosaic_pixels(self, product):
@@ -92,6 +103,8 @@ class Needs:
     def _all(self, rule):
         if rule == "report_exposures":
             return (self.work(rule),)
+        if rule in _OF_A_CUBE:
+            return tuple(self.work(rule, None, name) for name in self._plan.cubes)
         if rule in _OF_A_PRODUCT:
             return tuple(self.work(rule, None, product) for product in self._plan.associations)
         return tuple(self.work(rule, root) for root in self._plan.exposures)
