@@ -76,7 +76,16 @@ def _planes(bands, parameters):
             ranges.append((low, high, _SAMPLING[channel][1]))
     if linear:
         return max(1, math.ceil((max(high for _, high, _ in ranges) - min(low for low, _, _ in ranges)) / step) + 1)
-    return max(1, sum(max(0, math.ceil((high - low) / width)) + 1 for low, high, width in ranges))
+    # a table of all wavelengths between the bands, with the planes of each
+    low, high = min(low for low, _, _ in ranges), max(high for _, high, _ in ranges)
+    planes = 0
+    for channel, limits in _LIMITS.items():
+        for begin, end in limits.values():
+            begin, end = max(low, begin), min(high, end)
+            if end > begin:
+                planes += math.ceil((end - begin) / _SAMPLING[channel][1]) + 1
+                low = end
+    return max(1, planes)
 
 
 def cube_bytes(shape, exposure_pixels, *, nexposures=1):

@@ -52,6 +52,7 @@ _FILE_PARAMETERS = {
     "dark_output",
     "save_persistence",
     "persistence_array_file",
+    "offset_file",
 }
 _OUTPUT_PARAMETERS = {"dark_output", "save_persistence"}
 
