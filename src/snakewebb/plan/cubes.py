@@ -36,11 +36,13 @@ def planned_cubes(plan):
     Raises
     ------
     ConfigError
-        If the parameters name a channel or band that there is not, or none of those of a product.
+        If the parameters name a channel or band that there is not, or none of those of a product, or ask for several cubes of an exposure.
     """
     found = {}
     if plan.mode.stage3 != "spec3":
         return found
+    for root in plan.exposures:
+        exposure_bands(plan, root)
     for product, association in plan.associations.items():
         bands_of = {root: setting_of(plan.exposures[root].header).bands for root in association.members}
         parameters = _parameters(plan, "cube_build", like=association.members[0])
