@@ -43,7 +43,9 @@ rule spec2:
             ancient(slopes_of(root)) for root in member_roots(wildcards)
         ],
         member_records=lambda wildcards: [
-            record for root in member_roots(wildcards) for record in slopes_record(root)
+            record
+            for root in member_roots(wildcards)
+            for record in slopes_record(root)
         ],
         references=token_of("spec2"),
         mark=mark_for("stage2/{exposure}_cal.json"),

@@ -61,10 +61,10 @@ rule extract_1d:
     output:
         x1d="stage3/{place}{product}_x1d.fits",
         record="stage3/{place}{product}_x1d.json",
-    wildcard_constraints:
-        place="(?:with_leak/)?",
     log:
         "logs/extract_1d/{place}{product}.log",
+    wildcard_constraints:
+        place="(?:with_leak/)?",
     conda:
         "../../envs/conda.yaml"
     threads: threads_of("extract_1d")
@@ -96,11 +96,11 @@ rule spectral_leak:
     output:
         x1d="stage3/{product}_x1d.fits",
         record="stage3/{product}_x1d.json",
+    log:
+        "logs/spectral_leak/{product}.log",
     wildcard_constraints:
         product="|".join(cube for cube in PLAN.cubes if spectra_of_leak(PLAN, cube))
         or "none",
-    log:
-        "logs/spectral_leak/{product}.log",
     conda:
         "../../envs/conda.yaml"
     threads: threads_of("spectral_leak")
