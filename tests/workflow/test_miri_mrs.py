@@ -15,6 +15,7 @@ from astropy.io import fits
 
 from raw_exposures import REPOSITORY, write_raw
 from snakewebb.bundle.products import products_of
+from snakewebb.plan.needs import Needs
 from snakewebb.plan.plan import Plan
 from snakewebb.simulate.mrs_scene import Source
 from snakewebb.simulate.truth import simulate
@@ -143,6 +144,22 @@ def test_the_flux_of_the_star_comes_back(finished, channel):
 
 def test_a_finished_programme_has_nothing_to_do(finished):
     assert finished.counts() == {}
+
+
+def test_jobs_take_no_more_memory_than_is_planned(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    needs = Needs(finished.plan())
+    cubes = [f"{PRODUCT}_ch{channel}-short" for channel in "12"]
+    jobs = [(rule, ROOT, None) for rule in ("spec2", "cube_build_exposure", "extract_1d_exposure")]
+    jobs += [(rule, None, cube) for rule in ("cube_build", "extract_1d") for cube in cubes]
+    for rule, root, name in [*jobs, ("report_spectra", None, PRODUCT)]:
+        log = (finished.folder / f"logs/{rule}/{root or name}.log").read_text()
+        measured = int(re.search(r"the job's memory: at most (\d+) MB", log)[1])
+        planned = needs.megabytes(rule, root, name)
+        assert measured <= planned, rule
+        # the cube and a gigabyte
+        shape = needs.work(rule, root, name).cube
+        assert planned < 1024 + (16 * np.prod(shape, dtype=float) / 1e6 if shape else 0), rule
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def level2_members(exposures, paths):
     others = {kind: [e for e in exposures.values() if takes(e.header)] for kind, takes in _ROLE_OF.items()}
     found, refused = {}, {}
     for root, exposure in exposures.items():
-        if is_imprint(exposure.header):
+        if exposure.level == "cal" or is_imprint(exposure.header):
             continue
         members = stated[root] if root in stated else _members_by_header(exposure, others, refused)
         members = {role: roots for role, roots in members.items() if roots}
