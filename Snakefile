@@ -1,4 +1,4 @@
-# Calibration of James Webb Space Telescope data: uncal -> rate -> cal -> crf -> i2d, catalogue.
+# Calibration of James Webb Space Telescope data: uncal -> rate -> cal -> crf -> i2d, catalogue; or cubes, spectra.
 # Run it through a mode's profile: snakemake --profile nircam_imaging
 
 import sys
@@ -19,6 +19,7 @@ from snakewebb.plan.fetched_files import NOTHING_THERE, asks_to_fetch
 from snakewebb.plan.lock import clear_stale_lock, clear_unfinished, note_run
 from snakewebb.plan.missing_files import require_references, restore_references
 from snakewebb.plan.modes import MODES, check_mode
+from snakewebb.plan.needs import require_memory
 from snakewebb.plan.plan import LAST_CONTEXT, Plan, check_version
 from snakewebb.plan.remembered import remember_plan
 from snakewebb.plan.staleness import find_forgotten, forgotten_lines
@@ -50,6 +51,7 @@ try:
     PLAN = Plan(**SOURCES, read_headers=workflow.is_main_process)
     if workflow.is_main_process and not FETCHING:
         PLAN.notes += require_references(PLAN)
+        require_memory(PLAN)
 except SnakewebbError as error:
     # the message is all that a user needs; a traceback through the parser would hide it
     raise WorkflowError(str(error)) from None
@@ -72,9 +74,13 @@ include: "workflow/rules/fetch.smk"
 include: "workflow/rules/detector1.smk"
 include: "workflow/rules/dark.smk"
 include: "workflow/rules/guider.smk"
-include: "workflow/rules/image2.smk"
-include: "workflow/rules/image3.smk"
+include: "workflow/rules/association.smk"
 include: "workflow/rules/report.smk"
+
+
+for STAGE in filter(None, (PLAN.mode.stage2, PLAN.mode.stage3)):
+
+    include: f"workflow/rules/{STAGE}.smk"
 
 
 onstart:

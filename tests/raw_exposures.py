@@ -52,6 +52,8 @@ def header_of(exp_type, **keywords):
     }
     if prefix == "NRC":
         header |= {"CHANNEL": "LONG", "MODULE": "A", "FILTER": "F444W", "PUPIL": "CLEAR"}
+    if exp_type == "MIR_MRS":
+        header |= {"DETECTOR": "MIRIFUSHORT", "CHANNEL": "12", "BAND": "SHORT"}
     return {key: value for key, value in {**header, **keywords}.items() if value is not None}
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from raw_exposures import CONTEXT, REPOSITORY, write_cache
 from snakewebb.plan.modes import MODES
+from snakewebb.wcs.mrs import REFERENCES as GEOMETRY
 
 # Snakefile of a workflow that imports ours; SNAKEFILE stands for the path of ours
 PAPER = """
@@ -98,11 +99,20 @@ def plan_of(programme, monkeypatch):
 
 @pytest.fixture
 def no_references(monkeypatch):
-    """CRDS answers N/A to everything, at once, and nothing of it is remembered."""
+    """CRDS answers N/A to everything, at once, and nothing of it is remembered.
+
+    But the geometry of the spectrometer, without which its exposures are not planned.
+    """
     from snakewebb.plan import crds_selection
 
     def names(headers, reftypes, context, crds_path):
-        return {root: dict.fromkeys(reftypes[root]) for root in headers}
+        found = {root: dict.fromkeys(reftypes[root]) for root in headers}
+        for root, header in headers.items():
+            if header["EXP_TYPE"] == "MIR_MRS":
+                found[root] |= {
+                    reftype: f"jwst_miri_{reftype}_0001.asdf" for reftype in reftypes[root] if reftype in GEOMETRY
+                }
+        return found
 
     def parameters(headers, step_names, context, crds_path, *, pipeline=None):
         return {root: [] for root in headers}

@@ -108,7 +108,9 @@ def report_end(watcher, plan, logger, unfinished):
     """
     watcher.end()
     watcher.run.settle(unfinished)
-    if plan.associations:
+    if plan.cubes:
+        products = {cube.name: cube.members for cube in plan.cubes.values()}
+    elif plan.associations:
         products = {name: association.members for name, association in plan.associations.items()}
     else:
         products = {root: [root] for root in plan.exposures}

@@ -308,6 +308,8 @@ STEPS = {
     "resample": "snakewebb.imaging.resample",
     "source_catalog": "snakewebb.imaging.source_catalog",
     "cube_outliers": "snakewebb.cubes.cube_outliers",
+    "cube_build_exposure": "snakewebb.cubes.single_exposure",
+    "extract_1d_exposure": "snakewebb.cubes.single_exposure",
     "cube_build": "snakewebb.cubes.cube_build",
     "extract_1d": "snakewebb.cubes.extract_1d",
     "spectral_leak": "snakewebb.cubes.spectral_leak",

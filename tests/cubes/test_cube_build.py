@@ -8,12 +8,13 @@ from slice_geometry import PIXEL, SLICE, STEP, WAVE, SliceGeometry, synthetic_ex
 from snakewebb import compiled
 from snakewebb.cubes import cube as cube_module
 from snakewebb.cubes.coverage import HOLE, OUTSIDE
-from snakewebb.cubes.cube import CubeSet, cube_bytes
+from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.cube_build import cube_build
 from snakewebb.cubes.exposure_files import exposure_of_file
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import BadDataError, ConfigError, MissingReferenceError
 from snakewebb.io.models import Image
+from snakewebb.plan.cube_needs import cube_bytes
 
 NROWS = 30
 DITHERS = ((80.0, -30.0), (80.00005, -30.00004))

@@ -50,8 +50,8 @@ def kubernetes(tmp_path, monkeypatch):
 
 def test_a_bad_exposure_of_a_group_is_calculated_once_and_does_not_stop_the_others(programme, kubernetes):
     raw = programme.folder / "uncal"
-    bad, *good = (write_raw(raw / raw_name("MIR_MRS", n), "MIR_MRS", seed=n) for n in (1, 2, 3))
-    write_raw(bad, "MIR_MRS", NGROUPS=3, data=[[[[1000] * 32] * 32] * 5])
+    bad, *good = (write_raw(raw / raw_name("MIR_LRS-FIXEDSLIT", n), "MIR_LRS-FIXEDSLIT", seed=n) for n in (1, 2, 3))
+    write_raw(bad, "MIR_LRS-FIXEDSLIT", NGROUPS=3, data=[[[[1000] * 32] * 32] * 5])
     roots = [path.name.removesuffix("_uncal.fits") for path in good]
     site = (
         "--profile",
@@ -61,7 +61,7 @@ def test_a_bad_exposure_of_a_group_is_calculated_once_and_does_not_stop_the_othe
         "--retries",
         "1",
     )
-    first = programme.snakemake("miri_mrs", *site, check=False)
+    first = programme.snakemake("miri_lrs_slit", *site, check=False)
     pods_run = sorted(kubernetes.glob("*.json"), key=lambda path: path.stat().st_mtime)
     logs = "\n".join(path.with_suffix(".log").read_text() for path in pods_run)
     assert first.returncode != 0, logs
@@ -74,18 +74,18 @@ def test_a_bad_exposure_of_a_group_is_calculated_once_and_does_not_stop_the_othe
     assert memory[1] > memory[0] > 420
     assert "found in an earlier attempt" in pods_run[1].with_suffix(".log").read_text()
     times = [rate.stat().st_mtime_ns for rate in rates]
-    second = programme.snakemake("miri_mrs", *site)
+    second = programme.snakemake("miri_lrs_slit", *site)
     assert f"{bad.name}: " in second.stderr
     assert [rate.stat().st_mtime_ns for rate in rates] == times
-    assert (programme.folder / "report" / "miri_mrs.html").exists()
+    assert (programme.folder / "report" / "miri_lrs_slit.html").exists()
 
 
 @pytest.mark.parametrize("site", ["slurm", "slurm_arrays"])
 def test_a_site_beside_a_mode_changes_how_jobs_run_and_not_what_is_calculated(programme, site):
     for number in (1, 2):
-        write_raw(programme.folder / "uncal" / raw_name("MIR_MRS", number), "MIR_MRS")
+        write_raw(programme.folder / "uncal" / raw_name("MIR_LRS-FIXEDSLIT", number), "MIR_LRS-FIXEDSLIT")
     profile = str(REPOSITORY / "config" / "profiles" / site)
-    result = programme.snakemake("miri_mrs", "--dry-run", "--profile", profile, "--config", "bad_exposures=stop")
+    result = programme.snakemake("miri_lrs_slit", "--dry-run", "--profile", profile, "--config", "bad_exposures=stop")
     assert programme.table(result) == {"detector1": 2, "references": 1, "report_exposures": 1}
 
 

@@ -81,7 +81,7 @@ MESSAGES = {
     "dark": "corrected dark ramps",
     "guider_rates": "count rates of the guider",
 }
-ALWAYS = ("miri_mrs", "niriss_soss", "miri_dark", "nir_dark", "guider")
+ALWAYS = ("miri_lrs_slit", "niriss_soss", "miri_dark", "nir_dark", "guider")
 
 
 def steps_of(mode):
@@ -93,7 +93,7 @@ def steps_of(mode):
     [
         name if name in ALWAYS else pytest.param(name, marks=pytest.mark.long)
         for name in MODES
-        if not name.endswith("_imaging")
+        if not name.endswith("_imaging") and name != "miri_mrs"  # more than stage 1
     ],
 )
 def test_a_change_of_each_step_makes_stale_the_exposures_that_it_is_for(programme, plan_of, mode):

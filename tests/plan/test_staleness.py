@@ -6,6 +6,7 @@ import pytest
 
 from raw_exposures import DAY, REPOSITORY, raw_name, write_raw
 from snakewebb.plan.contracts import contract_of
+from snakewebb.plan.cubes import planned_cubes
 from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.modes import MODES, read_mode
 from snakewebb.plan.parameters import layer
@@ -25,6 +26,9 @@ MIRI = names("""
     group_scale dq_init emicorr saturation ipc firstframe lastframe reset linearity rscd dark_current refpix
     charge_migration jump picture_frame clean_flicker_noise persistence ramp_fit gain_scale
 """)
+SPEC2 = names("""
+    assign_wcs badpix_selfcal imprint_subtract bkg_subtract srctype straylight flat_field fringe photom residual_fringe
+""")
 NIR_DARK = names("group_scale dq_init saturation ipc superbias refpix linearity")
 MIRI_DARK = names("group_scale dq_init emicorr saturation ipc firstframe lastframe reset linearity rscd")
 
@@ -40,6 +44,16 @@ TABLES = {
     "nir_dark": dict.fromkeys(NIR_DARK, "dark"),
     "miri_dark": dict.fromkeys(MIRI_DARK, "dark"),
     "guider": {"dq_init": "guider_rates", "guider_cds": "guider_rates", "flat_field": "guider_rates"},
+    "miri_mrs": {
+        **dict.fromkeys(MIRI, "detector1"),
+        **dict.fromkeys(SPEC2, "spec2"),
+        "pixel_replace": "pixel_replace",
+        "cube_build_exposure": "cube_build_exposure",
+        "extract_1d_exposure": "extract_1d_exposure",
+        "cube_build": "cube_build",
+        "extract_1d": "extract_1d",
+        "spectral_leak": "spectral_leak",
+    },
     "miri_imaging": {**dict.fromkeys(MIRI, "detector1"), **IMAGING},
     **{
         f"{instrument}_imaging": {**dict.fromkeys(NEAR_INFRARED, "detector1"), **IMAGING}
@@ -76,7 +90,28 @@ IN_WINDOWS = {
     ("persistence", "persistence_time"),
     ("persistence", "compatibility"),
 }
-OFF_BY_DEFAULT = names("emicorr firstframe charge_migration picture_frame clean_flicker_noise persistence")
+OFF_BY_DEFAULT = names("""
+    emicorr firstframe charge_migration picture_frame clean_flicker_noise persistence badpix_selfcal residual_fringe pixel_replace
+""")
+# they decide which cubes there are, and have a test of their own
+DECIDE_CUBES = {
+    (step, name) for step in ("cube_build", "cube_build_exposure") for name in ("output_type", "channel", "band")
+}
+# step that is a rule of its own -> rules whose jobs come, go and change when it is switched
+SWITCHES_OF_CUBES = {
+    "pixel_replace": (["pixel_replace"], [], ["cube_build", "cube_build_exposure"]),
+    "cube_build_exposure": ([], ["cube_build_exposure", "extract_1d_exposure"], []),
+    "extract_1d_exposure": ([], ["extract_1d_exposure"], []),
+    "cube_build": ([], ["cube_build", "extract_1d", "spectral_leak"], []),
+    "extract_1d": ([], ["extract_1d", "spectral_leak"], []),
+    # the spectrum of band 3A is extracted under its final name then
+    "spectral_leak": (["extract_1d"], ["extract_1d", "spectral_leak"], []),
+}
+# exposures of bands 1B, 2B, and 3A, 4A: light of 1B leaks into 3A
+SETTINGS = (
+    {"DETECTOR": "MIRIFUSHORT", "CHANNEL": "12", "BAND": "MEDIUM"},
+    {"DETECTOR": "MIRIFULONG", "CHANNEL": "34", "BAND": "SHORT"},
+)
 ALL_ON = {
     **{name: {"skip": False} for name in OFF_BY_DEFAULT},
     "persistence": {"skip": False, "persistence_time": 100},
@@ -141,6 +176,7 @@ def changed(plan, steps):
     in_mode = [name for chain in plan.chains.values() for name in chain]
     other.layers = [*plan.layers, layer("change", {"steps": steps}, in_mode)]
     other._earlier = other._find_earlier()
+    other.cubes = planned_cubes(other)
     return other
 
 
@@ -165,9 +201,11 @@ def planned(programme, plan_of, no_references):
         config = REPOSITORY / "config"
         taken = read_mode(config / "modes" / f"{mode}.yaml", mode, config / "chains.yaml")
         kind = taken.exp_types[0]
-        for number in (1, 2):
+        for number in range(1, 1 + (2 * len(SETTINGS) if mode == "miri_mrs" else 2)):
             start = 60000.0 + 10 * number / DAY
             times = {"EXPSTART": start, "EXPEND": start + 6 / DAY}
+            if mode == "miri_mrs":
+                times |= SETTINGS[number % 2 - 1]
             write_raw(programme.folder / "uncal" / raw_name(kind, number), kind, TSOVISIT=taken.tso is True, **times)
         return plan_of(mode, **configuration)
 
@@ -184,7 +222,9 @@ def test_every_parameter_is_in_the_work_of_its_rule_and_of_no_other(planned, mod
     for step in STEPS:
         contract = contract_of(step)
         for name, parameter in contract.parameters.items():
-            value = {**ALL_ON.get(step, {})}.get(name, parameter.default)
+            if mode == "miri_mrs" and (step, name) in DECIDE_CUBES:
+                continue
+            value = (plan.mode.steps.get(step, {}) | ALL_ON.get(step, {})).get(name, parameter.default)
             new = another_value(parameter, value)
             assert parameter.validated(new, name) != parameter.validated(value, name), (step, name)
             found[step, name] = differing_rules(before, works(changed(plan, {step: {name: new}})))
@@ -221,6 +261,8 @@ def test_a_step_switched_off_or_on_changes_the_work_of_its_rule(planned, mode):
     plan = planned(mode)
     before = works(plan)
     for step, rule in table_of(mode).items():
+        if step in SWITCHES_OF_CUBES:
+            continue
         skip = not contract_of(step).skip
         after = works(changed(plan, {step: {"skip": skip}}))
         if rule == step and rule != "outlier_detection":
@@ -231,6 +273,33 @@ def test_a_step_switched_off_or_on_changes_the_work_of_its_rule(planned, mode):
             assert rules == ({"outlier_detection"} if step == "skymatch" else set())
         else:
             assert differing_rules(before, after) == {rule}, step
+
+
+@pytest.mark.parametrize("step", SWITCHES_OF_CUBES)
+def test_a_rule_of_cubes_switched_off_or_on_changes_what_follows_it(planned, step):
+    plan = planned("miri_mrs")
+    before, after = works(plan), works(changed(plan, {step: {"skip": not contract_of(step).skip}}))
+    come, gone, differ = SWITCHES_OF_CUBES[step]
+    assert {job[0] for job in after.keys() - before.keys()} == set(come)
+    assert {job[0] for job in before.keys() - after.keys()} == set(gone)
+    assert {job[0] for job in before.keys() & after.keys() if before[job] != after[job]} == set(differ)
+
+
+@pytest.mark.parametrize(
+    ("given", "cubes"),
+    [
+        ({}, ["ch1-medium", "ch2-medium", "ch3-short", "ch4-short"]),
+        ({"output_type": "channel"}, ["ch1-medium", "ch2-medium", "ch3-short", "ch4-short"]),
+        ({"output_type": "multi"}, ["ch1-2-3-4-shortmedium"]),
+        ({"channel": "3, 1"}, ["ch1-medium", "ch3-short"]),
+        ({"band": "medium"}, ["ch1-medium", "ch2-medium"]),
+    ],
+)
+def test_the_cubes_are_those_that_the_parameters_choose(planned, given, cubes):
+    plan = planned("miri_mrs", steps={"cube_build": given})
+    assert [name.removeprefix("jw01234-o001_t001_miri_") for name in plan.cubes] == cubes
+    records = {job.record for job in planned_jobs(plan).values() if job.rule == "cube_build"}
+    assert records == {f"stage3/jw01234-o001_t001_miri_{cube}_s3d.json" for cube in cubes}
 
 
 def test_alignment_switched_off_changes_what_takes_its_table(planned):

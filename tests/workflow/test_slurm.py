@@ -199,9 +199,15 @@ def test_jobs_of_a_rule_are_an_array_with_what_the_largest_needs(cluster, small_
     for number, nints in enumerate((1, 60), start=1):
         data = np.full((nints, 50, 32, 32), 2000)
         data[:] += 40 * np.arange(50)[:, None, None]
-        write_raw(folder / "uncal" / raw_name("MIR_MRS", number), "MIR_MRS", NINTS=nints, NGROUPS=50, data=data)
+        write_raw(
+            folder / "uncal" / raw_name("MIR_LRS-FIXEDSLIT", number),
+            "MIR_LRS-FIXEDSLIT",
+            NINTS=nints,
+            NGROUPS=50,
+            data=data,
+        )
     (tmp_path / "greedy").touch()
-    process, log = start(folder, tmp_path, "miri_mrs", "slurm_arrays", "--until", "detector1")
+    process, log = start(folder, tmp_path, "miri_lrs_slit", "slurm_arrays", "--until", "detector1")
     assert process.wait(timeout=600) == 0, f"{log.read_text()}\n{cluster.logs()}"
     jobs = [job for job in cluster.jobs() if job["JobId"] not in before]
     assert sorted(job["ArrayTaskId"] for job in jobs) == ["1", "2"]

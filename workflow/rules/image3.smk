@@ -1,25 +1,4 @@
-# Stage 3: alignment, sky, outliers, mosaic, catalogue. Each is a rule, so that a change of one never reruns an earlier one.
-
-
-localrules:
-    association,
-
-
-rule association:
-    input:
-        mark=mark_for("stage3/{product}_asn.json"),
-    output:
-        asn="stage3/{product}_asn.json",
-    log:
-        "logs/association/{product}.log",
-    conda:
-        "../../envs/conda.yaml"
-    params:
-        association=lambda wildcards: PLAN.associations[wildcards.product].as_json(),
-    message:
-        "association: {wildcards.product}"
-    script:
-        "../scripts/association.py"
+# Stage 3 of images: alignment, sky, outliers, mosaic, catalogue. Each is a rule, so that a change of one never reruns an earlier one.
 
 
 rule find_sources:

@@ -1,7 +1,9 @@
 # Questions that the rules ask the plan.
 
 
+from snakewebb.plan.cubes import cube_suffixes, reported_products
 from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN
+from snakewebb.plan.stage2_work import last_records
 from snakewebb.plan.staleness import MARK
 
 
@@ -78,7 +80,7 @@ def members(wildcards):
 
 
 def calibrated(root):
-    """The calibrated file of an exposure: made by rule image2, or the user's own."""
+    """The calibrated file of an exposure: made by the rule of stage 2, or the user's own."""
     keep_going_in_groups()
     start = PLAN.exposures[root]
     return start.path if start.level == "cal" else f"stage2/{root}_cal.fits"
@@ -149,18 +151,19 @@ def slopes():
 
 
 def exposure_targets():
-    """What is made of single exposures: the record of the last product of each, and its resampled image if that is on."""
-    if "image2" not in PLAN.chains:
-        return [f"stage1/{root}_{PLAN.stage1_suffix}.json" for root in PLAN.exposures]
-    targets = [record for root in PLAN.exposures for record in calibrated_record(root)]
-    if PLAN.is_on("resample_exposure"):
-        targets += [f"stage2/{root}_i2d.json" for root in PLAN.exposures]
-    return targets
+    """What is made of single exposures: the records of the calibrated file and of what is made of it."""
+    return last_records(PLAN)
 
 
 def product_targets():
     """What is made of associations: the last product of each that is on."""
     targets = []
+    if PLAN.mode.stage3 == "spec3":
+        return [f"stage3/{product}_asn.json" for product in PLAN.associations] + [
+            f"stage3/{cube}_{suffix}.json"
+            for cube in PLAN.cubes
+            for suffix in cube_suffixes(PLAN, cube)
+        ]
     for product in PLAN.associations:
         targets.append(f"stage3/{product}_asn.json")
         if PLAN.is_on("source_catalog") and PLAN.is_on("resample"):
@@ -174,7 +177,9 @@ def product_targets():
 
 def report_targets():
     """A page for each product that has a catalogue; in modes without products, one for all exposures."""
-    if "image3" not in PLAN.chains:
+    if PLAN.mode.stage3 == "spec3":
+        return [f"report/{product}.html" for product in reported_products(PLAN)]
+    if PLAN.mode.stage3 is None:
         return [f"report/{PLAN.mode.name}.html"] if PLAN.exposures else []
     if PLAN.is_on("source_catalog") and PLAN.is_on("resample"):
         return [f"report/{product}.html" for product in PLAN.associations]

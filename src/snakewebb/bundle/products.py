@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from snakewebb.errors import ConfigError
+from snakewebb.plan.cubes import reported_products
 from snakewebb.plan.jobs import planned_jobs
 
-REPORTS = ("report", "report_exposures")
+REPORTS = ("report", "report_spectra", "report_exposures")
 """Rules whose pages tell dates and seconds: they are bundled as they are, and not compared."""
 _TABLES = ("find_sources", "tweakreg", "skymatch")
 _SHARED = {"detector1": ("rate.fits", "rateints.fits"), "source_catalog": ("cat.ecsv", "segm.fits")}
@@ -100,15 +101,20 @@ def _product(plan, job):
         files = ()
     else:
         files = (f"{stem}.fits",)
-    raw = [job.name] if "input" in job.work else list(job.work.get("inputs", ()))
+    raw = ([job.name] if "input" in job.work else []) + list(job.work.get("inputs", ()))
     paths = tuple(plan.exposures[root].path for root in raw)
     return Product(job.rule, job.name, job.record, files, job.inputs, paths, job)
 
 
 def _pages(plan, products):
     """The pages of the report, as rules/report.smk makes them."""
-    if "image3" not in plan.chains:
+    if plan.mode.stage3 is None:
         yield Product("report_exposures", plan.mode.name, None, (f"report/{plan.mode.name}.html",), tuple(products))
+        return
+    if plan.mode.stage3 == "spec3":
+        for product in reported_products(plan):
+            spectra = tuple(f"stage3/{cube.name}_x1d.json" for cube in plan.cubes.values() if cube.product == product)
+            yield Product("report_spectra", product, None, (f"report/{product}.html",), spectra)
         return
     for product in plan.associations:
         catalog = f"stage3/{product}_cat.json"

@@ -1,4 +1,4 @@
-"""The cubes of a product on their way: exposures, what is made of them, and how much memory that takes."""
+"""The cubes of a product on their way: exposures, and what is made of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,17 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.cubes.cube_grid import CubeGrid
-
-VOXEL_BYTES = 16
-"""Data, error, number of contributions and flags of a voxel."""
-SUM_BYTES = 32
-"""The four sums of a voxel of the slab that is being accumulated."""
-SLAB_BYTES = 256 << 20
-"""Sums that are kept at once; a slab of a cube has as many planes as fit."""
-TABLE_BYTES = 400 << 20
-"""Pixels of exposures that are kept for the next slab."""
-PIXEL_BYTES = 320
-"""A pixel of an exposure with its coordinates while it is being added: its corners on the sky and in the plane, twice."""
+from snakewebb.plan.cube_needs import SLAB_BYTES, SUM_BYTES
 
 
 @dataclass
@@ -77,25 +67,6 @@ class CubeSet:
     exposures: list
     cubes: list = field(default_factory=list)
     save: Callable | None = None
-
-
-def cube_bytes(shape, exposure_pixels, *, nexposures=1):
-    """Bytes of memory that building a cube takes at most, without those of the program itself.
-
-    Parameters
-    ----------
-    shape : (int, int, int)
-        Planes, rows and columns.
-    exposure_pixels : int
-        Pixels of a channel of one exposure.
-    nexposures : int
-        Exposures times bands that go into it.
-    """
-    voxels = int(np.prod(shape, dtype=np.int64))
-    plane = int(shape[1]) * int(shape[2]) * SUM_BYTES
-    slab = min(max(SLAB_BYTES, plane), voxels * SUM_BYTES)
-    tables = min(TABLE_BYTES, nexposures * exposure_pixels * PIXEL_BYTES) + exposure_pixels * PIXEL_BYTES
-    return voxels * VOXEL_BYTES + slab + tables
 
 
 def slabs(grid):

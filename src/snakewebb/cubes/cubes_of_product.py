@@ -37,9 +37,29 @@ def cubes_of(exposures, instrument, output_type, asked):
     ConfigError
         If a name is not known, or nothing is selected.
     """
-    keys = ("channel", "band") if instrument == "MIRI" else ("grating", "filter")
-    order = MRS if instrument == "MIRI" else NIRSPEC
     present = {band for exposure in exposures for band in exposure.bands}
+    bands = selected_bands(present, instrument, asked)
+    if not bands:
+        keys, order = _names_of(instrument)
+        found = ", ".join("-".join(band) for band in order if band in present)
+        given = ", ".join(f"{key}: {asked[key]}" for key in keys)
+        raise ConfigError(f"steps.cube_build: {given} select none of the bands of the exposures ({found})")
+    return grouped_bands(bands, instrument, output_type)
+
+
+def _names_of(instrument):
+    """What the parts of a band are called, and all bands in order."""
+    return (("channel", "band"), MRS) if instrument == "MIRI" else (("grating", "filter"), NIRSPEC)
+
+
+def selected_bands(present, instrument, asked):
+    """The bands that the user selects of those of some exposures, in order; parameters and errors as `cubes_of`.
+
+    Parameters
+    ----------
+    present : set of (str, str)
+    """
+    keys, order = _names_of(instrument)
     odd = sorted(present - set(order))
     if odd:
         raise ConfigError(f"a cube cannot be made of {odd}, expected {keys[0]} and {keys[1]} of {instrument}")
@@ -48,11 +68,11 @@ def cubes_of(exposures, instrument, output_type, asked):
         raise ConfigError(
             "steps.cube_build.filter: found a filter but grating: all, expected both; set steps.cube_build.grating too"
         )
-    bands = [band for band in order if band in present and all(w is None or band[k] in w for k, w in enumerate(wanted))]
-    if not bands:
-        found = ", ".join("-".join(band) for band in order if band in present)
-        given = ", ".join(f"{key}: {asked[key]}" for key in keys)
-        raise ConfigError(f"steps.cube_build: {given} select none of the bands of the exposures ({found})")
+    return [band for band in order if band in present and all(w is None or band[k] in w for k, w in enumerate(wanted))]
+
+
+def grouped_bands(bands, instrument, output_type):
+    """Bands as ``output_type`` puts them into cubes."""
     if output_type == "multi":
         return [bands]
     if output_type == "channel" and instrument == "MIRI":

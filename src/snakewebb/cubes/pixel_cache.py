@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snakewebb.cubes.cube import TABLE_BYTES
 from snakewebb.cubes.pixels import MRS_SLICES, usable
 from snakewebb.cubes.pointing_offsets import shifted
+from snakewebb.plan.cube_needs import TABLE_BYTES
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Level-3 associations of images: which exposures are combined to one product, and its name."""
+"""Level-3 associations: which exposures are combined to one product, and its name."""
 
 import json
 import re
@@ -7,6 +7,8 @@ from pathlib import Path
 
 from snakewebb.cache import write_text_if_changed
 from snakewebb.errors import ConfigError
+from snakewebb.plan.ifu_exposures import is_background, is_imprint
+from snakewebb.plan.modes import STAGE2, STAGE3
 from snakewebb.plan.names import level3_name, optical_elements, parse_exposure
 
 _PRODUCT = re.compile(r"^jw(?P<program>\d{5})-(?P<candidate>o\d{3}|[acr]\d{4})_t(?P<target>\d{3})_")
@@ -27,6 +29,8 @@ class Association:
         Roots of the exposures, sorted.
     source : str
         The official file it was read from, or the rule that made it.
+    rule : str
+        Name of the archive's rule.
     """
 
     product: str
@@ -35,13 +39,14 @@ class Association:
     target: str
     members: tuple
     source: str
+    rule: str = "Asn_Lv3Image"
 
     def as_json(self, members=None, suffix="cal"):
         """The association as the archive's JSON (``asn_schema_jw_level3``), a dict."""
         members = self.members if members is None else members
         return {
-            "asn_type": "image3",
-            "asn_rule": "Asn_Lv3Image",
+            "asn_type": "image3" if self.rule.startswith("Asn_Lv3Image") else "spec3",
+            "asn_rule": self.rule,
             "asn_id": self.candidate,
             "asn_pool": "none",
             "program": self.program,
@@ -76,26 +81,96 @@ def image_associations(exposures, *, by, target_numbers):
     list of Association
         Sorted by product name.
     """
-    groups = {}
-    for exposure in exposures:
-        name = parse_exposure(Path(exposure.path).name)
-        candidate = f"o{name.observation}" if by == "observation" else "a3001"
-        key = (
-            name.program,
-            candidate,
-            target_name(exposure.header),
-            exposure.header["INSTRUME"],
-            optical_elements([exposure.header]),
-            str(exposure.header.get("SUBARRAY", "")).upper(),
-        )
-        groups.setdefault(key, []).append(exposure)
+
+    def optics(header):
+        return header["INSTRUME"], optical_elements([header]), str(header.get("SUBARRAY", "")).upper()
+
     found = []
-    for (program, candidate, target, *_), members in sorted(groups.items()):
+    for (program, candidate, target), members in _grouped(exposures, by, optics):
         product = level3_name(program, candidate, target_numbers(target), [member.header for member in members])
         roots = tuple(sorted(member.root for member in members))
         found.append(Association(product, program, candidate, target, roots, f"images of one {by}"))
     _no_twins(found)
     return found
+
+
+def mrs_associations(exposures, *, by, target_numbers):
+    """Associations by the archive's rule for MIRI's spectrometer: same target and observation, all channels and bands together.
+
+    Parameters and result as those of `image_associations`; imprints belong to none.
+    """
+    found = []
+    usable = [exposure for exposure in exposures if not is_imprint(exposure.header)]
+    for (program, candidate, target), members in _grouped(usable, by, lambda header: (is_background(header),)):
+        product = f"jw{program}-{candidate}_t{target_numbers(target):03d}_miri"
+        roots = tuple(sorted(member.root for member in members))
+        background = is_background(members[0].header)
+        rule = "Asn_Lv3MIRMRSBackground" if background else "Asn_Lv3MIRMRS"
+        source = f"{'background' if background else 'spectra'} of one {by}"
+        found.append(Association(product, program, candidate, target, roots, source, rule))
+    _no_twins(found)
+    return found
+
+
+ASSOCIATE = {"image3": image_associations, "spec3": mrs_associations}
+"""What makes the associations of a mode, by its pipeline of stage 3."""
+
+
+def _grouped(exposures, by, keys_of):
+    """Exposures of one programme, candidate, target and further keys of the header: ``((program, candidate, target), members)``, sorted."""
+    groups = {}
+    for exposure in exposures:
+        name = parse_exposure(Path(exposure.path).name)
+        candidate = f"o{name.observation}" if by == "observation" else "a3001"
+        key = (name.program, candidate, target_name(exposure.header), *keys_of(exposure.header))
+        groups.setdefault(key, []).append(exposure)
+    return [(key[:3], members) for key, members in sorted(groups.items())]
+
+
+def official_files(paths, stage2, stage3):
+    """Official association files of a mode by their level; those of other pipelines are for other modes.
+
+    Parameters
+    ----------
+    paths : list of path-like
+    stage2, stage3 : str or None
+        Pipelines of the mode.
+
+    Returns
+    -------
+    dict of int to list
+        Paths, by level (2 or 3).
+
+    Raises
+    ------
+    ConfigError
+        If one is not an association file.
+    """
+    found = {2: [], 3: []}
+    for path in paths:
+        kind = str(read_content(path).get("asn_type"))
+        if kind in STAGE2:
+            found[2] += [path] if kind == stage2 else []
+        elif kind not in STAGE3 or kind == stage3:
+            found[3].append(path)
+    return found
+
+
+def read_content(path):
+    """Content of an association file.
+
+    Raises
+    ------
+    ConfigError
+        If it is not one: the names of its products and lists of members are required.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+        for product in content["products"]:
+            product["name"], product["members"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: not an association file ({error})") from error
+    return content
 
 
 def read_association(path, roots):
@@ -110,15 +185,11 @@ def read_association(path, roots):
     Raises
     ------
     ConfigError
-        If it is not a level-3 image association, or members are missing (all are named).
+        If it is not a level-3 association, or members are missing (all are named).
     """
-    try:
-        content = json.loads(Path(path).read_text())
-        products = [(product["name"], product["members"]) for product in content["products"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: not an association file ({error})") from error
     found = []
-    for product, members in products:
+    content = read_content(path)
+    for product, members in ((entry["name"], entry["members"]) for entry in content["products"]):
         match = _PRODUCT.match(product)
         if match is None:
             raise ConfigError(
@@ -145,6 +216,7 @@ def read_association(path, roots):
                 str(content.get("target", "")),
                 tuple(sorted(set(wanted))),
                 str(path),
+                "Asn_Lv3MIRMRS" if content.get("asn_type") == "spec3" else "Asn_Lv3Image",
             )
         )
     return found
@@ -167,6 +239,18 @@ def _no_twins(associations):
                 f"two associations make the same product {association.product}: {twin.source} and {association.source}; "
                 "remove one of them, or give the targets numbers of their own under 'targets' in config.yaml"
             )
+
+
+def suspect_pointing(header):
+    """Why the pointing of an exposure cannot be relied on, ``None`` if it can."""
+    quality = str(header.get("ENGQLPTG", "")).upper()
+    if quality == "PLANNED":
+        return "ENGQLPTG is PLANNED: the pointing is the planned one, not measured by the telescope"
+    if str(header.get("VISITSTA", "SUCCESSFUL")).upper() not in ("SUCCESSFUL", "", "NONE"):
+        return f"VISITSTA is {header['VISITSTA']}: the visit did not succeed, guiding may have failed"
+    if str(header.get("PCS_MODE", "")).upper() == "COARSE":
+        return "PCS_MODE is COARSE: the telescope was not guiding"
+    return None
 
 
 class TargetNumbers:

@@ -4,7 +4,19 @@ from snakewebb.errors import ConfigError
 from snakewebb.plan.modes import CHAINS
 from snakewebb.plan.parameters import edited_chain
 
-OWN_RULES = ("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "resample_exposure")
+OF_EXPOSURES = {
+    "resample_exposure": "i2d",
+    "pixel_replace": "pixel_replace",
+    "cube_build_exposure": "s3d",
+    "extract_1d_exposure": "x1d",
+}
+"""Steps of stage 2 that are rules of their own, and the suffix of what each makes of what the one before made."""
+OF_PRODUCTS = (
+    *("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog"),
+    *("cube_build", "extract_1d", "spectral_leak"),
+)
+"""Steps of stage 3, which all are rules of their own."""
+OWN_RULES = (*OF_PRODUCTS, *OF_EXPOSURES)
 """Steps that are rules of their own: what they are made from decides their order, not the chain."""
 
 
@@ -50,5 +62,5 @@ def _check_places(name, chain, before):
     if late:
         raise ConfigError(
             f"chain_edits.{name}: {late[0]!r} comes after {chain[first]}, which is a rule of its own: no job would run it; "
-            "put it into the chain of stage 1, or into image2 before resample_exposure"
+            "put it into the chain of stage 1, or into that of stage 2 before the steps that are rules of their own"
         )

@@ -27,6 +27,7 @@ KEYS = {
     "alignment_table": (str, None, "the path of a table of alignments"),
     "bad_exposures": (str, "exclude", "exclude or stop"),
     "suspect_pointing": (str, "warn", "warn or exclude"),
+    "memory_mb": (int, None, "the MB of memory that a job may have"),
     "fetch": (dict, {}, "a mapping such as {programs: [2739], filters: [F444W]}"),
     "truth": (str, None, "the folder of a simulation's truth tables"),
 }

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snakewebb.io.crds_server import DEFAULT_SERVER, server_url
+from snakewebb.plan.chains import OF_PRODUCTS
 from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.folder import plan_of_folder
 from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.missing_files import complete_rules, missing_references
+from snakewebb.plan.stage2_work import exposure_steps
 from snakewebb.wording import counted, size_text
 
 
@@ -123,10 +125,9 @@ def _reason(plan, path):
 
 def _exposure_changes(old, new, root):
     names = [*new._stages_of(new.exposures[root])]
-    if "tweakreg" in new.chains.get("image3", ()):
+    if "tweakreg" in new.chains.get(new.mode.stage3, ()):
         names.append("tweakreg")
-    if new.is_on("resample_exposure") or old.is_on("resample_exposure"):
-        names.append("resample_exposure")
+    names += dict.fromkeys([*exposure_steps(new, root), *exposure_steps(old, root)])
     found = []
     for name in names:
         found += _changes(old, new, name, root, old.chain(name, root), new.chain(name, root))
@@ -135,7 +136,7 @@ def _exposure_changes(old, new, root):
 
 def _product_changes(old, new, product):
     found = []
-    for step in new.chains.get("image3", ()):
+    for step in new.chains.get(new.mode.stage3, ()):
         if step != "tweakreg":
             first = new.associations[product].members[0]
             before = old.associations[product].members[0]
@@ -192,7 +193,10 @@ def stale_rules(old, new):
     found = {rule: stale[rule] for rule in dict.fromkeys(job.rule for job in after.values()) if rule in stale}
     if "source_catalog" in found:
         found["report"] = found["source_catalog"]
-    elif found and "image3" not in new.chains:
+    elif found and new.mode.stage3 == "spec3":
+        cubes = {name for rule in OF_PRODUCTS for name in found.get(rule, ()) if name in new.cubes}
+        found["report_spectra"] = {new.cubes[name].product for name in cubes}
+    elif found and new.mode.stage3 is None:
         found["report_exposures"] = {new.mode.name}
     return found
 

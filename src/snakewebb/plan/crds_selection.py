@@ -54,6 +54,9 @@ SELECTION_KEYWORDS = {
 }
 """FITS keyword of each name that mappings select by."""
 
+ARCHIVE_STEPS = {"cube_build_exposure": "cube_build", "extract_1d_exposure": "extract_1d"}
+"""What the archive calls steps that have parameters of their own for single exposures."""
+
 # of every step of the archive's software; they do not change a product
 _BOOKKEEPING = frozenset(
     {
@@ -167,7 +170,7 @@ def select_parameters(headers, step_names, context, crds_path, *, pipeline=None)
     context, crds_path
         See `select_references`.
     pipeline : str, optional
-        The transition that the steps belong to, ``detector1``, ``image2`` or ``image3``: the file of the pipeline is
+        The transition that the steps belong to, ``detector1``, ``image2``, ``spec3`` ...: the file of the pipeline is
         used too.
 
     Returns
@@ -181,7 +184,8 @@ def select_parameters(headers, step_names, context, crds_path, *, pipeline=None)
     ConfigError, MissingReferenceError
         See `select_references`.
     """
-    types = {f"pars-{name.replace('_', '')}step": name for name in step_names if ":" not in name}
+    own_names = {ARCHIVE_STEPS.get(name, name): name for name in step_names if ":" not in name}
+    types = {f"pars-{theirs.replace('_', '')}step": ours for theirs, ours in own_names.items()}
     whole = f"pars-{pipeline}pipeline" if pipeline else None
     found = select_references(headers, [*types, *([whole] if whole else [])], context, crds_path)
     trees = functools.cache(lambda name, sha1: _parameter_file({"name": name, "sha1": sha1}, crds_path))
@@ -194,7 +198,7 @@ def select_parameters(headers, step_names, context, crds_path, *, pipeline=None)
                 layers[exposure].append((entry["name"], {types[reftype]: tree["parameters"]}))
         if whole and entries[whole] is not None:
             tree = trees(entries[whole]["name"], entries[whole]["sha1"])
-            steps = {name: given for name, given in tree["steps"].items() if name in types.values() and given}
+            steps = {own_names[name]: given for name, given in tree["steps"].items() if name in own_names and given}
             if steps:
                 layers[exposure].append((entries[whole]["name"], steps))
     return layers

@@ -7,6 +7,12 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from snakewebb.plan.chains import OF_EXPOSURES
+from snakewebb.plan.cubes import spectra_of_leak, spectrum_of
+from snakewebb.plan.ifu_exposures import is_imprint
+from snakewebb.plan.stage2_work import exposure_steps, members_of
+from snakewebb.plan.stage3_work import cube_steps
+
 
 @dataclass(frozen=True)
 class Job:
@@ -71,12 +77,18 @@ def _exposure_jobs(plan, root):
             yield _exposure_job(plan, "persistence_windows", source, record, (), chain="detector1")
         rule = "guider_rates" if plan.mode.stage1 == "guider" else plan.mode.stage1
         yield _exposure_job(plan, plan.mode.stage1, root, stage1, windows, rule=rule)
-    if "image2" not in plan.chains:
+    stage2 = plan.mode.stage2
+    if stage2 is None or is_imprint(plan.exposures[root].header):
         return
     if level != "cal":
-        yield _exposure_job(plan, "image2", root, f"stage2/{root}_cal.json", (stage1,) if level == "uncal" else ())
-    if plan.is_on("resample_exposure"):
-        yield _exposure_job(plan, "resample_exposure", root, f"stage2/{root}_i2d.json", _calibrated_record(plan, root))
+        members = sorted({member for found in members_of(plan, root).values() for member in found})
+        rates = tuple(record for one in (root, *members) for record in _rate_record(plan, one))
+        yield _exposure_job(plan, stage2, root, f"stage2/{root}_cal.json", rates)
+    before = _calibrated_record(plan, root)
+    for step in exposure_steps(plan, root):
+        record = f"stage2/{root}_{OF_EXPOSURES[step]}.json"
+        yield _exposure_job(plan, step, root, record, before)
+        before = (record,)
 
 
 def _exposure_job(plan, transition, root, record, inputs, *, rule=None, chain=None):
@@ -88,6 +100,11 @@ def _product_jobs(plan, product):
     association = plan.associations[product]
     stem = f"stage3/{product}"
     yield Job("association", product, f"{stem}_asn.json", (), association.as_json)
+    if plan.mode.stage3 == "spec3":
+        for cube in plan.cubes.values():
+            if cube.product == product:
+                yield from _cube_jobs(plan, cube)
+        return
     inputs = tuple(record for root in association.members for record in _calibrated_record(plan, root))
     if plan.is_on("tweakreg"):
         for root in association.members:
@@ -109,13 +126,40 @@ def _product_jobs(plan, product):
             yield _product_job(plan, "source_catalog", product, f"{stem}_cat.json", (f"{stem}_i2d.json",))
 
 
+def _cube_jobs(plan, cube):
+    stem = f"stage3/{cube.name}"
+    inputs = tuple(record for root in cube.members for record in _combined_record(plan, root))
+    steps = cube_steps(plan, cube.name)
+    yield _product_job(plan, "cube_build", cube.name, f"{stem}_s3d.json", inputs)
+    if "extract_1d" in steps:
+        yield _product_job(
+            plan, "extract_1d", cube.name, f"stage3/{spectrum_of(plan, cube.name)}.json", (f"{stem}_s3d.json",)
+        )
+    if "spectral_leak" in steps:
+        spectra = tuple(f"stage3/{spectrum_of(plan, name)}.json" for name in spectra_of_leak(plan, cube.name))
+        yield _product_job(plan, "spectral_leak", cube.name, f"{stem}_x1d.json", spectra)
+
+
 def _product_job(plan, step, product, record, inputs):
     work = functools.partial(plan.product_work, step, product)
     return Job(step, product, record, inputs, work, _chain(plan, step, product))
 
 
 def _chain(plan, step, product):
-    return functools.partial(plan.chain, step, like=plan.associations[product].members[0])
+    members = (plan.cubes.get(product) or plan.associations[product]).members
+    return functools.partial(plan.chain, step, like=members[0])
+
+
+def _rate_record(plan, root):
+    """Path of the record of an exposure's slopes in a tuple, empty for a file of the user."""
+    return (f"stage1/{root}_{plan.stage1_suffix}.json",) if plan.exposures[root].level == "uncal" else ()
+
+
+def _combined_record(plan, root):
+    """Path of the record of what an exposure gives to cubes in a tuple: with its bad pixels replaced, if that is on."""
+    if plan.is_on("pixel_replace", root):
+        return (f"stage2/{root}_pixel_replace.json",)
+    return _calibrated_record(plan, root)
 
 
 def _calibrated_record(plan, root):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from snakewebb.errors import ConfigError
+from snakewebb.plan.ifu_exposures import odd_setting
 from snakewebb.plan.yaml_text import plain, read_yaml
 
 MODES = (
@@ -41,7 +42,10 @@ MODES = (
 
 STAGE1 = ("detector1", "dark", "guider")
 """Pipelines that start from raw exposures; a mode has one of them."""
-CHAINS = (*STAGE1, "image2", "image3")
+STAGE2 = ("image2", "spec2")
+STAGE3 = ("image3", "spec3")
+"""Pipelines of single exposures, and of associations; a mode has one of them or none."""
+CHAINS = (*STAGE1, *STAGE2, *STAGE3)
 
 TIME_SERIES = ("NRC_TSIMAGE", "NRC_TSGRISM", "NRS_BRIGHTOBJ")
 """Exposure types that are time series whatever TSOVISIT says."""
@@ -76,6 +80,16 @@ class Mode:
         """The pipeline that raw exposures of the mode go through."""
         return next(name for name in STAGE1 if name in self.chains)
 
+    @property
+    def stage2(self):
+        """The pipeline of slopes, ``None`` if the mode ends before it."""
+        return next((name for name in STAGE2 if name in self.chains), None)
+
+    @property
+    def stage3(self):
+        """The pipeline of associations, ``None`` if the mode makes no products of several exposures."""
+        return next((name for name in STAGE3 if name in self.chains), None)
+
     def takes(self, header):
         """Whether an exposure belongs to the mode."""
         return self.refusal(header) is None
@@ -84,6 +98,8 @@ class Mode:
         """Why an exposure does not belong to the mode, ``None`` if it does."""
         if header["EXP_TYPE"] not in self.exp_types:
             return f"EXP_TYPE {header['EXP_TYPE']} is not one of mode {self.name}"
+        if self.stage3 == "spec3" and (reason := odd_setting(header)):
+            return reason
         if self.tso is None or is_time_series(header) == self.tso:
             return None
         word = "no time series (TSOVISIT is not T)" if self.tso else "a time series (TSOVISIT is T)"

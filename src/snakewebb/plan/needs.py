@@ -1,7 +1,10 @@
 """The needs of every job of a plan: what the models of `snakewebb.plan.resources` are asked for."""
 
 import functools
+import math
 
+from snakewebb.errors import ConfigError
+from snakewebb.plan.cubes import shape_of
 from snakewebb.plan.resources import (
     SUBMITTED,
     SUBMITTED_PER_EXPOSURE,
@@ -11,8 +14,49 @@ from snakewebb.plan.resources import (
     minutes,
     mosaic_pixels,
 )
+from snakewebb.plan.stage2_work import exposure_steps, members_of
+from snakewebb.profiles import physical_memory_mb
 
-_OF_A_PRODUCT = ("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report")
+_OF_A_PRODUCT = ("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report", "report_spectra")
+_OF_A_CUBE = ("cube_build", "extract_1d", "spectral_leak")
+_OF_AN_EXPOSURES_CUBE = ("cube_build_exposure", "extract_1d_exposure")
+
+
+def require_memory(plan):
+    """Refuse cubes that a job could not hold.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its ``memory_mb`` is what a job may have; by default the memory of this machine.
+
+    Raises
+    ------
+    ConfigError
+        Naming the largest of these cubes, its size, what it needs and what there is.
+    """
+    needs = Needs(plan)
+    jobs = [("cube_build", None, name) for name in plan.cubes]
+    jobs += [
+        ("cube_build_exposure", root, None)
+        for root in (plan.exposures if plan.mode.stage2 == "spec2" else ())
+        if "cube_build_exposure" in exposure_steps(plan, root)
+    ]
+    if not jobs:
+        return
+    largest = max(jobs, key=lambda job: needs.megabytes(*job))
+    needed = needs.megabytes(*largest)
+    limit = plan.configuration["memory_mb"]
+    there = physical_memory_mb() if limit is None else limit
+    if needed > there:
+        rule, root, name = largest
+        shape = needs.work(*largest).cube
+        owner = "this machine has" if limit is None else "memory_mb allows"
+        raise ConfigError(
+            f"the cube of {name or root} has about {' x '.join(map(str, shape))} voxels (planes, rows, columns) and needs {needed} MB of "
+            f"memory, but {owner} {there} MB; make it smaller with steps.{rule}.scalexy, scalew, nspax_x, nspax_y, wavemin, wavemax or "
+            "output_type, or set memory_mb in config.yaml if jobs run where there is more"
+        )
 
 
 class Needs:
@@ -69,12 +113,27 @@ class Needs:
         """
         if root is not None:
             exposure = self._plan.exposures[root]
-            return Work(exposure.shape, exposure.header)
+            cube = shape_of(self._plan, root=root) if rule in _OF_AN_EXPOSURES_CUBE else ()
+            members = members_of(self._plan, root) if rule == "spec2" else {}
+            number = 1 + len({member for found in members.values() for member in found})
+            return Work(exposure.shape, exposure.header, exposures=number, cube=cube)
+        if product in self._plan.cubes:
+            return self._cube_work(product)
         roots = self._plan.associations[product].members if product is not None else tuple(self._plan.exposures)
         members = [self._plan.exposures[member] for member in roots]
         largest = max(members, key=lambda exposure: exposure.shape[-2] * exposure.shape[-1])
-        mosaic = self._mosaic_pixels(product) if product is not None and rule != "skymatch" else 0
+        if rule == "report_spectra":
+            shapes = [
+                shape_of(self._plan, name=cube.name) for cube in self._plan.cubes.values() if cube.product == product
+            ]
+            return Work(largest.shape, largest.header, cube=max(shapes, key=math.prod))
+        images = product is not None and self._plan.mode.stage3 == "image3"
+        mosaic = self._mosaic_pixels(product) if images and rule != "skymatch" else 0
         return Work(largest.shape, largest.header, exposures=len(members), mosaic=mosaic)
+
+    def _cube_work(self, name):
+        members = [self._plan.exposures[root] for root in self._plan.cubes[name].members]
+        return Work(members[0].shape, members[0].header, exposures=len(members), cube=shape_of(self._plan, name=name))
 
     @functools.lru_cache(maxsize=4096)  # noqa: B019
     def _mosaic_pixels(self, product):
@@ -92,6 +151,8 @@ class Needs:
     def _all(self, rule):
         if rule == "report_exposures":
             return (self.work(rule),)
+        if rule in _OF_A_CUBE:
+            return tuple(self.work(rule, None, name) for name in self._plan.cubes)
         if rule in _OF_A_PRODUCT:
             return tuple(self.work(rule, None, product) for product in self._plan.associations)
         return tuple(self.work(rule, root) for root in self._plan.exposures)

@@ -15,18 +15,22 @@ from snakewebb import __version__
 from snakewebb.cache import read_json
 from snakewebb.errors import ConfigError, MissingReferenceError
 from snakewebb.failures import this_run
-from snakewebb.plan import stage3_work
+from snakewebb.plan import stage2_work, stage3_work
 from snakewebb.plan.associations import (
+    ASSOCIATE,
     TargetNumbers,
-    image_associations,
     merge_associations,
+    official_files,
     read_association,
+    suspect_pointing,
 )
-from snakewebb.plan.chains import OWN_RULES, edited_chains
+from snakewebb.plan.chains import OF_EXPOSURES, OWN_RULES, edited_chains
 from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.context import chosen_context, context_notes
 from snakewebb.plan.contracts import contract_of
+from snakewebb.plan.cubes import planned_cubes
 from snakewebb.plan.exposures import find_exposures, missing_segments
+from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.modes import read_mode
 from snakewebb.plan.parameters import FileHashes, Layer, ResolvedChain, layer, resolve_chain, selected
 from snakewebb.plan.persistence import earlier_exposures, find_windows
@@ -48,6 +52,7 @@ _FILE_PARAMETERS = {
     "dark_output",
     "save_persistence",
     "persistence_array_file",
+    "offset_file",
 }
 _OUTPUT_PARAMETERS = {"dark_output", "save_persistence"}
 
@@ -95,9 +100,15 @@ class Plan:
         self.notes += missing_segments(self.exposures.values())
         self.parameter_files = self._parameter_files()
         self.selection = self._references()
+        self.official = official_files(self.configuration["associations"], self.mode.stage2, self.mode.stage3)
+        self.members, _ = stage2_work.find_members(self)
         self._leave_out_failed()
+        self.members, notes = stage2_work.find_members(self)
+        self.notes += notes
         self._earlier = self._find_earlier()
         self.associations = {association.product: association for association in self._associations()}
+        self.cubes = planned_cubes(self)
+        self.notes += stage3_work.product_notes(self)
 
     def _without_effect(self, names):
         """Notes of what the user says of steps that the mode does not have: the same configuration may serve other modes."""
@@ -131,7 +142,7 @@ class Plan:
             reason = next((exclude[p] for p in exclude if fnmatch.fnmatchcase(exposure.root, str(p))), None)
             if reason is None:
                 reason = self.mode.refusal(exposure.header)
-            if reason is None and exposure.level != "uncal" and "image2" not in self.chains:
+            if reason is None and exposure.level != "uncal" and self.mode.stage2 is None:
                 reason = f"a {exposure.level} file, but mode {self.mode.name} goes no further than {self.mode.stage1}"
             if reason is None:
                 kept[exposure.root] = exposure
@@ -187,7 +198,10 @@ class Plan:
 
             headers = {root: exposure.header for root, exposure in self.exposures.items()}
             try:
-                return select_names(headers, wanted, self.context, self.crds_path)
+                found = select_names(headers, wanted, self.context, self.crds_path)
+                for root, reason in stage2_work.without_geometry(self, found).items():
+                    self.left_out.append((self.exposures.pop(root).path, reason))
+                return found
             except MissingReferenceError as error:
                 reasons = getattr(error, "exposures", {})
                 if not reasons:
@@ -201,11 +215,15 @@ class Plan:
         return {"detector1": "rate", "dark": "dark", "guider": "cal"}[self.mode.stage1]
 
     def _stages_of(self, exposure):
-        stages = {"uncal": (self.mode.stage1, "image2"), "rate": ("image2",), "cal": ()}[exposure.level]
+        stage2 = None if is_imprint(exposure.header) else self.mode.stage2
+        stages = {"uncal": (self.mode.stage1, stage2), "rate": (stage2,), "cal": ()}[exposure.level]
         return tuple(name for name in stages if name in self.chains)
 
     def _transitions_of(self, exposure):
-        return (*self._stages_of(exposure), *self.chains.get("image3", ()))
+        if is_imprint(exposure.header):
+            return self._stages_of(exposure)
+        own = (name for name in self.chains.get(self.mode.stage2, ()) if name in OF_EXPOSURES)
+        return (*self._stages_of(exposure), *own, *self.chains.get(self.mode.stage3, ()))
 
     def _leave_out_failed(self):
         for root, exposure in list(self.exposures.items()):
@@ -216,18 +234,18 @@ class Plan:
             if record.get("run") is not None and record["run"] == this_run():
                 continue
             if self.configuration["bad_exposures"] == "exclude" and record["work"] == digest(
-                self.exposure_work(record["transition"], root)
+                Plan.exposure_work.__wrapped__(self, record["transition"], root)
             ):
                 del self.exposures[root]
                 self.left_out.append((exposure.path, f"{record['reason']} (delete excluded/{root}.json to try again)"))
 
     def _associations(self):
-        if "image3" not in self.chains:
+        if self.mode.stage3 is None:
             return []
         numbers = TargetNumbers("targets.tsv", self.configuration["targets"])
         usable = []
         for exposure in self.exposures.values():
-            suspicion = _suspect_pointing(exposure.header)
+            suspicion = suspect_pointing(exposure.header)
             if suspicion and self.configuration["suspect_pointing"] == "exclude":
                 self.left_out.append((exposure.path, f"{suspicion}: not in any mosaic"))
             else:
@@ -235,13 +253,13 @@ class Plan:
             if suspicion:
                 self.notes.append(f"{exposure.path}: {suspicion}")
         official = []
-        for path in self.configuration["associations"]:
+        for path in self.official[3]:
             present = {exposure.root for exposure in self.exposures.values()}
             left_out = {Path(path).name.rsplit("_", 1)[0] for path, _ in self.left_out}
             for association in read_association(path, present | left_out):
                 members = tuple(root for root in association.members if root in present)
                 official.append(type(association)(**{**association.__dict__, "members": members}))
-        made = image_associations(usable, by=self.configuration["associate_by"], target_numbers=numbers)
+        made = ASSOCIATE[self.mode.stage3](usable, by=self.configuration["associate_by"], target_numbers=numbers)
         return [association for association in merge_associations(official, made) if association.members]
 
     # -- work of the jobs ---------------------------------------------------------------------------------------------
@@ -252,7 +270,7 @@ class Plan:
         Parameters
         ----------
         transition : str
-            ``detector1``, ``image2``, or the name of a step that is a rule of its own.
+            ``detector1``, ``image2``, ``spec2``, or the name of a step that is a rule of its own.
         root : str, optional
             The exposure.
         like : str, optional
@@ -263,8 +281,8 @@ class Plan:
             return _switched_off(transition)
         if names is None:
             names = [transition]
-        elif transition == "image2":
-            names = [name for name in names if name != "resample_exposure"]
+        elif transition == self.mode.stage2:
+            names = [name for name in names if name not in OWN_RULES]
         header = self.exposures[root].header if root else None
         matching = tuple(
             (number, index)
@@ -306,9 +324,9 @@ class Plan:
         """SHA-1 of a file of the user that the configuration key ``key`` names."""
         return self._hashes.sha1(path, key)
 
-    def is_on(self, step):
-        """Whether a step that is a rule of its own is in its chain and not skipped."""
-        return not self.chain(step).entries[0].get("skip", False)
+    def is_on(self, step, root=None):
+        """Whether a step that is a rule of its own is in its chain and not skipped, for an exposure or for products."""
+        return not self.chain(step, root).entries[0].get("skip", False)
 
     @functools.cache  # noqa: B019
     def exposure_work(self, transition, root):
@@ -327,8 +345,10 @@ class Plan:
             return self.source_finding_work(root)
         chain = self.chain(transition, root)
         work = {}
-        if transition == {"uncal": self.mode.stage1, "rate": "image2", "cal": "resample_exposure"}[exposure.level]:
+        if transition == stage2_work.first_job(self, root):
             work["input"] = exposure.identity
+        if transition == self.mode.stage2:
+            work |= stage2_work.members_work(self, root)
         types = chain.reference_types(exposure.header.get("EXP_TYPE"))
         if types:
             work["references"] = {reftype: self.reference(root, reftype, chain.overrides) for reftype in types}
@@ -421,8 +441,8 @@ class Plan:
         works = [self.exposure_work(name, root) for root, e in self.exposures.items() for name in self._stages_of(e)]
         sources = {source for root in self.exposures for source in self.persistence_sources(root)}
         works += [self.exposure_work("persistence_windows", root) for root in sorted(sources)]
-        for product in self.associations:
-            works += [self.product_work(step, product) for step in self.chains.get("image3", ()) if step != "tweakreg"]
+        works += stage2_work.works_with_references(self)
+        works += stage3_work.works_with_references(self)
         return {digest(names)[:16]: names for names in map(_reference_names, works) if names}
 
 
@@ -447,17 +467,6 @@ _NEVER = {"exposure": "never"}
 def _switched_off(step):
     """The chain of a step that is a rule of its own and that the user, or the mode, took out."""
     return ResolvedChain([{"step": step, "skip": True}], {step: {"skip": "chain_edits"}}, {})
-
-
-def _suspect_pointing(header):
-    quality = str(header.get("ENGQLPTG", "")).upper()
-    if quality == "PLANNED":
-        return "ENGQLPTG is PLANNED: the pointing is the planned one, not measured by the telescope"
-    if str(header.get("VISITSTA", "SUCCESSFUL")).upper() not in ("SUCCESSFUL", "", "NONE"):
-        return f"VISITSTA is {header['VISITSTA']}: the visit did not succeed, guiding may have failed"
-    if str(header.get("PCS_MODE", "")).upper() == "COARSE":
-        return "PCS_MODE is COARSE: the telescope was not guiding"
-    return None
 
 
 def check_version(version_file):

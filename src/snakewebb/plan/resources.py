@@ -7,6 +7,8 @@ once. The constants are measured: every job writes its largest memory into its l
 import math
 from dataclasses import dataclass
 
+from snakewebb.plan.cube_needs import CHANNEL_PIXELS, VOXEL_BYTES, cube_bytes
+
 RAMP_BUDGET = 450_000_000
 """Bytes of an exposure in stage 1 up to which it is kept in memory; a larger one lies on a scratch file."""
 
@@ -62,6 +64,8 @@ class Model:
         Bytes on disk per pixel of the images that are written.
     images : int or None
         Exposures that are read at most.
+    voxel : float
+        Bytes on disk per voxel of a cube, and in memory what is held of it.
     """
 
     process: float
@@ -71,6 +75,7 @@ class Model:
     seconds: float = 0.0
     written: float = 0.0
     images: int | None = None
+    voxel: float = 0.0
 
 
 MODELS = {
@@ -83,6 +88,14 @@ MODELS = {
     "resample": Model(process=195, frame=68, mosaic=36, written=60, seconds=0.3),
     "source_catalog": Model(process=262, mosaic=50, written=8, seconds=1.0),
     "report": Model(process=235, frame=27, mosaic=27, written=2, seconds=0.5),
+    "spec2": Model(process=170, frame=150, members=26, written=45, seconds=5.0),
+    "pixel_replace": Model(process=150, frame=100, written=45, seconds=1.0),
+    "cube_build_exposure": Model(process=200, voxel=16, seconds=3.0),
+    "extract_1d_exposure": Model(process=360, voxel=33, seconds=3.0),
+    "cube_build": Model(process=200, voxel=16, seconds=3.0),
+    "extract_1d": Model(process=360, voxel=33, seconds=3.0),
+    "spectral_leak": Model(process=150, seconds=1.0),
+    "report_spectra": Model(process=200, voxel=33, seconds=1.0),
     "report_exposures": Model(process=138, frame=66, written=2, seconds=0.5, images=PICTURES),
 }
 """Models of the rules beyond stage 1, of memory with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`.
@@ -103,6 +116,7 @@ _START = 3  # minutes: a start from a cold file system, and kernels to compile
 
 THREADS = {
     **dict.fromkeys(("detector1", "dark", "resample_exposure", "skymatch", "outlier_detection", "resample"), 2),
+    **dict.fromkeys(("spec2", "cube_build_exposure", "cube_build"), 2),
 }
 """Threads of the rules that use more than one."""
 
@@ -121,12 +135,15 @@ class Work:
         Exposures that the job reads.
     mosaic : int
         Pixels of the product's image.
+    cube : tuple of int
+        Planes, rows and columns of a cube; empty without one.
     """
 
     shape: tuple
     header: dict
     exposures: int = 1
     mosaic: int = 0
+    cube: tuple = ()
 
     @property
     def frame(self):
@@ -156,7 +173,12 @@ def megabytes(rule, work, attempt=1):
     else:
         model = MODELS[rule]
         need = model.process + (model.frame * work.frame + model.mosaic * work.mosaic) / 1e6
-        need += model.members * work.exposures
+        need += model.members * work.exposures + model.voxel * math.prod(work.cube or (0,)) / 1e6
+        if rule.startswith("cube_build"):
+            need += (
+                cube_bytes(work.cube, CHANNEL_PIXELS, nexposures=2 * work.exposures)
+                - VOXEL_BYTES * math.prod(work.cube)
+            ) / 1e6
         if rule == "outlier_detection":
             need += 4 * min(work.exposures * work.mosaic, LARGEST_STACK // 4) / 1e6
     return math.ceil(need * 1.5 ** (attempt - 1))
@@ -177,7 +199,7 @@ def minutes(rule, work, attempt=1):
     else:
         model = MODELS[rule]
         images = work.exposures if model.images is None else min(work.exposures, model.images)
-        seconds = model.seconds * (work.frame * images + work.mosaic) / 1e6
+        seconds = model.seconds * (work.frame * images + work.mosaic + math.prod(work.cube or (0,))) / 1e6
     return math.ceil((_START + SAFETY * seconds / 60) * 2 ** (attempt - 1))
 
 
@@ -195,7 +217,7 @@ def disk_megabytes(rule, work):
         written *= 2 if rule == "dark" else 1  # its product is a ramp too
         written += work.frame * (integrations + 1) * 32
     else:
-        written = MODELS[rule].written * (work.mosaic or work.frame)
+        written = MODELS[rule].written * (work.mosaic or work.frame) + VOXEL_BYTES * math.prod(work.cube or (0,))
         if rule == "outlier_detection":
             written = MODELS[rule].written * work.frame * work.exposures + 4 * work.exposures * work.mosaic
     return 10 + math.ceil(written / 1e6)

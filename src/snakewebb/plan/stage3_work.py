@@ -1,6 +1,34 @@
 """The work of the jobs of stage 3: each step is a rule of its own, and its work holds the parameters that concern it."""
 
 from snakewebb.plan.contracts import alignment_parameters
+from snakewebb.plan.cubes import cube_work, spectra_of_leak
+from snakewebb.plan.ifu_exposures import missing_dithers
+
+
+def works_with_references(plan):
+    """Works of the jobs of all products that may use reference files."""
+    steps = plan.chains.get(plan.mode.stage3, ())
+    if plan.mode.stage3 == "spec3":
+        return [plan.product_work(step, cube) for cube in plan.cubes for step in cube_steps(plan, cube)]
+    return [plan.product_work(step, product) for product in plan.associations for step in steps if step != "tweakreg"]
+
+
+def cube_steps(plan, cube):
+    """Steps of stage 3 that are on for a cube, in their order."""
+    steps = ["cube_build"]
+    if plan.is_on("extract_1d"):
+        steps.append("extract_1d")
+        steps += ["spectral_leak"] if spectra_of_leak(plan, cube) else []
+    return steps
+
+
+def product_notes(plan):
+    """What is to be said of products that are made of less than was observed."""
+    notes = []
+    if plan.mode.stage3 == "spec3":
+        for product, association in plan.associations.items():
+            notes += missing_dithers(product, [plan.exposures[root] for root in association.members])
+    return notes
 
 
 def source_finding_work(plan, root):
@@ -34,7 +62,9 @@ def alignment_work(plan, product):
 
 
 def product_work(plan, step, product):
-    """Work of another job of a product: what determines it, besides the products it is made of."""
+    """Work of another job of a product or a cube: what determines it, besides the products it is made of."""
+    if product in plan.cubes:
+        return cube_work(plan, step, product)
     first = plan.associations[product].members[0]
     chain = plan.chain(step, like=first)
     work = {"chain": chain.entries}

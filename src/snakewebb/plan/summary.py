@@ -14,11 +14,15 @@ def summary_lines(plan):
     """Lines of the summary of a plan."""
     title = f"snakewebb: mode {plan.mode.name} ({plan.mode.title}), context {plan.context}"
     title += f", {_counted(plan.exposures, 'exposure')}"
-    if "image3" in plan.mode.chains:
+    if plan.mode.stage3:
         title += f", {_counted(plan.associations, 'product')}"
     lines = [title]
     for product, association in plan.associations.items():
         lines.append(f"  {product}: {_counted(association.members, 'exposure')} ({association.source})")
+        cubes = [cube for cube in plan.cubes.values() if cube.product == product]
+        if cubes:
+            names = [f"{cube.name.removeprefix(product + '_')} of {len(cube.members)}" for cube in cubes]
+            lines.append(f"    {_counted(cubes, 'cube')}: {', '.join(names)}")
     if plan.left_out:
         verb = "is" if len(plan.left_out) == 1 else "are"
         lines.append(f"snakewebb: {_counted(plan.left_out, 'file')} {verb} not processed:")

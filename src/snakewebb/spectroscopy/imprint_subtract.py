@@ -20,7 +20,7 @@ def imprint_subtract(
     """Subtract the imprint exposure that belongs to an exposure, with its noise.
 
     A single imprint belongs to all exposures. Of several it is the one of the same observation and dither position; if there is none,
-    the only one that is taken on the background as the exposure is, or not on it.
+    the only one that is taken on the background as the exposure is, or not on it. The backgrounds of the exposure lose theirs too.
 
     Parameters
     ----------
@@ -39,6 +39,9 @@ def imprint_subtract(
     imprints = image.members.get("imprint", [])
     if not imprints:
         return Status(NOT_APPLICABLE, "no imprint exposures belong to this one")
+    for background in image.members.get("background", []):
+        if (imprint := matching_imprint(background, imprints)) is not None:
+            _subtract(background, imprint, compatibility)
     imprint = matching_imprint(image, imprints)
     if imprint is None:
         return Status(
@@ -46,6 +49,11 @@ def imprint_subtract(
             f"none of {len(imprints)} imprints has OBSERVTN {image.header.get('OBSERVTN')!r} and PATT_NUM "
             f"{image.header.get('PATT_NUM')!r} of the exposure",
         )
+    _subtract(image, imprint, compatibility)
+    return Status(COMPLETE, f"{imprint.header.get('FILENAME', 'imprint')} subtracted")
+
+
+def _subtract(image, imprint, compatibility):
     check_alike(image, [imprint], "imprint")
     image.data -= imprint.data
     image.dq |= imprint.dq
@@ -53,7 +61,6 @@ def imprint_subtract(
         parts = {name: getattr(imprint, name) for name in ("var_poisson", "var_rnoise")}
         add_noise(image, {name: part for name, part in parts.items() if part is not None})
         match_invalid(image, ...)
-    return Status(COMPLETE, f"{imprint.header.get('FILENAME', 'imprint')} subtracted")
 
 
 def matching_imprint(image, imprints):

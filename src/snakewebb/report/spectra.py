@@ -1,0 +1,116 @@
+"""Pictures of cubes and spectra: what the field looks like, where the spectrum was taken, how the bands fit together."""
+
+import numpy as np
+
+from snakewebb.report import style
+
+_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE)
+"""Of the channels."""
+
+
+@style.styled
+def cube_figure(s3d, x1d):
+    """A cube, its planes averaged, with the aperture; how much contributed; and its spectrum.
+
+    Parameters
+    ----------
+    s3d, x1d : path-like
+
+    Returns
+    -------
+    Figure
+    """
+    from snakewebb.io.cube_file import read_cube
+    from snakewebb.io.spectrum_file import read_spectra
+
+    cube, spectrum = read_cube(s3d), read_spectra(x1d)[0]
+    image, weight = _average(cube.data, cube.weight), cube.weight.mean(axis=0)
+    sheet, axes = style.figure(12.5, 4.2, mosaic=[["image", "weight", "spectrum"]], width_ratios=[1, 1, 1.6])
+    unit = cube.sci_header.get("BUNIT", "MJy/sr")
+    style.show(axes["image"], image, style.asinh_norm(image), label=unit, cmap="gray_r")
+    axes["image"].set_title("Mean of the planes")
+    _mark_aperture(axes["image"], cube, spectrum)
+    from matplotlib.colors import Normalize
+
+    largest = float(np.nanmax(weight)) or 1.0
+    style.show(axes["weight"], weight, Normalize(0, largest), label="contributions", cmap="viridis")
+    axes["weight"].set_title(f"Contributions ({100 * np.mean(weight > 0):.0f} % of the spaxels covered)")
+    _draw_spectrum(axes["spectrum"], spectrum, style.BLUE)
+    axes["spectrum"].set_title("Spectrum")
+    return sheet
+
+
+@style.styled
+def spectra_figure(paths):
+    """Spectra of all bands of a product, those of point sources without residual fringes, and their backgrounds.
+
+    Parameters
+    ----------
+    paths : iterable of path-like
+        Files x1d.
+
+    Returns
+    -------
+    Figure
+    """
+    from snakewebb.io.spectrum_file import read_spectra
+
+    sheet, (upper, lower) = style.figure(12.5, 6.0, nrows=2, height_ratios=[2, 1], sharex=True)
+    for path in paths:
+        for spectrum in read_spectra(path):
+            channel = str(spectrum.header.get("CHANNEL", "1")).strip()[:1]
+            colour = _COLOURS[(int(channel) - 1) % 4] if channel.isdigit() else style.BLUE
+            _draw_spectrum(upper, spectrum, colour)
+            good = _good(spectrum)
+            lower.plot(spectrum.table["WAVELENGTH"][good], spectrum.table["BACKGROUND"][good], color=colour, lw=0.7)
+    upper.set_title("Spectra of all bands (points: their limits)")
+    lower.set_ylabel("background, MJy/sr")
+    lower.set_xlabel("wavelength, micron")
+    return sheet
+
+
+def _average(data, weight):
+    """Mean over the planes of spaxels that have data."""
+    used = np.isfinite(data) & (weight > 0)
+    number = used.sum(axis=0)
+    total = np.where(used, data, 0).sum(axis=0, dtype=np.float64)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def _good(spectrum):
+    return (spectrum.table["DQ"] & 1) == 0
+
+
+def _mark_aperture(axes, cube, spectrum):
+    """The circle of the middle of the band, of a point source."""
+    from matplotlib.patches import Circle
+
+    number = float(np.median(spectrum.table["NPIXELS"][_good(spectrum)])) if _good(spectrum).any() else 0.0
+    if str(spectrum.keywords.get("SRCTYPE", "")).upper() != "POINT" or number <= 0:
+        return
+    place = spectrum.keywords["EXTR_X"], spectrum.keywords["EXTR_Y"]
+    axes.add_patch(Circle(place, np.sqrt(number / np.pi), fill=False, edgecolor=style.ORANGE, linewidth=1.2))
+
+
+def _draw_spectrum(axes, spectrum, colour):
+    good = _good(spectrum)
+    wave = spectrum.table["WAVELENGTH"][good]
+    if not len(wave):
+        axes.text(0.5, 0.5, "no plane has data", ha="center", transform=axes.transAxes, color=style.GREY)
+        return
+    flux, error = (spectrum.table[name][good] * 1e3 for name in ("FLUX", "FLUX_ERROR"))
+    axes.fill_between(wave, flux - error, flux + error, color=colour, alpha=0.25, lw=0)
+    axes.plot(wave, flux, color=colour, lw=0.8)
+    axes.plot(wave[[0, -1]], flux[[0, -1]], ".", color=colour, ms=5)
+    axes.set_xlabel("wavelength, micron")
+    axes.set_ylabel("flux, mJy")
+
+
+def write_cube_figure(s3d, x1d, path):
+    """Write `cube_figure` as PNG or SVG."""
+    style.save(cube_figure(s3d, x1d), path)
+
+
+def write_spectra_figure(paths, path):
+    """Write `spectra_figure` as PNG or SVG."""
+    style.save(spectra_figure(paths), path)

@@ -1,0 +1,283 @@
+"""The mode of MIRI's spectrometer: a tiny simulated programme from raw ramps to cubes and spectra, and what reruns."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from raw_exposures import REPOSITORY, write_raw
+from snakewebb.bundle.products import products_of
+from snakewebb.plan.needs import Needs
+from snakewebb.plan.plan import Plan
+from snakewebb.simulate.mrs_scene import Source
+from snakewebb.simulate.truth import simulate
+
+STAR = Source("star", flux=0.05, slope=0.0, lines=0.0)
+ROOT = "jw01235001001_02101_00001_mirifushort"
+PRODUCT = "jw01235-o001_t001_miri"
+CONTEXT = "crds_path: crds\ncrds_context: jwst_9999.pmap\n"
+
+# a change of each step of a single exposure, and the rule that its parameters belong to
+CHANGES = {
+    "assign_wcs": ("sip_degree: 3", "spec2"),
+    "badpix_selfcal": ("kernel_size: 17", "spec2"),
+    "imprint_subtract": ("compatibility: jwst", "spec2"),
+    "bkg_subtract": ("sigma: 4", "spec2"),
+    "srctype": ("source_type: EXTENDED", "spec2"),
+    "straylight": ("skip: true", "spec2"),
+    "flat_field": ("inverse: true", "spec2"),
+    "fringe": ("skip: true", "spec2"),
+    "photom": ("apply_time_correction: false", "spec2"),
+    "residual_fringe": ("save_intermediate_results: true", "spec2"),
+    "pixel_replace": ("algorithm: fit_profile", "pixel_replace"),
+    "cube_build_exposure": ("weighting: emsm", "cube_build_exposure"),
+    "extract_1d_exposure": ("ifu_rscale: 1.5", "extract_1d_exposure"),
+}
+OF_AN_EXPOSURE = ("spec2", "pixel_replace", "cube_build_exposure", "extract_1d_exposure")
+ON = """\
+  badpix_selfcal: {skip: false}
+  residual_fringe: {skip: false}
+  pixel_replace: {skip: false}
+"""
+
+
+@dataclass
+class Programme:
+    """A programme folder."""
+
+    folder: Path
+
+    def configure(self, text=""):
+        (self.folder / "config.yaml").write_text(CONTEXT + text)
+
+    def snakemake(self, *arguments, check=True):
+        """Run Snakemake there; returns the completed process."""
+        profile = REPOSITORY / "config" / "profiles" / "miri_mrs"
+        command = [sys.executable, "-m", "snakemake", "--profile", str(profile), "--cores", "2", *arguments]
+        variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        result = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True)
+        if check and result.returncode:
+            logs = "\n".join(path.read_text() for path in sorted((self.folder / "logs").rglob("*.log")))
+            raise AssertionError(f"{result.stdout}\n{result.stderr}\n{logs}")
+        return result
+
+    def counts(self, *arguments):
+        """Number of jobs of each rule that a dry run would start, without tokens and the targets."""
+        result = self.snakemake("--dry-run", *arguments)
+        found = re.finditer(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
+        return {m[1]: int(m[2]) for m in found if m[1] not in ("total", "all", "miri_mrs", "references")}
+
+    def plan(self):
+        """The plan, in this process."""
+        config = REPOSITORY / "config"
+        files = (config / "modes" / "miri_mrs.yaml", config / "chains.yaml", config / "builds.yaml")
+        return Plan(*files, config_file="config.yaml", command_line={"mode": "miri_mrs"})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A star without neighbours, exposed once in the short bands of channels 1 and 2, calibrated."""
+    programme = Programme(tmp_path_factory.mktemp("spectrometer"))
+    simulate("miri_mrs", programme.folder, preset="tiny", seed=5, sources=(STAR,), ngroups=5)
+    programme.configure("steps: {cube_build_exposure: {channel: '2'}}\n")
+    programme.snakemake()
+    return programme
+
+
+def opened(path):
+    datamodels = pytest.importorskip("stdatamodels.jwst.datamodels")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return datamodels.open(path)
+
+
+@pytest.fixture
+def again(finished):
+    """The calibrated programme, whose configuration a test changes."""
+    before = (finished.folder / "config.yaml").read_text()
+    yield finished
+    (finished.folder / "config.yaml").write_text(before)
+
+
+def test_the_archives_data_models_read_what_was_made(finished):
+    kinds = {"cal": "IFUImageModel", "s3d": "IFUCubeModel", "x1d": "MRSMultiSpecModel"}
+    stems = [f"stage2/{ROOT}", f"stage3/{PRODUCT}_ch1-short", f"stage3/{PRODUCT}_ch2-short"]
+    for stem in stems:
+        for suffix, kind in kinds.items():
+            if suffix == "cal" and "stage3" in stem:
+                continue
+            with opened(finished.folder / f"{stem}_{suffix}.fits") as model:
+                assert type(model).__name__ == kind
+                assert model.meta.cal_step.photom == model.meta.cal_step.straylight == "COMPLETE"
+                assert model.meta.cal_step.residual_fringe == "SKIPPED"
+                if suffix != "cal":
+                    assert model.meta.instrument.band == "SHORT"
+                    assert model.meta.instrument.channel == ("1" if "ch1" in stem else "2")
+    with opened(finished.folder / f"stage2/{ROOT}_cal.fits") as cal:
+        assert cal.meta.wcsinfo.dispersion_direction == 2
+        assert cal.meta.wcsinfo.s_region.startswith("POLYGON ICRS")
+        assert cal.meta.bunit_data == "MJy/sr"
+    association = json.loads((finished.folder / f"stage3/{PRODUCT}_asn.json").read_text())
+    assert (association["asn_type"], association["asn_rule"]) == ("spec3", "Asn_Lv3MIRMRS")
+    assert (finished.folder / f"report/{PRODUCT}/{PRODUCT}_ch1-short.png").exists()
+    assert "CH1-SHORT" in (finished.folder / f"report/{PRODUCT}.html").read_text().upper()
+
+
+@pytest.mark.parametrize("channel", ["1", "2"])
+def test_the_flux_of_the_star_comes_back(finished, channel):
+    """One pointing undersamples the star, whose fringes are not those of the flat: a coarse bound, of the average of the band."""
+    with opened(finished.folder / f"stage3/{PRODUCT}_ch{channel}-short_x1d.fits") as model:
+        table = model.spec[0].spec_table
+        good = (table["DQ"] & 1) == 0
+        assert good.mean() > 0.95
+        assert model.spec[0].source_type == "POINT"
+        assert np.mean(table["FLUX"][good]) == pytest.approx(STAR.flux, rel=0.03)
+
+
+def test_a_finished_programme_has_nothing_to_do(finished):
+    assert finished.counts() == {}
+
+
+def test_jobs_take_no_more_memory_than_is_planned(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    needs = Needs(finished.plan())
+    cubes = [f"{PRODUCT}_ch{channel}-short" for channel in "12"]
+    jobs = [(rule, ROOT, None) for rule in ("spec2", "cube_build_exposure", "extract_1d_exposure")]
+    jobs += [(rule, None, cube) for rule in ("cube_build", "extract_1d") for cube in cubes]
+    for rule, root, name in [*jobs, ("report_spectra", None, PRODUCT)]:
+        log = (finished.folder / f"logs/{rule}/{root or name}.log").read_text()
+        measured = int(re.search(r"the job's memory: at most (\d+) MB", log)[1])
+        planned = needs.megabytes(rule, root, name)
+        assert measured <= planned, rule
+        # the cube and a gigabyte
+        shape = needs.work(rule, root, name).cube
+        assert planned < 1024 + (16 * np.prod(shape, dtype=float) / 1e6 if shape else 0), rule
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ("extract_1d: {ifu_rscale: 1.5}", {"extract_1d": 2, "report_spectra": 1}),
+        ("cube_build: {weighting: emsm}", {"cube_build": 2, "extract_1d": 2, "report_spectra": 1}),
+        (
+            "pixel_replace: {skip: false}",
+            {
+                "pixel_replace": 1,
+                "cube_build_exposure": 1,
+                "extract_1d_exposure": 1,
+                "cube_build": 2,
+                "extract_1d": 2,
+                "report_spectra": 1,
+            },
+        ),
+    ],
+)
+def test_a_parameter_makes_stale_what_follows_it(again, steps, expected):
+    again.configure(f"steps: {{cube_build_exposure: {{channel: '2'}}, {steps}}}\n")
+    assert again.counts() == expected
+
+
+def test_a_cube_that_does_not_fit_is_refused_with_the_numbers(again):
+    again.configure("steps: {cube_build: {scalexy: 0.002}}\nmemory_mb: 8000\n")
+    result = again.snakemake("--dry-run", check=False)
+    text = result.stdout + result.stderr
+    found = re.search(
+        r"the cube of (\S+) has about (\d+) x (\d+) x (\d+) voxels \(planes, rows, columns\) and needs (\d+) MB", text
+    )
+    assert found[1].startswith(PRODUCT)
+    planes, rows, columns, needed = (int(found[number]) for number in range(2, 6))
+    assert (rows, columns) > (2000, 2000)
+    assert needed > planes * rows * columns * 16 / 1e6 > 8000
+    assert "but memory_mb allows 8000 MB; make it smaller with steps.cube_build.scalexy" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.long
+def test_a_change_of_each_step_makes_stale_the_exposures_that_it_is_for(finished, tmp_path, monkeypatch):
+    """One real dry run: each of some exposures has a change of its own."""
+    programme = Programme(tmp_path / "many")
+    programme.folder.mkdir()
+    (programme.folder / "crds").symlink_to(finished.folder / "crds")
+    roots = {}
+    for number, step in enumerate([*CHANGES, None], start=1):
+        roots[step] = f"jw01235001001_02101_{number:05d}_mirifushort"
+        write_raw(
+            programme.folder / "uncal" / f"{roots[step]}_uncal.fits",
+            "MIR_MRS",
+            SUBARRAY="FULL",
+            SUBSIZE1=1032,
+            SUBSIZE2=1024,
+        )
+    programme.configure(f"steps:\n{ON}")
+    monkeypatch.chdir(programme.folder)
+    plan = programme.plan()
+    assert sorted(plan.exposures) == sorted(roots.values())
+    pretend_made(programme.folder, plan)
+    programme.snakemake("--touch", "--forceall")
+    assert programme.counts() == {}
+    changes = [f"  - {{select: {{exposure: {roots[s]}}}, steps: {{{s}: {{{c}}}}}}}\n" for s, (c, _) in CHANGES.items()]
+    programme.configure(f"steps:\n{ON}overrides:\n{''.join(changes)}")
+    expected = {rule: 0 for rule in OF_AN_EXPOSURE}
+    for _, first in CHANGES.values():
+        for rule in OF_AN_EXPOSURE[OF_AN_EXPOSURE.index(first) :]:
+            expected[rule] += 1
+    assert programme.counts() == {**expected, "cube_build": 2, "extract_1d": 2, "report_spectra": 1}
+
+
+def test_slopes_of_the_user_lose_their_background_and_imprint(finished, tmp_path):
+    """A background of a tenth of the light, and an imprint that is in both: nine tenths are left, and nothing of the imprint."""
+    programme = Programme(tmp_path / "slopes")
+    (programme.folder / "rate").mkdir(parents=True)
+    (programme.folder / "crds").symlink_to(finished.folder / "crds")
+    roles = {
+        ROOT: (1.0, 0.05, {}),
+        ROOT.replace("001001_02101_00001", "002001_02101_00001"): (
+            0.1,
+            0.05,
+            {"BKGDTARG": True, "OBSERVTN": "002", "TARGPROP": "SKY"},
+        ),
+        ROOT.replace("02101_00001", "03101_00001"): (0.0, 0.05, {"IS_IMPRT": True, "VISITGRP": "03"}),
+    }
+    for root, (part, imprint, keywords) in roles.items():
+        with fits.open(finished.folder / f"stage1/{ROOT}_rate.fits") as units:
+            units["SCI"].data = (part * units["SCI"].data + imprint).astype(np.float32)
+            units[0].header.update({**keywords, "FILENAME": f"{root}_rate.fits"})
+            for unit in units:
+                unit.header.pop("DATASUM", None)
+                unit.header.pop("CHECKSUM", None)
+            units.writeto(programme.folder / "rate" / f"{root}_rate.fits")
+    programme.configure()
+    programme.snakemake("--until", "spec2")
+    assert len(list((programme.folder / "stage2").glob("*_cal.fits"))) == 2  # the imprint ends at its slopes
+    with (
+        opened(programme.folder / f"stage2/{ROOT}_cal.fits") as cal,
+        opened(finished.folder / f"stage2/{ROOT}_cal.fits") as before,
+    ):
+        for folder, status in ((programme.folder, "COMPLETE"), (finished.folder, "SKIPPED")):
+            header = fits.getheader(folder / f"stage2/{ROOT}_cal.fits")
+            assert (header["S_BKDSUB"], header["S_IMPRNT"]) == (status, status)
+        bright = before.data > 100
+        assert bright.sum() > 1e4
+        np.testing.assert_allclose(cal.data[bright], 0.9 * before.data[bright], rtol=1e-5)
+        # the noise of the background and, of it and of the exposure, of the imprint: four times the variance
+        assert np.nanmedian(cal.err[bright] / before.err[bright]) == pytest.approx(2, rel=0.02)
+
+
+def pretend_made(folder, plan):
+    """Write files under the names of everything that the plan would make, for Snakemake to note as made."""
+    paths = [f"references/{name}.json" for name in plan.reference_sets]
+    for product in products_of(plan):
+        paths += [path for path in (product.record, *product.files) if path]
+        if product.rule == "report_spectra":
+            (folder / f"report/{product.name}").mkdir(parents=True)
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("made\n")

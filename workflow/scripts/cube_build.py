@@ -1,0 +1,46 @@
+"""One spectral cube, of a single exposure or of a product: cal -> s3d."""
+
+from functools import partial
+from pathlib import Path
+
+from snakewebb.chain import run_chain
+from snakewebb.compiled import set_threads
+from snakewebb.cubes.cube import CubeSet
+from snakewebb.cubes.exposure_files import exposure_of_file
+from snakewebb.io.cube_file import write_cube
+from snakewebb.io.products import read_image, stamp
+from snakewebb.io.references import References, located
+from snakewebb.io.sidecar import check_product, write_sidecar
+from snakewebb.job import job
+
+
+def build_cube(paths, s3d, record, *, work, circumstances, threads, inputs=()):
+    """Combine exposures to the one cube that the work asks for and write it, the record last."""
+    set_threads(threads)
+    for path in paths:
+        check_product(path)
+    cubes = CubeSet([exposure_of_file(path, read=partial(read_image, wcs=True)) for path in paths])
+    references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
+    outcomes = run_chain(cubes, work["chain"], references, origins=circumstances.get("origins"))
+    (cube,) = cubes.cubes
+    stamp(cube.header, outcomes, work.get("references"), circumstances["context"])
+    files = {Path(s3d).name: write_cube(s3d, cube)}
+    write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)
+
+
+if "snakemake" in globals():
+    with job(
+        snakemake.log[0],
+        exposure=snakemake.wildcards.get("exposure"),
+        transition="cube_build_exposure",
+        work=snakemake.params.work,
+    ):
+        build_cube(
+            list(snakemake.input.cals),
+            snakemake.output.s3d,
+            snakemake.output.record,
+            work=snakemake.params.work,
+            circumstances=snakemake.params.circumstances,
+            threads=snakemake.threads,
+            inputs=snakemake.input.cal_records,
+        )

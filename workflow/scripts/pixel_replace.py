@@ -1,0 +1,42 @@
+"""Bad pixels of a calibrated exposure replaced by estimates: cal -> pixel_replace."""
+
+from pathlib import Path
+
+from snakewebb.chain import run_chain
+from snakewebb.compiled import set_threads
+from snakewebb.io.products import read_image, slope_model, stamp, write_image
+from snakewebb.io.references import References
+from snakewebb.io.sidecar import check_product, write_sidecar
+from snakewebb.job import job
+from snakewebb.wcs.mrs import mrs_geometry
+
+
+def replace_pixels(cal, replaced, record, *, work, circumstances, threads, inputs=()):
+    """Replace the bad pixels of an exposure and write it, the record last."""
+    set_threads(threads)
+    check_product(cal)
+    image = read_image(cal, wcs=True)
+    if image.wcs is not None:
+        image.geometry, _, _ = mrs_geometry(image.wcs)
+    outcomes = run_chain(image, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    stamp(image.header, outcomes, {}, circumstances["context"])
+    files = {Path(replaced).name: write_image(replaced, image, slope_model(image.header))}
+    write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)
+
+
+if "snakemake" in globals():
+    with job(
+        snakemake.log[0],
+        exposure=snakemake.wildcards.exposure,
+        transition="pixel_replace",
+        work=snakemake.params.work,
+    ):
+        replace_pixels(
+            snakemake.input.cal,
+            snakemake.output.replaced,
+            snakemake.output.record,
+            work=snakemake.params.work,
+            circumstances=snakemake.params.circumstances,
+            threads=snakemake.threads,
+            inputs=snakemake.input.cal_record,
+        )

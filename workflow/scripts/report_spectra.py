@@ -1,0 +1,38 @@
+"""Pictures and page of the cubes and spectra of a product."""
+
+from pathlib import Path
+
+from snakewebb.job import job
+from snakewebb.report.page import Picture, write_page
+from snakewebb.report.spectra import write_cube_figure, write_spectra_figure
+
+
+def draw_product(folder, page, *, product, cubes, spectra, records, **circumstances):
+    """Draw the spectra of all bands and each cube into a folder, and write the page."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = [Picture(folder / "spectrum.png", product, "The spectra of all bands, and the background")]
+    write_spectra_figure(spectra, pictures[-1].path)
+    for cube, spectrum in zip(cubes, spectra, strict=True):
+        name = Path(cube).name.removesuffix("_s3d.fits")
+        caption = "The cube, its planes averaged, with the aperture; its contributions; its spectrum"
+        pictures.append(Picture(folder / f"{name}.png", name, caption))
+        write_cube_figure(cube, spectrum, pictures[-1].path)
+    logs = sorted(Path("logs").glob("*/*.log"))
+    write_page(page, title=product, records=records, pictures=pictures, logs=logs, **circumstances)
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0]):
+        draw_product(
+            snakemake.output.pictures,
+            snakemake.output.page,
+            product=snakemake.wildcards.product,
+            cubes=list(snakemake.input.cubes),
+            spectra=list(snakemake.input.spectra),
+            records=[*snakemake.input.cal_records, *snakemake.input.records],
+            mode=snakemake.params.mode,
+            context=snakemake.params.context,
+            left_out=snakemake.params.left_out,
+            notes=snakemake.params.notes,
+        )
