@@ -11,18 +11,15 @@ objects made so far were searched for cycles again and again.
 import functools
 import gc
 import os
-import re
-from itertools import pairwise
-from types import FunctionType
+
+from snakewebb import quick_jobs
+from snakewebb.quick_jobs import PLAIN_PATH, plain_file
 
 SWITCH = "SNAKEWEBB_QUICK_PLANNING"
 """Environment variable that is ``off`` where Snakemake's own functions shall be used."""
 
 KNOWN = "9.27."
 """Release of Snakemake whose functions these stand in for."""
-
-_PLAIN_PATH = re.compile(r"(?!\./)/?[\w.+-]+(/[\w.+-]+)*")
-"""Paths that have neither wildcards nor variables, and none of the faults that Snakemake warns of."""
 
 
 @functools.cache
@@ -44,9 +41,7 @@ def plan_quickly():
     _functions()
     _files()
     _lists()
-    _jobs()
-    _rules()
-    _producers()
+    quick_jobs.replace_functions()
     return True
 
 
@@ -134,7 +129,7 @@ def _files():
         return property(ask)
 
     def quick_check(iofile, rule=None, is_storage=False):
-        if _PLAIN_PATH.fullmatch(iofile) is None:
+        if PLAIN_PATH.fullmatch(iofile) is None:
             check(iofile, rule=rule, is_storage=is_storage)
 
     _replace(is_flagged, quick_is_flagged, modules)
@@ -144,16 +139,19 @@ def _files():
     # the text of a file is that of what it was made from
     _IOFile.__hash__, _IOFile.__eq__ = str.__hash__, str.__eq__
 
+    get = dict.get
+
     async def quick_exists(self):
         if self.is_storage:
             return await exists(self)
         cache = self.rule.workflow.iocache
         if not cache.active:
             return os.path.exists(self.file)
-        known = dict.get(cache._exists_local, self)
+        known = get(cache._exists_local, self)
         if known is not None:
             return known
-        return await exists_local(self)
+        # in a folder that was listed, whatever was not there
+        return False if self.rpartition("/")[0] in cache._exists_local.has_inventory else await exists_local(self)
 
     _IOFile.exists = quick_exists
 
@@ -183,59 +181,40 @@ def _files():
 
     IOCache.mtime_inventory = mtime_inventory
 
-    apply_wildcards = _IOFile.apply_wildcards
+    apply_wildcards, make = _IOFile.apply_wildcards, plain_file()
 
     def quick_apply_wildcards(self, wildcards):
         pattern = self._file
         kind = type(pattern)
         if (kind is AnnotatedString and pattern.callable is None and not self.is_storage) or kind is str:
-            if "{" not in pattern:
-                text = str(pattern)
-            else:
-                text = io.apply_wildcards(pattern, wildcards)
-            if "<" not in text and not text.endswith("/"):
-                return _plain_file(text, pattern._flags if kind is AnnotatedString else {}, self.rule)
+            text = _filled_in(str(pattern), wildcards)
+            if text is not None and "<" not in text and not text.endswith("/"):
+                return make(text, pattern._flags if kind is AnnotatedString else {}, self.rule)
         return apply_wildcards(self, wildcards)
 
     _IOFile.apply_wildcards = quick_apply_wildcards
 
 
-_ANCIENT = {"ancient": True}
+@functools.lru_cache(maxsize=4096)
+def _parts(pattern):
+    """Texts and names of wildcards of a path, in turn."""
+    from snakemake.io import WILDCARD_REGEX
+
+    parts, end = [], 0
+    for match in WILDCARD_REGEX.finditer(pattern):
+        parts += [pattern[end : match.start()], match["name"]]
+        end = match.end()
+    return (*parts, pattern[end:])
 
 
-def _plain_file(text, flags, rule):
-    """A file of a rule, of a path that stands for itself."""
-    from snakemake.io import _IOFile
-
-    made = str.__new__(_IOFile, text)
-    made._is_callable = False
-    made._file = _annotated(text, flags)
-    made.rule = rule
-    made._regex = None
-    made._wildcard_constraints = None
-    return made
-
-
-def _annotated(text, flags):
-    """What a file is made from: a plain text without flags, and one object for all jobs that take it as ancient."""
-    if not flags:
-        return text
-    if flags != _ANCIENT:
-        return _flagged(text, flags)
-    return _ancient(text)
-
-
-@functools.lru_cache(maxsize=1_000_000)
-def _ancient(text):
-    return _flagged(text, _ANCIENT)
-
-
-def _flagged(text, flags):
-    from snakemake.io import AnnotatedString
-
-    file = AnnotatedString(text)
-    file._flags = flags.copy()
-    return file
+def _filled_in(pattern, wildcards):
+    """A path with the values of its wildcards; ``None`` if one has none."""
+    parts = list(_parts(pattern))
+    try:
+        parts[1::2] = [str(wildcards[name]) for name in parts[1::2]]
+    except KeyError:
+        return None
+    return "".join(parts)
 
 
 def _lists():
@@ -245,6 +224,10 @@ def _lists():
     slow = Namedlist.__init__
     guards = {name: AttributeGuard(name) for name in ("index", "sort")}
     overrides = list(guards)
+
+    @functools.lru_cache(maxsize=4096)
+    def reserved(kind, name):
+        return name not in overrides and hasattr(kind, name)
 
     def init(self, toclone=None, fromdict=None, plainstr=False, strip_constraints=False, custom_map=None):
         if plainstr or strip_constraints or custom_map is not None:
@@ -257,226 +240,11 @@ def _lists():
             if isinstance(toclone, Namedlist):
                 self._take_names(toclone._get_names())
         if fromdict is not None:
+            names, attributes = self._names, self.__dict__
             for key, item in fromdict.items():
                 self.append(item)
-                self._add_name(key)
+                if reserved(type(self), key):
+                    self._add_name(key)  # which says so
+                names[key], attributes[key] = (len(self) - 1, None), item
 
     Namedlist.__init__ = init
-
-
-def _jobs():
-    """What is asked of the files of each job in turn, without a task of its own for each."""
-    from snakemake.dag import DAG
-    from snakemake.exceptions import ChildIOException, ProtectedOutputException
-    from snakemake.jobs import Job
-
-    async def output_mintime(self):
-        files = [*self.output, self.benchmark] if self.benchmark else self.output
-        times = [(await file.mtime()).local_or_storage() for file in files if await file.exists()]
-        return min(times) if times else None
-
-    Job.output_mintime = property(output_mintime)
-
-    async def check_protected_output(self):
-        protected = [file for file in self.output if await file.exists_local() and await file.protected()]
-        if protected:
-            raise ProtectedOutputException(self, protected)
-
-    Job.check_protected_output = check_protected_output
-
-    def is_valid(self):
-        # their paths are made, if they were not yet, and checked on the way
-        return self.benchmark, self.log
-
-    Job.is_valid = is_valid
-
-    def check_directory_outputs(self):
-        here = os.getcwd()
-        outputs = sorted(
-            {(tuple(os.path.join(here, file).split(os.sep)), job) for job in self.jobs for file in job.output},
-            key=lambda item: item[0],
-        )
-        for (parent, one), (child, other) in pairwise(outputs):
-            if parent != child and child[: len(parent)] == parent and one != other:
-                parent, child = ((os.sep.join(parts), job) for parts, job in ((parent, one), (child, other)))
-                raise ChildIOException(parent=parent, child=child)
-
-    DAG.check_directory_outputs = check_directory_outputs
-
-
-def _rules():
-    """Input files and parameters of a job, where its rule has nothing but names, paths and functions of wildcards."""
-    from snakemake.common import get_function_params
-    from snakemake.io import AnnotatedString, _IOFile, is_callable
-    from snakemake.iocontainers import InputFiles, Log, Namedlist, Params, Wildcards
-    from snakemake.rules import Rule
-
-    slow_input, slow_params, slow_log = Rule.expand_input, Rule.expand_params, Rule.expand_log
-
-    def changes_nothing(modifier):
-        """Whether a modifier of paths leaves them all as they are."""
-        if modifier is None:
-            return True
-        return (
-            modifier.prefix is None
-            and modifier._prefix_replacements is None
-            and modifier.workflow.storage_settings.default_storage_provider is None
-            and changes_nothing(modifier.inner_modifier)
-        )
-
-    def read_input(rule):
-        """Name, item and function of the input of a rule; ``None`` if it has anything else."""
-        if rule.dependencies or rule.workflow.modifier.default_input_flags.flags_to_store_keys:
-            return None
-        if not changes_nothing(rule.input_modifier):
-            return None
-        found = []
-        for name, item in rule.input._allitems():
-            if not name or hasattr(InputFiles, name):
-                return None
-            function = item if isinstance(item, FunctionType) else None
-            if function is None and (type(item) is not _IOFile or item.is_callable() or item.is_storage):
-                return None
-            if function is not None and list(get_function_params(function)) != ["wildcards"]:
-                return None
-            found.append((name, item, function))
-        return found
-
-    def read_params(rule):
-        """Name, item, function, names of its arguments of the parameters of a rule; ``None`` if it has anything else."""
-        found = []
-        for name, item in rule.params._allitems():
-            if not name or hasattr(Params, name):
-                return None
-            if not is_callable(item):
-                if isinstance(item, (str, list)) and item != "" and (type(item) is not str or "{" in item):
-                    return None
-                found.append((name, item, None, ()))
-                continue
-            names = tuple(get_function_params(item)) if isinstance(item, FunctionType) else ()
-            if names not in (("wildcards",), ("wildcards", "output")):
-                return None
-            found.append((name, item, item, names))
-        return found
-
-    def prepared(rule, kind, read, source):
-        known = rule.__dict__.get(kind)
-        if known is None or known[0] is not source:
-            known = rule.__dict__[kind] = (source, read(rule))
-        return known[1]
-
-    def expand_input(self, wildcards, groupid=None):
-        items = prepared(self, "_quick_input", read_input, self.input)
-        found = None if items is None else quick_input(self, items, wildcards)
-        return slow_input(self, wildcards, groupid=groupid) if found is None else (found, {}, {}, False)
-
-    def quick_input(rule, items, wildcards):
-        asked, files = Wildcards(fromdict=wildcards), InputFiles()
-        names, attributes = files._names, files.__dict__
-        for name, item, function in items:
-            start = len(files)
-            if function is None:
-                file = item.apply_wildcards(wildcards)
-                file.check()
-                files.append(file)
-                names[name], attributes[name] = (start, None), file
-                continue
-            try:
-                value = function(asked)
-            except Exception:
-                return None  # which is told by Snakemake's own function
-            several = type(value) is list
-            for path in value if several else (value,):
-                kind = type(path)
-                if (kind is not str and kind is not AnnotatedString) or _PLAIN_PATH.fullmatch(path) is None:
-                    return None
-                files.append(_plain_file(str(path), path._flags if kind is AnnotatedString else {}, rule))
-            names[name] = (start, len(files) if several else None)
-            attributes[name] = Namedlist(toclone=files[start:]) if several else files[start]
-        return files
-
-    def expand_params(self, wildcards, input, output, job, omit_callable=False):
-        items = None if omit_callable else prepared(self, "_quick_params", read_params, self.params)
-        found = None if items is None else quick_params(items, wildcards, output)
-        return slow_params(self, wildcards, input, output, job, omit_callable) if found is None else found
-
-    def quick_params(items, wildcards, output):
-        asked, params, compared = Wildcards(fromdict=wildcards), Params(), []
-        names, attributes, paths = params._names, params.__dict__, None
-        for name, value, function, arguments in items:
-            derived = len(arguments) > 1
-            try:
-                if derived:
-                    paths = output._plainstrings() if paths is None else paths
-                    value = function(asked, output=paths)
-                elif function is not None:
-                    value = function(asked)
-            except Exception:
-                return None  # which is told by Snakemake's own function
-            if function is not None and (callable(value) or hasattr(value, "__next__")):
-                return None
-            names[name], attributes[name] = (len(params), None), value
-            params.append(value)
-            if not derived:
-                compared.append(value)
-        return params, compared
-
-    def expand_log(self, wildcards):
-        if any(type(item) is not _IOFile or item.is_callable() for item in self.log) or list(self.log.keys()):
-            return slow_log(self, wildcards)
-        log = Log(file.apply_wildcards(wildcards) for file in self.log)
-        for file in log:
-            file.check()
-        return log
-
-    Rule.expand_input, Rule.expand_params, Rule.expand_log = expand_input, expand_params, expand_log
-
-
-def _producers():
-    """Which rule makes a file is looked up once, and a job that is in the plan already is not added again."""
-    from snakemake.dag import DAG
-    from snakemake.output_index import OutputIndex
-
-    match_producers, update, check_periodic_wildcards = (
-        OutputIndex.match_producers,
-        DAG.update,
-        DAG.check_periodic_wildcards,
-    )
-
-    def match_producers_once(self, targetfile):
-        known = self.__dict__.setdefault("_known", {})
-        found = known.get(targetfile)
-        if found is None:
-            rules = match_producers(self, targetfile)
-            # the same few sets for all files
-            sets = self.__dict__.setdefault("_sets", {})
-            key = frozenset(rule.name for rule in rules)
-            found = known[targetfile] = sets.setdefault(key, rules)
-        return found
-
-    def check_periodic_wildcards_once(self, job):
-        known = self.__dict__.setdefault("_not_periodic", set())
-        if not known.issuperset(job.wildcards_dict.values()):
-            check_periodic_wildcards(self, job)
-            known.update(job.wildcards_dict.values())
-
-    async def update_once(
-        self, jobs, file=None, visited=None, known_producers=None, progress=False, create_inventory=False
-    ):
-        if len(jobs) == 1 and jobs[0] in self._dependencies and jobs[0] not in (visited or ()):
-            (job,) = jobs
-            if file is not None and file not in job.input:
-                return job
-        return await update(
-            self,
-            jobs,
-            file=file,
-            visited=visited,
-            known_producers=known_producers,
-            progress=progress,
-            create_inventory=create_inventory,
-        )
-
-    OutputIndex.match_producers = match_producers_once
-    DAG.check_periodic_wildcards = check_periodic_wildcards_once
-    DAG.update = update_once
