@@ -232,19 +232,17 @@ def _producers():
     from snakemake.io import is_flagged
     from snakemake.output_index import OutputIndex
 
-    match_producers, check_periodic_wildcards = OutputIndex.match_producers, DAG.check_periodic_wildcards
-    update, file2jobs, collect = DAG.update, DAG.file2jobs, DAG.collect_potential_dependencies
+    check_periodic_wildcards, update = DAG.check_periodic_wildcards, DAG.update
+    file2jobs, collect = DAG.file2jobs, DAG.collect_potential_dependencies
 
-    def match_producers_once(self, targetfile):
-        known = self.__dict__.setdefault("_known", {})
-        found = known.get(targetfile)
-        if found is None:
-            rules = match_producers(self, targetfile)
-            # the same few sets for all files
-            sets = self.__dict__.setdefault("_sets", {})
-            key = frozenset(rule.name for rule in rules)
-            found = known[targetfile] = sets.setdefault(key, rules)
-        return found
+    def match(self, targetfile):
+        entries = self.__dict__.get("_entries")
+        if entries is None:
+            entries = [(prefix, *entry) for prefix, found in self._lookup._entries for entry in found]
+            self._entries = entries
+        return {
+            rule for prefix, rule, suffix in entries if targetfile.startswith(prefix) and targetfile.endswith(suffix)
+        }
 
     def check_periodic_wildcards_once(self, job):
         known = self.__dict__.setdefault("_not_periodic", set())
@@ -300,7 +298,7 @@ def _producers():
             create_inventory=create_inventory,
         )
 
-    OutputIndex.match_producers = match_producers_once
+    OutputIndex.match = match
     DAG.check_periodic_wildcards = check_periodic_wildcards_once
     DAG.update = update_once
     DAG.file2jobs = file2jobs_once
