@@ -1,5 +1,9 @@
-"""The jobs that Snakemake plans, written to a file: ``python -P job_table.py TABLE <arguments of snakemake>``."""
+"""The jobs that Snakemake plans, written to a file: ``python -P job_table.py TABLE <arguments of snakemake>``.
 
+The file also tells how many functions were called until all was planned, and whether the quicker functions are in place.
+"""
+
+import cProfile
 import json
 import sys
 from pathlib import Path
@@ -39,19 +43,23 @@ def main():
     from snakemake import cli
     from snakemake.workflow import Workflow
 
+    from snakewebb.quick_planning import plan_quickly
+
     table, execute = Path(sys.argv.pop(1)), Workflow.execute
+
+    profile = cProfile.Profile()
 
     def execute_and_write(self, *arguments, **keywords):
         success = execute(self, *arguments, **keywords)
-        jobs = [described(self.dag, job) for job in self.dag.jobs]
-        table.write_text(
-            json.dumps(
-                sorted(jobs, key=lambda job: (job["rule"], sorted(job["wildcards"].items()))), indent=1, sort_keys=True
-            )
-        )
+        profile.disable()
+        calls = sum(entry.callcount for entry in profile.getstats())
+        jobs = sorted((described(self.dag, job) for job in self.dag.jobs), key=lambda job: str(job["output"]))
+        content = {"calls": calls, "quick": plan_quickly(), "jobs": jobs}
+        table.write_text(json.dumps(content, indent=1, sort_keys=True))
         return success
 
     Workflow.execute = execute_and_write
+    profile.enable()
     cli.main()
 
 
