@@ -25,7 +25,10 @@ from snakewebb.plan.remembered import remember_plan
 from snakewebb.plan.staleness import find_forgotten, forgotten_lines
 from snakewebb.plan.summary import print_summary
 from snakewebb.progress import Watcher
+from snakewebb.quick_planning import plan_quickly
 from snakewebb.slurm_queries import ask_again
+
+plan_quickly()
 
 # imported as a module, the working directory's config.yaml is the importing workflow's
 HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)

@@ -24,8 +24,23 @@ def make_programme(folder, mode, exposures):
     """A programme folder of a mode with its CRDS cache and raw files."""
     folder.mkdir()
     template, name = (_imaging if mode == "nircam_imaging" else _any)(folder, mode)
-    raw = folder / "uncal"
-    raw.mkdir(exist_ok=True)
+    (folder / "uncal").mkdir(exist_ok=True)
+    write_exposures(folder / "uncal", template, name, exposures)
+
+
+def write_exposures(raw, template, name, exposures):
+    """Write raw files that differ in their names and in OBSERVTN.
+
+    Parameters
+    ----------
+    raw : Path
+        Folder.
+    template : bytes
+        Content of a file of observation 001.
+    name : str
+        Pattern of the names, with ``observation`` and ``exposure``.
+    exposures : int
+    """
     # the observation's number is the only card that differs: files are made by exchanging it
     assert template.count(b"OBSERVTN= '001     '") == 1
     for number in range(exposures):
@@ -36,11 +51,16 @@ def make_programme(folder, mode, exposures):
 
 def _imaging(folder, mode):
     """Content of a raw file of the simulated programme, and the pattern of names."""
-    from astropy.io import fits
-
     from snakewebb.cli import main
 
     main(["simulate", mode, "--out", str(folder), "--preset", "tiny"])
+    return simulated_template(folder)
+
+
+def simulated_template(folder):
+    """Content of a small raw file with the header of the first of a simulated programme, whose raw files go, and the pattern of names."""
+    from astropy.io import fits
+
     first, *others = sorted((folder / "uncal").glob("*.fits"))
     primary = fits.getheader(first)
     primary["OBSERVTN"] = "001"

@@ -443,7 +443,7 @@ class Plan:
         works += [self.exposure_work("persistence_windows", root) for root in sorted(sources)]
         works += stage2_work.works_with_references(self)
         works += stage3_work.works_with_references(self)
-        return {digest(names)[:16]: names for names in map(_reference_names, works) if names}
+        return {_set_name(tuple(names)): names for names in map(_reference_names, works) if names}
 
 
 def token_path(work):
@@ -451,8 +451,14 @@ def token_path(work):
 
     Exposures that use the same files share a token: one input of a job instead of a dozen.
     """
-    names = _reference_names(work)
-    return f"references/{digest(names)[:16]}.json" if names else None
+    names = tuple(_reference_names(work))
+    return f"references/{_set_name(names)}.json" if names else None
+
+
+@functools.lru_cache(maxsize=65536)
+def _set_name(names):
+    """Name of a set of reference files, which is that of thousands of jobs."""
+    return digest(names)[:16]
 
 
 def _reference_names(work):
