@@ -7,7 +7,7 @@ import pytest
 
 from snakewebb.compiled import available_threads, set_threads
 from snakewebb.detector.jump import jump
-from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, SATURATED
+from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 from snakewebb.errors import BadDataError
 from snakewebb.steps import NOT_APPLICABLE
 
@@ -140,6 +140,22 @@ def test_a_group_that_is_flagged_everywhere_by_clipping_is_released(flat_ramp):
     jump(ramp, references)
 
     assert not ramp.groupdq.any()
+
+
+def test_jumps_that_are_released_do_not_count_and_flag_no_neighbours(flat_ramp):
+    ramp, references = flat_ramp((100, 3, 5, 20))
+    ramp.data[7, 1:] += 300
+    ramp.groupdq[7, 1, 2, 9] = PERSISTENCE  # not released, and so a jump with neighbours
+
+    jump(ramp, references)
+
+    expected = np.zeros((5, 20), np.uint8)
+    expected[2, 8:11] = expected[1:4, 9] = JUMP_DET
+    expected[2, 9] |= PERSISTENCE
+    np.testing.assert_array_equal(ramp.groupdq[7, 1], expected)
+    assert np.count_nonzero(ramp.groupdq) == 5
+    seconds = (100 * 3 - 100) * ramp.header["TGROUP"]
+    assert ramp.header["PRIMECRS"] == pytest.approx(1000 / (seconds * 100))
 
 
 def test_rate_of_cosmic_rays_is_written(flat_ramp):

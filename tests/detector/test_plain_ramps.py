@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from snakewebb.detector.fit_exposure import fit_exposure, leading_groups
+from snakewebb.detector.plain_ramps import WIDTH
 from snakewebb.detector.ramp_fit import ramp_fit
-from snakewebb.dq import DO_NOT_USE, JUMP_DET, SATURATED
+from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, SATURATED
 
 SHAPE = (3, 9, 8, 140)
 SKIPPED = (1, 4, 4)  # groups at the beginning of the integrations, DO_NOT_USE in most pixels
@@ -50,6 +51,34 @@ def test_results_do_not_depend_on_what_most_ramps_are(make_ramp, make_references
     for name in ("data", "err", "dq", "var_poisson", "var_rnoise"):
         for product in ("rate", "rateints"):
             found, expected = (getattr(getattr(ramp, product), name)[..., :8, :] for ramp in results)
+            np.testing.assert_array_equal(found, expected, err_msg=f"{product} {name}")
+
+
+@pytest.mark.parametrize("flagged", ["none", "all", "random", "at the borders of blocks"])
+def test_integrations_are_the_same_beside_others_that_are_flagged(make_ramp, make_references, flagged):
+    shape = (7, 6, 3, 2 * WIDTH + 9)
+    rng = np.random.default_rng(8)
+    data = np.cumsum(rng.normal(30, 9, shape), axis=1).astype(np.float32)
+    hit = np.zeros(shape, np.bool_)
+    if flagged == "random":
+        hit = rng.random(shape) < 0.03
+    elif flagged == "at the borders of blocks":
+        hit[2, 3, :, [0, WIDTH - 1, WIDTH, 2 * WIDTH - 1, 2 * WIDTH, -1]] = True
+    else:
+        hit[:, 3] = flagged == "all"
+    groupdq = np.where(hit, np.uint8(JUMP_DET), np.uint8(0))
+    groupdq[rng.random(shape) < (0.01 if flagged == "random" else 0)] |= DO_NOT_USE | CHARGELOSS
+    results = []
+    for one_by_one in (False, True):  # segments are saved ramp by ramp
+        ramp = make_ramp(data, groupdq=groupdq)
+        ones = np.ones(shape[2:], np.float32)
+        readnoise = np.where(np.arange(shape[3]) % 50 == 7, np.nan, 9 * ones)
+        references = make_references(ramp, gain={"SCI": 2 * ones}, readnoise={"SCI": readnoise})
+        ramp_fit(ramp, references, save_opt=one_by_one)
+        results.append(ramp)
+    for name in ("data", "err", "dq", "var_poisson", "var_rnoise"):
+        for product in ("rate", "rateints"):
+            found, expected = (getattr(getattr(ramp, product), name) for ramp in results)
             np.testing.assert_array_equal(found, expected, err_msg=f"{product} {name}")
 
 

@@ -40,6 +40,8 @@ def fit_rows(
     plain = np.empty((nints, WIDTH))
     powers = np.empty((nints, WIDTH), np.int64)
     work = np.empty((15, WIDTH))
+    weights = np.empty((nints, WIDTH))
+    done = np.zeros((nints, WIDTH), np.bool_)
     fitted = np.zeros(WIDTH, np.bool_)
     for y in range(first, last):
         for x in range(nx):
@@ -53,7 +55,7 @@ def fit_rows(
                 if native and not exposure.exact and segments is None:
                     fit_plain(
                         y, x, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians, kinds, plain, rate, rate_dq,
-                        rateints, rateints_dq, work, fitted,
+                        rateints, rateints_dq, work, weights, done, fitted,
                     )  # fmt: skip
             if fitted[column]:
                 continue
@@ -80,6 +82,20 @@ def fit_rows(
             total_duration = 0.0
             restored_span = 0.0
             for i in range(nints):
+                if done[i, column]:
+                    length, weight = ngroups - leading[i], weights[i, column]
+                    span = span_of(length, exposure.group_time, exposure)
+                    duration = duration_of(length, exposure.group_time, exposure)
+                    squared = weight * weight
+                    total_weight += weight
+                    total_slope += plain[i, column] * weight
+                    total_poisson += squared * (1.0 / duration)
+                    read = squared * read_variance * (1.0 / span)
+                    total_read += read
+                    total_span += span
+                    total_duration += duration
+                    restored_span += span if read / squared > 0.0 else 0.0
+                    continue
                 time, nsaturated, found, number = exposure.group_time, 0, 0, 1
                 dq = base_dq
                 if kinds[i, y, x] == UNUSED and segments is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from snakewebb.compiled import njit
 
-NETWORK_LIMIT = 320
+NETWORK_LIMIT = 200
 """Number of samples up to which a median is found faster by a sorting network than by bisection."""
 
 
@@ -163,7 +163,7 @@ def bisect_medians(values, count, median):
     Parameters
     ----------
     values : ndarray of float32 (nsamples, npixels)
-        Missing samples are ``+inf``; overwritten.
+        Missing samples are ``+inf``. Used as work space, and as before in the end.
     count : ndarray of int64 (npixels,)
         Number of samples that are not missing.
     median : ndarray of float64 (npixels,)
@@ -182,23 +182,21 @@ def bisect_medians(values, count, median):
     for bit in range(31, -1, -1):
         for x in range(npixels):
             trial[x] = np.int64(key[x]) + (np.int64(1) << bit)
-            below[x] = 0
-        for k in range(nsamples):
-            for x in range(npixels):
-                below[x] += keys[k, x] < trial[x]
+        _count_below(keys, trial, below)
         for x in range(npixels):
-            if below[x] <= rank[x]:
-                key[x] = trial[x]
+            key[x] = trial[x] if below[x] <= rank[x] else key[x]
     # the next value upwards, which is the same one if it occurs again
-    above = trial
+    above, largest = trial, np.int32(0x7FFFFFFF)
     for x in range(npixels):
-        above[x] = 0x7FFFFFFF
+        above[x] = largest
         below[x] = 0
     for k in range(nsamples):
+        own = keys[k]
         for x in range(npixels):
-            below[x] += keys[k, x] <= key[x]
-            if keys[k, x] > key[x] and keys[k, x] < above[x]:
-                above[x] = keys[k, x]
+            below[x] += np.int32(own[x] <= key[x])
+        for x in range(npixels):
+            above[x] = min(above[x], own[x] if own[x] > key[x] else largest)
+    _exchange_keys(keys)
     pair = np.empty(2, np.int32)
     for x in range(npixels):
         if count[x] == 0:
@@ -213,3 +211,22 @@ def bisect_medians(values, count, median):
             median[x] = lower
         else:
             median[x] = (np.float64(lower) + np.float64(upper)) / 2.0
+
+
+@njit
+def _count_below(keys, trial, below):
+    """How many numbers of each column are below one of its own; eight at a time, as what is counted has to go through memory."""
+    nsamples = keys.shape[0]
+    below[:] = 0
+    for k in range(0, nsamples - 7, 8):
+        first, second, third, fourth = keys[k], keys[k + 1], keys[k + 2], keys[k + 3]
+        fifth, sixth, seventh, eighth = keys[k + 4], keys[k + 5], keys[k + 6], keys[k + 7]
+        for x in range(trial.size):
+            limit = trial[x]
+            number = np.int32(first[x] < limit) + np.int32(second[x] < limit) + np.int32(third[x] < limit)
+            number += np.int32(fourth[x] < limit) + np.int32(fifth[x] < limit) + np.int32(sixth[x] < limit)
+            below[x] += number + np.int32(seventh[x] < limit) + np.int32(eighth[x] < limit)
+    for k in range(nsamples // 8 * 8, nsamples):
+        own = keys[k]
+        for x in range(trial.size):
+            below[x] += np.int32(own[x] < trial[x])

@@ -40,14 +40,16 @@ def find_plain_slopes(data, i, row, left, columns, exposure, leading, gain, read
 @njit
 def fit_plain(
     y, left, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians, kinds, slopes, rate, rate_dq, rateints, rateints_dq, work,
-    fitted,
+    weights, done, fitted,
 ):  # fmt: skip
     """Fit the pixels of a block of row ``y`` as if all their ramps were plain.
 
-    For ``native`` and approximate variances. ``slopes`` are those of `find_plain_slopes`, ``work`` is work space of float64 (15, WIDTH);
-    ``fitted`` is set for the pixels whose ramps are plain and can be used: they need nothing more.
+    For ``native`` and approximate variances. ``slopes`` are those of `find_plain_slopes`, ``work`` is work space of float64 (15, WIDTH).
+    ``weights`` (nints, WIDTH) are filled with the weights of the integrations, and ``done`` (nints, WIDTH) is set for the ramps that are
+    plain and can be used: their results are complete. ``fitted`` is set for the pixels all ramps of which are: they need nothing more.
     """
     nints, right = len(rateints_dq), left + columns
+    usable = np.empty(columns, np.bool_)
     read_variance, poisson_rate, weight, mean = work[0], work[1], work[2], work[3]
     own, sums, variances = work[4:8], work[8:12], work[12:15]
     factor, noise, flags = gain[y, left:right], readnoise[y, left:right], pixeldq[y, left:right]
@@ -59,9 +61,11 @@ def fit_plain(
         added = np.float64(current[x]) / g
         poisson_rate[x] = (level[x] + (added if current[x] > 0.0 else 0.0)) / g
     for x in range(columns):
-        fitted[x] = (factor[x] > 0.0) & (factor[x] < np.inf) & (noise[x] > 0.0) & (read_variance[x] < np.inf)
+        usable[x] = (factor[x] > 0.0) & (factor[x] < np.inf) & (noise[x] > 0.0) & (read_variance[x] < np.inf)
     for x in range(columns):
-        fitted[x] &= flags[x] & np.uint32(BAD) == 0
+        usable[x] &= flags[x] & np.uint32(BAD) == 0
+    for x in range(columns):
+        fitted[x] = usable[x]
     sums[:] = 0.0
     for i in range(nints):
         kind, slope = kinds[i, y, left:right], slopes[i]
@@ -70,8 +74,9 @@ def fit_plain(
             duration_of(length, exposure.group_time, exposure),
             span_of(length, exposure.group_time, exposure),
         )
+        own_weight, complete = weights[i], done[i]
         for x in range(columns):
-            fitted[x] &= kind[x] == PLAIN
+            complete[x] = usable[x] & (kind[x] == PLAIN)
         if i == 0 or leading[i] != leading[i - 1]:
             for x in range(columns):
                 weight[x] = 1.0 / (poisson_rate[x] / duration + read_variance[x] / span)
@@ -80,10 +85,14 @@ def fit_plain(
             _find_variances(columns, own, poisson_rate, variances)
         _add_integration(columns, slope, weight, read_variance, 1.0 / duration, 1.0 / span, sums)
         for x in range(columns):
+            own_weight[x] = weight[x]
+        for x in range(columns):
             mean[x] = slope[x] * weight[x] / weight[x]
-        _store(columns, mean, variances, fitted, (rateints[0][i, y, left:right], rateints[1][i, y, left:right],
+        _store(columns, mean, variances, complete, (rateints[0][i, y, left:right], rateints[1][i, y, left:right],
                rateints[2][i, y, left:right], rateints[3][i, y, left:right]))  # fmt: skip
         rateints_dq[i, y, left:right] = flags
+        for x in range(columns):
+            fitted[x] &= complete[x]
     for x in range(columns):
         mean[x] = sums[1, x] / sums[0, x]
     _find_variances(columns, sums, poisson_rate, variances)
@@ -120,12 +129,12 @@ def _find_variances(columns, sums, poisson_rate, variances):
 
 
 @njit
-def _store(columns, mean, variances, fitted, planes):
-    """Store a rate, ERR and variances; pixels with any that is no finite float32 are not fitted."""
+def _store(columns, mean, variances, complete, planes):
+    """Store a rate, ERR and variances; pixels with any that is no finite float32 are not complete."""
     for x in range(columns):
-        fitted[x] &= abs(mean[x]) < _LARGEST
+        complete[x] &= abs(mean[x]) < _LARGEST
     for x in range(columns):
-        fitted[x] &= (variances[1, x] < _LARGEST) & (variances[2, x] < _LARGEST)
+        complete[x] &= (variances[1, x] < _LARGEST) & (variances[2, x] < _LARGEST)
     for x in range(columns):
         planes[0][x] = mean[x]
     for plane in range(3):

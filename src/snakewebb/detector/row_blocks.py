@@ -27,7 +27,8 @@ def over_rows(ramp, *calls, changes=(), uses=("data", "groupdq")):
         What they use; of the other one they get rows of any content.
     """
     nints, ngroups, ny, nx = ramp.data.shape
-    rows = min(_MEMORY // max(1, 5 * nints * ngroups * nx), 32, ny)
+    held = sum(getattr(ramp, name).itemsize for name in uses)
+    rows = min(_MEMORY // max(1, held * nints * ngroups * nx), 32, ny)
     if ramp.scratch is None or rows == 0:
         by_rows(_make_calls, ny, 0, ramp.data, ramp.groupdq, calls, blocks_only=len(calls) > 1)
         return

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
+from snakewebb.detector.column_clipping import clip_columns
 from snakewebb.detector.flagged_regions import (
     ON_THE_EDGE,
     as_the_library_rounds,
@@ -15,7 +16,7 @@ from snakewebb.detector.flagged_regions import (
     in_ellipse,
 )
 from snakewebb.detector.median import NETWORK_LIMIT, bisect_medians, middle_of_sorted, sort_columns, sorting_network
-from snakewebb.detector.two_point_difference import block_width, clip_bounds, difference, planes_flagged
+from snakewebb.detector.two_point_difference import block_width, difference, planes_flagged
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, REFERENCE_PIXEL, SATURATED
 from snakewebb.errors import ConfigError
 
@@ -214,18 +215,19 @@ def _clip_differences(begin, end, data, groupdq, gain, intervals, hidden, group,
     nints, _, _, nx = data.shape
     differences = np.empty((nints, width), np.float32)
     count = np.empty(width, np.int64)
+    low, high = np.empty(width), np.empty(width)
     for y in range(begin, end):
         for left in range(0, nx, width):
             columns = min(width, nx - left)
             _load(data, groupdq, gain, intervals, hidden, group - 1, group, y, left, columns, differences, count)
             sort_columns(differences, network)
+            clip_columns(differences, count, _CLIP_THRESHOLD, low, high)
             for x in range(columns):
-                low, high = clip_bounds(differences, count[x], x, _CLIP_THRESHOLD)
                 first = 0
                 last = count[x]
-                while first < last and differences[first, x] < low:
+                while first < last and differences[first, x] < low[x]:
                     first += 1
-                while last > first and differences[last - 1, x] > high:
+                while last > first and differences[last - 1, x] > high[x]:
                     last -= 1
                 number = last - first
                 total = 0.0

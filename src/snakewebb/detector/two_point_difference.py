@@ -3,6 +3,7 @@
 import numpy as np
 
 from snakewebb.compiled import njit
+from snakewebb.detector.column_clipping import clip_columns
 from snakewebb.detector.median import NETWORK_LIMIT, bisect_medians, middle_of_sorted, sort_columns, sorting_network
 from snakewebb.detector.row_blocks import over_rows
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, SATURATED
@@ -10,7 +11,6 @@ from snakewebb.dq import DO_NOT_USE, JUMP_DET, SATURATED
 SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = range(4)
 """How jumps are searched for."""
 
-_CLIP_ITERATIONS = 5
 _BAD = DO_NOT_USE | SATURATED
 _TOGETHER = 64  # pixels of a row that are looked at together where few are flagged
 
@@ -73,21 +73,17 @@ def find_jumps(
         _find_neighbours, gain, readnoise, nframes, intervals, median, neighbour_limits, flag_neighbours, neighbours,
         number,
     )  # fmt: skip
-    if mode in (CLIP_INTEGRATIONS, CLIP_ALL):
-        over_rows(ramp, detect, changes=("groupdq",))
-        _clear_flagged_planes(ramp.groupdq)
-        over_rows(ramp, find)
-    else:
-        over_rows(ramp, detect, find, changes=("groupdq",))
+    over_rows(ramp, detect, find, changes=("groupdq",))
+    cleared = _clear_flagged_planes(ramp.groupdq, neighbours) if mode in (CLIP_INTEGRATIONS, CLIP_ALL) else 0
     after = bool(groups_after.any())
     grow = (_grow, gain, intervals, median, neighbours, sizes_after, groups_after, after)
     over_rows(ramp, grow, changes=("groupdq",), uses=("data", "groupdq") if after else ("groupdq",))
-    return int(number.sum())
+    return int(number.sum()) - cleared
 
 
 def block_width(samples, nx):
     """Number of pixels of a row that are worked on together: few enough to stay in the processor's cache."""
-    return int(max(16, min(256, 32768 // max(samples, 1) // 8 * 8, (nx + 7) // 8 * 8)))
+    return int(max(16, min(256, 65536 // max(samples, 1) // 8 * 8, (nx + 7) // 8 * 8)))
 
 
 def planes_flagged(groupdq, bits):
@@ -112,11 +108,17 @@ def _find_planes_flagged(groupdq, bits, flagged):
                 break
 
 
-def _clear_flagged_planes(groupdq):
-    """Take back the jumps of groups in which no pixel is free of JUMP_DET and DO_NOT_USE."""
+def _clear_flagged_planes(groupdq, neighbours):
+    """Take back the jumps of groups in which no pixel is free of JUMP_DET and DO_NOT_USE, and return their number."""
+    number = 0
     for i, g in np.argwhere(planes_flagged(groupdq, JUMP_DET | DO_NOT_USE)):
         plane = groupdq[i, g]
-        plane[plane == JUMP_DET] = 0
+        cleared = plane == JUMP_DET
+        plane[cleared] = 0
+        number += np.count_nonzero(cleared)
+        if g > 0:
+            neighbours[i, g - 1] &= ~np.packbits(cleared, axis=1, bitorder="little")
+    return number
 
 
 @njit
@@ -153,13 +155,13 @@ def _detect(
             columns = min(width, nx - left)
             at = y - top, left, columns
             _load_differences(data, groupdq, gain, intervals, y, at, differences, count)
-            ordered[:] = differences
             if size <= NETWORK_LIMIT:
+                ordered[:] = differences
                 sort_columns(ordered, to_median)
                 for x in range(columns):
                     middle[x] = middle_of_sorted(ordered, count[x], x)
             else:
-                bisect_medians(ordered, count, middle)
+                bisect_medians(differences, count, middle)
             for x in range(columns):
                 median[y, left + x] = middle[x]
             if mode == SINGLE_PASS:
@@ -195,9 +197,9 @@ def _detect(
             else:
                 stride = ndiffs if mode == CLIP_INTEGRATIONS else 1
                 for offset in range(stride):
-                    _sort_series(differences, offset, stride, ordered, count, to_sort)
-                    for x in range(columns):
-                        low[x], high[x] = clip_bounds(ordered, count[x], x, thresholds[0])
+                    series = ordered[: size // stride]
+                    _sort_series(differences, offset, stride, series, count, to_sort)
+                    clip_columns(series, count, thresholds[0], low, high)
                     _flag_outside(groupdq, differences, at, offset, stride, low, high)
 
 
@@ -331,55 +333,36 @@ def _flag_outside(groupdq, differences, at, offset, stride, low, high):
     ndiffs = groupdq.shape[1] - 1
     row, left, columns = at
     for k in range(offset, differences.shape[0], stride):
-        target = groupdq[k // ndiffs, k % ndiffs + 1, row]
+        values = differences[k]
+        number = 0
         for x in range(columns):
-            value = np.float64(differences[k, x])
-            outside = (value < low[x]) | ((value > high[x]) & (value < np.inf))
-            target[left + x] |= np.uint8(JUMP_DET) if outside else np.uint8(0)
+            number += np.int64(_is_outside(np.float64(values[x]), low[x], high[x]))
+        if number > 0:
+            target = groupdq[k // ndiffs, k % ndiffs + 1, row]
+            for x in range(columns):
+                target[left + x] |= (
+                    np.uint8(JUMP_DET) if _is_outside(np.float64(values[x]), low[x], high[x]) else np.uint8(0)
+                )
+
+
+@njit
+def _is_outside(value, low, high):
+    """Whether a difference, if there is one, is below or above its bounds."""
+    return (value < low) | ((value > high) & (value < np.inf))
 
 
 @njit
 def _sort_series(differences, offset, stride, ordered, count, to_sort):
     """Sort every ``stride``-th difference of each pixel, and count the usable ones."""
-    for x in range(count.size):
-        count[x] = 0
-    for k in range(offset, differences.shape[0], stride):
+    count[:] = 0
+    missing = np.float32(np.inf)
+    for k in range(ordered.shape[0]):
+        values, target = differences[offset + k * stride], ordered[k]
         for x in range(count.size):
-            ordered[k // stride, x] = differences[k, x]
-            count[x] += differences[k, x] < np.inf
+            target[x] = values[x]
+        for x in range(count.size):
+            count[x] += np.int32(values[x] < missing)
     sort_columns(ordered, to_sort)
-
-
-@njit
-def clip_bounds(ordered, count, x, threshold):
-    """Bounds at which clipping at a number of standard deviations about the median ends."""
-    begin = 0
-    end = count
-    low = -np.inf
-    high = np.inf
-    for _ in range(_CLIP_ITERATIONS):
-        number = end - begin
-        if number == 0:
-            break
-        lower = np.float64(ordered[begin + (number - 1) // 2, x])
-        median = (lower + np.float64(ordered[begin + number // 2, x])) / 2.0
-        total = 0.0
-        for k in range(begin, end):
-            total += np.float64(ordered[k, x])
-        mean = total / number
-        total = 0.0
-        for k in range(begin, end):
-            total += (np.float64(ordered[k, x]) - mean) ** 2
-        spread = threshold * np.sqrt(total / number)
-        low = median - spread
-        high = median + spread
-        while begin < end and ordered[begin, x] < low:
-            begin += 1
-        while end > begin and ordered[end - 1, x] > high:
-            end -= 1
-        if end == begin or end - begin == number:
-            break
-    return low, high
 
 
 @njit

@@ -146,8 +146,12 @@ class Scratch:
         _check_agreement(array, (*array.shape[:-2], rows, array.shape[-1]), other)
         line = array.shape[-1] * array.itemsize
         planes = other.reshape(-1, rows * array.shape[-1]).view(np.uint8)
-        for number, plane in enumerate(planes):
-            _copy(function, area, plane, begin + (number * array.shape[-2] + first) * line)
+        place, step = begin + first * line, array.shape[-2] * line
+        for plane in planes:
+            # nearly always whole at once: of an exposure of many integrations these are many short pieces
+            if function(area.descriptor, [plane], place) != rows * line:
+                _copy(function, area, plane, place)
+            place += step
 
     def _place(self, array):
         """The area of an array, and where it begins in its file."""

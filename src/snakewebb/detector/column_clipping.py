@@ -1,0 +1,92 @@
+"""Sigma clipping of the sorted columns of an array, many at once."""
+
+import numpy as np
+
+from snakewebb.compiled import njit
+
+_ITERATIONS = 5
+
+
+@njit
+def clip_columns(ordered, count, threshold, low, high):
+    """Bounds at which clipping at a number of standard deviations about the median ends, after 5 iterations at most.
+
+    Parameters
+    ----------
+    ordered : ndarray of float32 (nsamples, ncolumns)
+        Each column sorted; missing samples are ``+inf``.
+    count : ndarray of int (ncolumns,)
+        Number of samples that are not missing.
+    threshold : float
+    low, high : ndarray of float64 (at least ncolumns,)
+        Filled; ``-inf`` and ``+inf`` where there is no sample.
+    """
+    nsamples, ncolumns = ordered.shape
+    begin, end = np.zeros(ncolumns), np.empty(ncolumns)  # as numbers of the width of the sums
+    mean, spread = np.empty(ncolumns), np.empty(ncolumns)
+    clipped = np.empty(ncolumns, np.bool_)
+    for x in range(ncolumns):
+        end[x] = count[x]
+        clipped[x] = count[x] > 0
+        low[x] = -np.inf
+        high[x] = np.inf
+    for _ in range(_ITERATIONS):
+        first, last, common, common_end = nsamples, 0, 0, nsamples
+        for x in range(ncolumns):
+            if clipped[x]:
+                bottom, top = int(begin[x]), int(end[x])
+                first, last = min(first, bottom), max(last, top)
+                common, common_end = max(common, bottom), min(common_end, top)
+        if last == 0:
+            break
+        _find_moments(ordered, begin, end, (first, last, common, common_end), mean, spread)
+        for x in range(ncolumns):
+            if not clipped[x]:
+                continue
+            bottom, top = int(begin[x]), int(end[x])
+            number = top - bottom
+            lower = np.float64(ordered[bottom + (number - 1) // 2, x])
+            median = (lower + np.float64(ordered[bottom + number // 2, x])) / 2.0
+            low[x] = median - threshold * spread[x]
+            high[x] = median + threshold * spread[x]
+            while bottom < top and ordered[bottom, x] < low[x]:
+                bottom += 1
+            while top > bottom and ordered[top - 1, x] > high[x]:
+                top -= 1
+            clipped[x] = 0 < top - bottom < number
+            begin[x], end[x] = bottom, top
+
+
+@njit
+def _find_moments(ordered, begin, end, bounds, mean, spread):
+    """Mean and standard deviation of the samples ``begin`` to ``end - 1`` of each column, summed in their order.
+
+    ``bounds`` are the first and the last sample of any column, and of those that all columns that matter have.
+    """
+    first, last, common, common_end = bounds
+    ncolumns = mean.size
+    mean[:] = 0.0
+    for k in range(first, last):
+        values, at = ordered[k], np.float64(k)
+        if common <= k < common_end:
+            for x in range(ncolumns):
+                mean[x] += np.float64(values[x])
+        else:
+            for x in range(ncolumns):
+                # what is added for others is 0, which changes no sum
+                mean[x] += np.float64(values[x]) if (begin[x] <= at) & (at < end[x]) else 0.0
+    for x in range(ncolumns):
+        mean[x] /= end[x] - begin[x]
+    spread[:] = 0.0
+    for k in range(first, last):
+        values, at = ordered[k], np.float64(k)
+        if common <= k < common_end:
+            for x in range(ncolumns):
+                deviation = np.float64(values[x]) - mean[x]
+                spread[x] += deviation * deviation
+        else:
+            for x in range(ncolumns):
+                deviation = np.float64(values[x]) - mean[x]
+                spread[x] += deviation * deviation if (begin[x] <= at) & (at < end[x]) else 0.0
+    for x in range(ncolumns):
+        spread[x] = np.sqrt(spread[x] / (end[x] - begin[x]))
