@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snakewebb.errors import BadDataError
-from snakewebb.wcs.tangent import ARCSEC, TangentWCS
+from snakewebb.wcs.tangent import ARCSEC, TangentWCS, wcs_of
 
 DETECTORS = ("NRCA1", "NRCA2", "NRCA3", "NRCA4", "NRCB1", "NRCB2", "NRCB3", "NRCB4", "NRCALONG", "NRCBLONG")
 
@@ -103,6 +103,16 @@ def test_a_record_survives_json(pair):
     x, y = pixels(8, 100)
     np.testing.assert_array_equal(again.pixel_to_sky(x, y), light.pixel_to_sky(x, y))
     assert again.as_record() == light.as_record()
+
+
+def test_the_record_of_a_checked_product_is_taken(pair, tmp_path):
+    """Without reading the product again; of one that was not checked the headers are read first."""
+    light = pair[1]
+    product = tmp_path / "x_cal.fits"
+    product.with_suffix(".json").write_text(json.dumps({"wcs": light.as_record(), "files": {product.name: {}}}))
+    assert wcs_of(product, checked=True).as_record() == light.as_record()
+    with pytest.raises(BadDataError, match=r"x_cal\.fits: cannot be read"):
+        wcs_of(product)
 
 
 def test_footprint_is_the_corners_in_the_order_of_s_region(pair):

@@ -18,7 +18,7 @@ def combine(paths, i2d, record, *, work, circumstances, threads, inputs=()):
     set_threads(threads)
     for path in paths:
         check_product(path)
-    mosaic = Mosaic([Exposure.of_file(path, read=read_image, wcs=wcs_of(path)) for path in paths])
+    mosaic = Mosaic([Exposure.of_file(path, read=read_image, wcs=wcs_of(path, checked=True)) for path in paths])
     outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(mosaic.header, outcomes, {}, circumstances["context"])
     files = {Path(i2d).name: write_mosaic(i2d, mosaic)}

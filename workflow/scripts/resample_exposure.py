@@ -17,7 +17,7 @@ def resample_one(cal, i2d, record, *, work, circumstances, threads, inputs=()):
     """Resample a calibrated exposure onto its own grid and write the image, the record last."""
     set_threads(threads)
     check_product(cal)
-    mosaic = Mosaic([Exposure.of_file(cal, read=read_image, wcs=wcs_of(cal))])
+    mosaic = Mosaic([Exposure.of_file(cal, read=read_image, wcs=wcs_of(cal, checked=True))])
     outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(mosaic.header, outcomes, {}, circumstances["context"])
     files = {Path(i2d).name: write_mosaic(i2d, mosaic)}

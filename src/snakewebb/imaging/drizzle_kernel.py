@@ -1,22 +1,12 @@
 """Drizzling of several planes at once, and its inverse, the blot.
 
-The overlap of every input pixel with the output pixels is computed once for all planes. Output rows are shared out to
-threads in bands of fixed height, and within a band the input is read in a fixed order, so the result does not depend
-on the number of threads.
+The overlap of every input pixel with the output pixels is computed once for all planes (`square_kernel`).
 """
 
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
-
-BAND_ROWS = 16
-"""Output rows that are accumulated together."""
-
-SEGMENT = 64
-"""Input pixels of a row whose extent on the output is kept, to skip what does not touch a band."""
-
-DUST = 1e-10
-"""Smallest fraction of an input pixel that counts as overlap; what is below is rounding of the area's four terms."""
+from snakewebb.imaging.square_kernel import BAND_ROWS, SEGMENT, drizzle_bands, row_extents
 
 _NO_PIXELS = np.zeros((1, 1), np.uint32)
 
@@ -104,11 +94,11 @@ class Drizzle:
         if self.kernel == "square":
             extents = np.empty((ny, -(-nx // SEGMENT), 2))
             reach = np.empty(ny)
-            by_rows(_row_extents, ny, map_y, extents, reach)
+            by_rows(row_extents, ny, map_y, extents, reach)
             planes = [np.ascontiguousarray(plane, np.float32) for plane in (data, *(variances[k] for k in present))]
             planes += [planes[0]] * (4 - len(planes))
             by_rows(
-                _drizzle_bands,
+                drizzle_bands,
                 -(-self.shape[0] // BAND_ROWS),
                 planes[0],
                 planes[1],
@@ -131,7 +121,7 @@ class Drizzle:
                 self.dq if self.dq is not None else _NO_PIXELS,
                 self._variance_sum,
                 self._variance_weight,
-                block=4,
+                block=2,
             )
         else:
             self._add_with_package(map_x, map_y, data, weight, variances, present, box, fixed_weight, dq, context, bit)
@@ -196,293 +186,6 @@ class Drizzle:
         scale = 1.0 / self.pixel_scale_ratio**2
         by_rows(_finish_variance, self.shape[0], variance, self._variance_weight[index], scale)
         return variance
-
-
-@njit
-def _area_below(x1, y1, x2, y2):
-    """Signed area of the unit square that lies below a segment (positive where x increases along it)."""
-    dx = x2 - x1
-    if dx == 0.0:
-        return 0.0
-    if dx < 0.0:
-        sign = -1.0
-        low = x2
-        high = x1
-    else:
-        sign = 1.0
-        low = x1
-        high = x2
-    if low >= 1.0 or high <= 0.0:
-        return 0.0
-    low = max(low, 0.0)
-    high = min(high, 1.0)
-    slope = (y2 - y1) / dx
-    y_low = y1 + slope * (low - x1)
-    y_high = y1 + slope * (high - x1)
-    if y_low <= 0.0 and y_high <= 0.0:
-        return 0.0
-    if y_low >= 1.0 and y_high >= 1.0:
-        return sign * (high - low)
-    if y_low < 0.0:
-        low = x1 - y1 / slope
-        y_low = 0.0
-    if y_high < 0.0:
-        high = x1 - y1 / slope
-        y_high = 0.0
-    if y_low <= 1.0:
-        if y_high <= 1.0:
-            return sign * 0.5 * (high - low) * (y_high + y_low)
-        top = x1 + (1.0 - y1) / slope
-        return sign * (0.5 * (top - low) * (1.0 + y_low) + high - top)
-    top = x1 + (1.0 - y1) / slope
-    return sign * (0.5 * (high - top) * (1.0 + y_high) + top - low)
-
-
-@njit
-def _edge_areas(u1, v1, u2, v2):
-    """Signed area between an edge and the line v = 0, of the parts left of u = 0, below v = 0, and both.
-
-    Summed over the edges of a polygon, the area of the polygon in the left half plane, the lower one, and in their
-    common quadrant.
-    """
-    du = u2 - u1
-    dv = v2 - v1
-    if v1 <= 0.0 and v2 <= 0.0:
-        below = 0.5 * du * (v1 + v2)
-    elif v1 >= 0.0 and v2 >= 0.0:
-        below = 0.0
-    elif v1 < 0.0:
-        below = -0.5 * v1 * v1 * du / dv
-    else:
-        below = 0.5 * v2 * v2 * du / dv
-    if u1 >= 0.0 and u2 >= 0.0:
-        return 0.0, below, 0.0
-    if u1 <= 0.0 and u2 <= 0.0:
-        return 0.5 * du * (v1 + v2), below, below
-    crossing = v1 - u1 * dv / du
-    if u1 < 0.0:
-        u2, v2 = 0.0, crossing
-    else:
-        u1, v1 = 0.0, crossing
-    du = u2 - u1
-    left = 0.5 * du * (v1 + v2)
-    if v1 <= 0.0 and v2 <= 0.0:
-        return left, below, left
-    if v1 >= 0.0 and v2 >= 0.0:
-        return left, below, 0.0
-    if v1 < 0.0:
-        return left, below, -0.5 * v1 * v1 * du / (v2 - v1)
-    return left, below, 0.5 * v2 * v2 * du / (v2 - v1)
-
-
-@njit
-def _corner(map_x, map_y, i, j, dx, dy):
-    """Output position of a point beside an input pixel centre, extrapolated at the border of the image."""
-    ny, nx = map_x.shape
-    column = min(max(i - 1 if dx < 0.0 else i, 0), nx - 2)
-    row = min(max(j - 1 if dy < 0.0 else j, 0), ny - 2)
-    fx = i + dx - column
-    fy = j + dy - row
-    a = (1.0 - fx) * (1.0 - fy)
-    b = fx * (1.0 - fy)
-    c = (1.0 - fx) * fy
-    d = fx * fy
-    x = (
-        map_x[row, column] * a
-        + map_x[row, column + 1] * b
-        + map_x[row + 1, column] * c
-        + map_x[row + 1, column + 1] * d
-    )
-    y = (
-        map_y[row, column] * a
-        + map_y[row, column + 1] * b
-        + map_y[row + 1, column] * c
-        + map_y[row + 1, column + 1] * d
-    )
-    return x, y
-
-
-@njit
-def _row_extents(first, last, map_y, extents, reach):
-    """Lowest and highest output row of each segment of input rows; largest steps to the next pixels."""
-    ny, nx = map_y.shape
-    for j in range(first, last):
-        steepest_x = 0.0
-        steepest_y = 0.0
-        for s in range(extents.shape[1]):
-            low = np.inf
-            high = -np.inf
-            for i in range(s * SEGMENT, min((s + 1) * SEGMENT, nx)):
-                y = map_y[j, i]
-                if y < low:
-                    low = y
-                if y > high:
-                    high = y
-                if i + 1 < nx:
-                    step = abs(map_y[j, i + 1] - y)
-                    if step > steepest_x:
-                        steepest_x = step
-                if j + 1 < ny:
-                    step = abs(map_y[j + 1, i] - y)
-                    if step > steepest_y:
-                        steepest_y = step
-            extents[j, s, 0] = low
-            extents[j, s, 1] = high
-        reach[j] = steepest_x + steepest_y
-
-
-@njit
-def _drizzle_bands(
-    first_band,
-    last_band,
-    data,
-    first_variance,
-    second_variance,
-    third_variance,
-    present,
-    weight,
-    dq,
-    map_x,
-    map_y,
-    extents,
-    reach,
-    box,
-    half,
-    fixed_weight,
-    out_data,
-    out_weight,
-    context,
-    bit,
-    out_dq,
-    variance_sum,
-    variance_weight,
-):
-    """Drizzle an image onto bands of output rows."""
-    n_variances = present.size
-    n_sums = 2 if n_variances == 0 else 5
-    first_x, last_x, first_y, last_y = box
-    ny, nx = out_data.shape
-    n_segments = extents.shape[1]
-    keep_dq = dq.shape[0] > 1
-    shared = half == 0.5  # neighbours in a row share two corners
-    for band in range(first_band, last_band):
-        row0 = band * BAND_ROWS
-        row1 = min(row0 + BAND_ROWS, ny) - 1
-        bottom = row0 - 0.5 - reach
-        top = row1 + 0.5 + reach
-        sums = np.zeros((row1 - row0 + 1, nx, n_sums))  # of weight, weight * data, weight * sqrt(variance) ...
-        touched_low = nx
-        touched_high = -1
-        next_x0 = next_y0 = next_x3 = next_y3 = 0.0
-        left = below = both = 0.0
-        first_root = second_root = third_root = 0.0
-        for j in range(first_y, last_y + 1):
-            previous = -2
-            for segment in range(n_segments):
-                if extents[j, segment, 1] < bottom or extents[j, segment, 0] > top:
-                    continue
-                start = max(segment * SEGMENT, first_x)
-                stop = min((segment + 1) * SEGMENT - 1, last_x)
-                for i in range(start, stop + 1):
-                    y_centre = map_y[j, i]
-                    pixel_weight = weight[j, i]
-                    if not (y_centre >= bottom and y_centre <= top) or pixel_weight == 0.0:
-                        continue
-                    x1, y1 = _corner(map_x, map_y, i, j, half, half)
-                    x2, y2 = _corner(map_x, map_y, i, j, half, -half)
-                    if shared and previous == i - 1:
-                        x0, y0, x3, y3 = next_x0, next_y0, next_x3, next_y3
-                    else:
-                        x0, y0 = _corner(map_x, map_y, i, j, -half, half)
-                        x3, y3 = _corner(map_x, map_y, i, j, -half, -half)
-                    previous = i
-                    next_x0, next_y0, next_x3, next_y3 = x1, y1, x2, y2
-                    area = 0.5 * ((x1 - x3) * (y0 - y2) - (x0 - x2) * (y1 - y3))
-                    low_y = min(min(y0, y1), min(y2, y3))
-                    high_y = max(max(y0, y1), max(y2, y3))
-                    low_x = min(min(x0, x1), min(x2, x3))
-                    high_x = max(max(x0, x1), max(x2, x3))
-                    # also false for a corner that is not a number
-                    if not (abs(area) > 0.0 and high_y >= row0 - 0.5 and low_y <= row1 + 0.5):
-                        continue
-                    if not (high_x >= -0.5 and low_x <= nx - 0.5):
-                        continue
-                    jj0 = int(np.floor(low_y + 0.5))
-                    jj1 = int(np.floor(high_y + 0.5))
-                    ii0 = int(np.floor(low_x + 0.5))
-                    ii1 = int(np.floor(high_x + 0.5))
-                    small = jj1 - jj0 <= 1 and ii1 - ii0 <= 1
-                    if small:
-                        split_x = ii0 + 0.5
-                        split_y = jj0 + 0.5
-                        left0, below0, both0 = _edge_areas(x0 - split_x, y0 - split_y, x1 - split_x, y1 - split_y)
-                        left1, below1, both1 = _edge_areas(x1 - split_x, y1 - split_y, x2 - split_x, y2 - split_y)
-                        left2, below2, both2 = _edge_areas(x2 - split_x, y2 - split_y, x3 - split_x, y3 - split_y)
-                        left3, below3, both3 = _edge_areas(x3 - split_x, y3 - split_y, x0 - split_x, y0 - split_y)
-                        left = (left0 + left1 + left2 + left3) / area
-                        below = (below0 + below1 + below2 + below3) / area
-                        both = (both0 + both1 + both2 + both3) / area
-                    value = data[j, i]
-                    if n_variances > 0:
-                        first_root = np.sqrt(np.float64(first_variance[j, i]))
-                        second_root = np.sqrt(np.float64(second_variance[j, i]))
-                        third_root = np.sqrt(np.float64(third_variance[j, i]))
-                    for jj in range(max(jj0, row0), min(jj1, row1) + 1):
-                        for ii in range(max(ii0, 0), min(ii1, nx - 1) + 1):
-                            if small:
-                                if jj == jj0:
-                                    fraction = both if ii == ii0 else below - both
-                                elif ii == ii0:
-                                    fraction = left - both
-                                else:
-                                    fraction = 1.0 - left - below + both
-                            else:
-                                x = ii - 0.5
-                                y = jj - 0.5
-                                fraction = (
-                                    _area_below(x0 - x, y0 - y, x1 - x, y1 - y)
-                                    + _area_below(x1 - x, y1 - y, x2 - x, y2 - y)
-                                    + _area_below(x2 - x, y2 - y, x3 - x, y3 - y)
-                                    + _area_below(x3 - x, y3 - y, x0 - x, y0 - y)
-                                ) / area
-                            if fraction > DUST:
-                                share = fraction * pixel_weight
-                                sums[jj - row0, ii, 0] += share
-                                sums[jj - row0, ii, 1] += share * value
-                                if n_variances > 0:
-                                    sums[jj - row0, ii, 2] += share * first_root
-                                    sums[jj - row0, ii, 3] += share * second_root
-                                    sums[jj - row0, ii, 4] += share * third_root
-                                if keep_dq:
-                                    out_dq[jj, ii] |= dq[j, i]
-                    touched_low = min(touched_low, max(ii0, 0))
-                    touched_high = max(touched_high, min(ii1, nx - 1))
-        for row in range(row1 - row0 + 1):
-            jj = row0 + row
-            for ii in range(touched_low, touched_high + 1):
-                total = sums[row, ii, 0]
-                if total == 0.0:
-                    continue
-                before = np.float64(out_weight[jj, ii])
-                after = before + total
-                out_data[jj, ii] = (out_data[jj, ii] * before + sums[row, ii, 1]) / after
-                out_weight[jj, ii] = after
-                if bit != 0:
-                    context[jj, ii] |= bit
-                if n_variances == 0:
-                    continue
-                if np.isnan(fixed_weight):
-                    first = (sums[row, ii, 2] / total) ** 2
-                    image_weight = 1.0 / first if first > 0.0 and first < np.inf else 0.0
-                else:
-                    image_weight = fixed_weight
-                if image_weight > 0.0:
-                    for k in range(n_variances):
-                        spread = (sums[row, ii, k + 2] / total) ** 2
-                        if spread >= 0.0 and spread < np.inf:
-                            index = present[k]
-                            variance_sum[index, jj, ii] += spread * image_weight * image_weight
-                            variance_weight[index, jj, ii] += image_weight
 
 
 @njit

@@ -181,8 +181,10 @@ def outlier_detection(
             expected = median
             outliers = np.abs(image.data - median) > np.float32(limits[0]) * np.nan_to_num(image.err)
         compared = np.isfinite(expected) & ((image.dq & DO_NOT_USE) == 0)
-        if compared.any() and outliers[compared].mean() > LARGEST_MINORITY:
-            apart.append(_disagreement(exposure.name, outliers[compared].mean()))
+        number = np.count_nonzero(compared)
+        minority = np.count_nonzero(outliers & compared) / number if number else 0.0
+        if minority > LARGEST_MINORITY:
+            apart.append(_disagreement(exposure.name, minority))
         del compared
         fractions[exposure.name] = flag_outliers(image, outliers)
         if exposure.save is not None:
@@ -269,12 +271,14 @@ def weight_threshold(weight, maskpt):
     Up to five times, values further than 3 standard deviations from the median are left out (as
     `astropy.stats.sigma_clip` does).
     """
-    values = np.sort(weight[(weight != 0) & np.isfinite(weight)], axis=None)
+    values = np.empty(weight.size, weight.dtype)
+    values = values[: _used_weights(weight.ravel(), values)]
     if values.size == 0:
         return np.nan
+    values.sort()
     offset = np.float64(values[values.size // 2])
-    first = np.concatenate([[0.0], np.cumsum(values - offset)])
-    second = np.concatenate([[0.0], np.cumsum((values - offset) ** 2)])
+    first, second = np.empty(values.size + 1), np.empty(values.size + 1)
+    _running_sums(values, offset, first, second)
     low, high = 0, values.size
     for _ in range(5):
         count = high - low
@@ -291,10 +295,42 @@ def weight_threshold(weight, maskpt):
     return maskpt * (offset + (first[high] - first[low]) / (high - low))
 
 
+@njit
+def _used_weights(weight, used):
+    """Gather the weights that are finite and not 0, and count them."""
+    count = 0
+    for value in weight:
+        if value != 0.0 and np.isfinite(value):
+            used[count] = value
+            count += 1
+    return count
+
+
+@njit
+def _running_sums(values, offset, first, second):
+    """Sums of the differences of the first k values from an offset, and of their squares, for all k."""
+    total = 0.0
+    squares = 0.0
+    first[0] = 0.0
+    second[0] = 0.0
+    for k in range(values.size):
+        difference = np.float64(values[k]) - offset
+        total += difference
+        squares += difference * difference
+        first[k + 1] = total
+        second[k + 1] = squares
+
+
 def _keep_heavy(data, weight, threshold, kept):
     """Copy the data, with NaN where the weight is below a threshold."""
-    kept[:] = data
-    np.copyto(kept, np.nan, where=weight < threshold)
+    by_rows(_copy_heavy, data.shape[0], data, weight, np.float64(threshold), np.asarray(kept))
+
+
+@njit
+def _copy_heavy(first, last, data, weight, threshold, kept):
+    for j in range(first, last):
+        for i in range(data.shape[1]):
+            kept[j, i] = np.float32(np.nan) if weight[j, i] < threshold else data[j, i]
 
 
 def median_of(stack):

@@ -398,11 +398,17 @@ def _flat(first, second):
     return np.ascontiguousarray(first).ravel(), np.ascontiguousarray(second).ravel(), first.shape
 
 
-def wcs_of(path):
+def wcs_of(path, *, checked=False):
     """The light WCS of a cal or crf file.
 
     It is taken from the record in the JSON sidecar (``<stem>.json``) if there is one that belongs to
     the file, else it is fitted to the gwcs in the file, which takes seconds.
+
+    Parameters
+    ----------
+    path : path-like
+    checked : bool
+        Whether `snakewebb.io.sidecar.check_product` has found that a sidecar belongs to the file.
 
     Raises
     ------
@@ -415,7 +421,7 @@ def wcs_of(path):
         from snakewebb.io.sidecar import matches
 
         record = json.loads(sidecar.read_text()).get("wcs")
-        if record is not None and matches(path)[0]:
+        if record is not None and (checked or matches(path)[0]):
             return TangentWCS.from_record(record)
     from snakewebb.io.products import read_wcs
 
