@@ -28,11 +28,11 @@ from snakewebb.progress import Watcher
 from snakewebb.quick_planning import plan_quickly
 from snakewebb.slurm_queries import ask_again
 
-plan_quickly()
-
 # imported as a module, the working directory's config.yaml is the importing workflow's
 HERE = workflow.current_basedir.get_path_or_uri(secret_free=True)
 OWN_RUN = Path(workflow.basedir).resolve().is_relative_to(Path(HERE).resolve())
+if OWN_RUN:  # another workflow's rules may be of any kind
+    plan_quickly()
 
 if workflow.is_main_process:
     script = through_server(script)  # what runs the script of a rule
