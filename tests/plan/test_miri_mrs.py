@@ -194,6 +194,7 @@ def test_an_exposure_has_one_cube(expose, plan_of):
         "detector1",
         "spec2",
         "association",
+        "outlier_detection",
         "cube_build",
         "extract_1d",
     }

@@ -50,6 +50,7 @@ TABLES = {
         "pixel_replace": "pixel_replace",
         "cube_build_exposure": "cube_build_exposure",
         "extract_1d_exposure": "extract_1d_exposure",
+        "outlier_detection": "outlier_detection",
         "cube_build": "cube_build",
         "extract_1d": "extract_1d",
         "spectral_leak": "spectral_leak",
@@ -100,6 +101,7 @@ DECIDE_CUBES = {
 # step that is a rule of its own -> rules whose jobs come, go and change when it is switched
 SWITCHES_OF_CUBES = {
     "pixel_replace": (["pixel_replace"], [], ["cube_build", "cube_build_exposure"]),
+    "outlier_detection": ([], ["outlier_detection"], ["cube_build"]),
     "cube_build_exposure": ([], ["cube_build_exposure", "extract_1d_exposure"], []),
     "extract_1d_exposure": ([], ["extract_1d_exposure"], []),
     "cube_build": ([], ["cube_build", "extract_1d", "spectral_leak"], []),
@@ -150,6 +152,8 @@ def expected_rules(mode, step, parameter):
     rule = table_of(mode).get(step)
     if rule is None:
         return set()
+    if rule == "pixel_replace":  # in the cubes of products after outlier_detection, by their own jobs
+        return {"pixel_replace", "cube_build"}
     windows = {"persistence_windows"} if rule == "detector1" and (step, parameter) in IN_WINDOWS else set()
     return {rule} | windows
 
@@ -261,7 +265,7 @@ def test_a_step_switched_off_or_on_changes_the_work_of_its_rule(planned, mode):
     plan = planned(mode)
     before = works(plan)
     for step, rule in table_of(mode).items():
-        if step in SWITCHES_OF_CUBES:
+        if mode == "miri_mrs" and step in SWITCHES_OF_CUBES:
             continue
         skip = not contract_of(step).skip
         after = works(changed(plan, {step: {"skip": skip}}))

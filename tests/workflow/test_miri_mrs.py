@@ -152,7 +152,8 @@ def test_jobs_take_no_more_memory_than_is_planned(finished, monkeypatch):
     cubes = [f"{PRODUCT}_ch{channel}-short" for channel in "12"]
     jobs = [(rule, ROOT, None) for rule in ("spec2", "cube_build_exposure", "extract_1d_exposure")]
     jobs += [(rule, None, cube) for rule in ("cube_build", "extract_1d") for cube in cubes]
-    for rule, root, name in [*jobs, ("report_spectra", None, PRODUCT)]:
+    jobs += [("outlier_detection", None, PRODUCT), ("report_spectra", None, PRODUCT)]
+    for rule, root, name in jobs:
         log = (finished.folder / f"logs/{rule}/{root or name}.log").read_text()
         measured = int(re.search(r"the job's memory: at most (\d+) MB", log)[1])
         planned = needs.megabytes(rule, root, name)
@@ -229,7 +230,13 @@ def test_a_change_of_each_step_makes_stale_the_exposures_that_it_is_for(finished
     for _, first in CHANGES.values():
         for rule in OF_AN_EXPOSURE[OF_AN_EXPOSURE.index(first) :]:
             expected[rule] += 1
-    assert programme.counts() == {**expected, "cube_build": 2, "extract_1d": 2, "report_spectra": 1}
+    assert programme.counts() == {
+        **expected,
+        "outlier_detection": 1,
+        "cube_build": 2,
+        "extract_1d": 2,
+        "report_spectra": 1,
+    }
 
 
 def test_slopes_of_the_user_lose_their_background_and_imprint(finished, tmp_path):

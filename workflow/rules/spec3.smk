@@ -12,21 +12,59 @@ def cubes_of(wildcards):
     ]
 
 
+def cube_inputs(wildcards):
+    """What a cube is made of: the folder of its product's exposures, or single files of exposures."""
+    cube = PLAN.cubes[wildcards.product]
+    if PLAN.is_on("outlier_detection"):
+        return [ancient(f"stage3/{cube.product}_crf")]
+    return [ancient(combined(root)) for root in cube.members]
+
+
+def cube_input_records(wildcards):
+    """Records of what a cube is made of."""
+    cube = PLAN.cubes[wildcards.product]
+    if PLAN.is_on("outlier_detection"):
+        return [f"stage3/{cube.product}_crf.json"]
+    return [record for root in cube.members for record in combined_record(root)]
+
+
 # only some spectra have light of another band: these are extracted beside, and corrected under the final name
 ruleorder: spectral_leak > extract_1d
 ruleorder: report_spectra > report
 
 
+rule outlier_detection:
+    input:
+        cals=calibrated_members,
+        cal_records=calibrated_member_records,
+        mark=mark_for("stage3/{product}_crf.json"),
+    output:
+        crf=directory("stage3/{product}_crf"),
+        record="stage3/{product}_crf.json",
+    log:
+        "logs/outlier_detection/{product}.log",
+    benchmark:
+        "benchmarks/outlier_detection/{product}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: threads_of("outlier_detection")
+    resources:
+        mem_mb=mem_mb_of("outlier_detection"),
+        runtime=runtime_of("outlier_detection"),
+        disk_mb=disk_mb_of("outlier_detection"),
+    params:
+        work=product_work_of("outlier_detection"),
+        circumstances=circumstances_of("outlier_detection"),
+    message:
+        "outliers: {wildcards.product}"
+    script:
+        "../scripts/ifu_outliers.py"
+
+
 rule cube_build:
     input:
-        cals=lambda wildcards: [
-            ancient(combined(root)) for root in PLAN.cubes[wildcards.product].members
-        ],
-        cal_records=lambda wildcards: [
-            record
-            for root in PLAN.cubes[wildcards.product].members
-            for record in combined_record(root)
-        ],
+        cals=cube_inputs,
+        cal_records=cube_input_records,
         references=product_token_of("cube_build"),
         mark=mark_for("stage3/{product}_s3d.json"),
     output:

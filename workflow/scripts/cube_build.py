@@ -1,6 +1,5 @@
 """One spectral cube, of a single exposure or of a product: cal -> s3d."""
 
-from functools import partial
 from pathlib import Path
 
 from snakewebb.chain import run_chain
@@ -12,6 +11,28 @@ from snakewebb.io.products import read_image, stamp
 from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
+from snakewebb.wcs.mrs import mrs_geometry
+
+
+def exposure_files(given, members):
+    """Files of the members of a cube: as given, or in the one folder that is given."""
+    if not Path(given[0]).is_dir():
+        return list(given)
+    return [next(Path(given[0]).glob(f"{root}_*.fits")) for root in members]
+
+
+def reader(replaced):
+    """Reads exposures, and replaces the bad pixels of those whose step is on."""
+
+    def read(path):
+        image = read_image(path, wcs=True)
+        chain = next((found for root, found in replaced.items() if Path(path).name.startswith(f"{root}_")), None)
+        if chain and image.wcs is not None:
+            image.geometry, _, _ = mrs_geometry(image.wcs)
+            run_chain(image, chain, References({}, (1, 1, 1, 1)))
+        return image
+
+    return read
 
 
 def build_cube(paths, s3d, record, *, work, circumstances, threads, inputs=()):
@@ -19,7 +40,8 @@ def build_cube(paths, s3d, record, *, work, circumstances, threads, inputs=()):
     set_threads(threads)
     for path in paths:
         check_product(path)
-    cubes = CubeSet([exposure_of_file(path, read=partial(read_image, wcs=True)) for path in paths])
+    read = reader(work.get("replaced", {}))
+    cubes = CubeSet([exposure_of_file(path, read=read) for path in paths])
     references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
     outcomes = run_chain(cubes, work["chain"], references, origins=circumstances.get("origins"))
     (cube,) = cubes.cubes
@@ -36,7 +58,7 @@ if "snakemake" in globals():
         work=snakemake.params.work,
     ):
         build_cube(
-            list(snakemake.input.cals),
+            exposure_files(snakemake.input.cals, snakemake.params.work.get("members", ())),
             snakemake.output.s3d,
             snakemake.output.record,
             work=snakemake.params.work,

@@ -105,12 +105,12 @@ def cube_work(plan, step, name):
             for name, part in zip(("channel", "band"), zip(*cube.bands, strict=True), strict=True)
         }
         work = {"chain": [entry | {"parameters": entry["parameters"] | own}], "members": list(cube.members)}
-        users = [
-            root
-            for root in cube.members
-            if plan.exposures[root].level == "cal" and not plan.is_on("pixel_replace", root)
-        ]
-        if users:
+        replaced = [root for root in cube.members if plan.is_on("pixel_replace", root)]
+        if plan.is_on("outlier_detection"):
+            # pixels are replaced after more of them are found to be bad, so not by the job of the exposure
+            if replaced:
+                work["replaced"] = {root: plan.chain("pixel_replace", root).entries for root in replaced}
+        elif users := [r for r in cube.members if plan.exposures[r].level == "cal" and r not in replaced]:
             work["inputs"] = {root: plan.exposures[root].identity for root in users}
     types = chain.reference_types()
     if types:

@@ -101,6 +101,9 @@ def _product_jobs(plan, product):
     stem = f"stage3/{product}"
     yield Job("association", product, f"{stem}_asn.json", (), association.as_json)
     if plan.mode.stage3 == "spec3":
+        if plan.is_on("outlier_detection"):
+            cals = tuple(record for root in association.members for record in _calibrated_record(plan, root))
+            yield _product_job(plan, "outlier_detection", product, f"{stem}_crf.json", cals)
         for cube in plan.cubes.values():
             if cube.product == product:
                 yield from _cube_jobs(plan, cube)
@@ -128,7 +131,10 @@ def _product_jobs(plan, product):
 
 def _cube_jobs(plan, cube):
     stem = f"stage3/{cube.name}"
-    inputs = tuple(record for root in cube.members for record in _combined_record(plan, root))
+    if plan.is_on("outlier_detection"):
+        inputs = (f"stage3/{cube.product}_crf.json",)
+    else:
+        inputs = tuple(record for root in cube.members for record in _combined_record(plan, root))
     steps = cube_steps(plan, cube.name)
     yield _product_job(plan, "cube_build", cube.name, f"{stem}_s3d.json", inputs)
     if "extract_1d" in steps:
