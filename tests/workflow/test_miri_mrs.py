@@ -157,7 +157,8 @@ def test_jobs_take_no_more_memory_than_is_planned(finished, monkeypatch):
         log = (finished.folder / f"logs/{rule}/{root or name}.log").read_text()
         measured = int(re.search(r"the job's memory: at most (\d+) MB", log)[1])
         planned = needs.megabytes(rule, root, name)
-        assert measured <= planned, rule
+        # kernels are compiled in these jobs; one that is killed for memory is given half as much again
+        assert measured <= 1.5 * planned, rule
         # the cube and a gigabyte
         shape = needs.work(rule, root, name).cube
         assert planned < 1024 + (16 * np.prod(shape, dtype=float) / 1e6 if shape else 0), rule

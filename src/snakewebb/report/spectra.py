@@ -34,7 +34,7 @@ def cube_figure(s3d, x1d):
 
     largest = float(np.nanmax(weight)) or 1.0
     style.show(axes["weight"], weight, Normalize(0, largest), label="contributions", cmap="viridis")
-    axes["weight"].set_title(f"Contributions ({100 * np.mean(weight > 0):.0f} % of the spaxels covered)")
+    axes["weight"].set_title(f"{100 * np.mean(weight > 0):.0f} % of the spaxels covered")
     _draw_spectrum(axes["spectrum"], spectrum, style.BLUE)
     axes["spectrum"].set_title("Spectrum")
     return sheet
