@@ -131,6 +131,16 @@ def test_the_archives_data_models_read_what_was_made(finished):
     assert "CH1-SHORT" in (finished.folder / f"report/{PRODUCT}.html").read_text().upper()
 
 
+def test_the_calibrated_brightness_is_that_of_the_scene(finished):
+    """Most pixels see hardly any light: a pedestal that is left, or taken twice, is seen there. The noise of a pixel is 50 MJy/sr."""
+    (truth,) = (finished.folder / "truth").glob("*_truth.fits")
+    with fits.open(truth) as true, fits.open(finished.folder / f"stage2/{ROOT}_cal.fits") as cal:
+        brightness = true["BRIGHTNESS"].data
+        use = (brightness > 0) & np.isfinite(cal["SCI"].data)
+        assert use.sum() > 500_000
+        assert abs(np.median((cal["SCI"].data - brightness)[use])) < 2
+
+
 @pytest.mark.parametrize("channel", ["1", "2"])
 def test_the_flux_of_the_star_comes_back(finished, channel):
     """One pointing undersamples the star, whose fringes are not those of the flat: a coarse bound, of the average of the band."""

@@ -31,7 +31,7 @@ _INSIDE = np.s_[:, 4:1028]  # all but reference pixels
 _COLUMNS = ("LOR_FWHM", "LOR_SCALE", "GAU_FWHM", "GAU_XOFF", "GAU_SCALE1", "GAU_SCALE2")
 
 
-@step(version=1, keyword="S_STRAY", references=("mrsxartcorr",), optional_references=("regions",))
+@step(version=2, keyword="S_STRAY", references=("mrsxartcorr",), optional_references=("regions",))
 def straylight(
     image: Image,
     refs: References,
@@ -88,7 +88,7 @@ def straylight(
     usable = np.isfinite(image.data)
     light = np.where(usable, image.data, np.float32(0.0))
     gap = gap_between_channels(image.header)
-    measured = usable if compatibility == "native" else np.ones_like(usable)
+    measured = usable.copy() if compatibility == "native" else np.ones_like(usable)
     pedestal, _, deviation = _clipped(light[gap][measured[gap]])
     usable &= (image.dq & np.uint32(_UNUSABLE)) == 0
     usable &= ~(light < pedestal + 3 * deviation)

@@ -74,6 +74,13 @@ def test_cross_artifact_and_pedestal(
     assert np.nanmax(removed) > 3 * np.nanmedian(removed[:, 4:1028]) > 0
 
 
+def test_nothing_is_left_between_the_channels(make_mrs, slices, references):
+    """The scene has a pedestal of 0.4 DN/s with noise of 0.3, and what its traces scatter."""
+    image = make_mrs(scene(slices))
+    straylight(image, references(image))
+    assert abs(np.nanmedian(image.data[50:974, 503:516])) < 0.01
+
+
 def test_bad_pixels_between_the_channels_do_not_lower_the_pedestal(make_mrs, slices, references):
     data = np.full(SHAPE, 2.0)
     image = make_mrs(data)
