@@ -11,7 +11,7 @@ from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.needs import require_memory
 from snakewebb.plan.summary import summary_lines
 
-pytestmark = pytest.mark.usefixtures("no_references")
+pytestmark = pytest.mark.usefixtures("no_references", "no_context_in_environment")
 
 LONG = {"DETECTOR": "MIRIFULONG", "CHANNEL": "34"}
 
