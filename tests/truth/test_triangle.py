@@ -130,7 +130,7 @@ def _calibrate(names, folder):
                 patch.setattr(particles, "_COSMIC_RAYS_PER_SECOND", 4e-4)
             raw, scene, truth = simulate_exposure(exposure, catalogue, effects)
         truth = copy.deepcopy(truth)  # lets go of the full detector
-        results[name] = Result(raw, scene, truth, exposure_row(exposure, truth), exposure.readout)
+        results[name] = Result(raw, scene, truth, exposure_row(exposure, truth, raw), exposure.readout)
         uncal = folder / name / file_name(exposure)
         checked_fits.write(uncal, uncal_units(exposure, raw))
         # weights and thresholds need a read noise, whether or not the data have it
