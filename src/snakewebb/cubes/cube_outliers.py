@@ -14,7 +14,7 @@ from snakewebb.cubes.cube_parameters import cube_parameters
 from snakewebb.cubes.ifu_members import IFUMembers
 from snakewebb.cubes.pixel_cache import PixelCache
 from snakewebb.cubes.pixels import usable
-from snakewebb.imaging.outlier_detection import confirmed, flag_outliers, pair_of, select
+from snakewebb.imaging.outlier_detection import confirmed, flag_outliers, middle, pair_of
 from snakewebb.io.references import References
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
 
@@ -190,13 +190,7 @@ def _median_of_others(first, last, data, err, left_out, expected, noise, others)
                     expected[k, j, i] = np.nan
                     noise[k, j, i] = np.nan
                     continue
-                upper = select(values, number, number // 2)
-                if number % 2 == 0:
-                    lower = values[0]
-                    for n in range(1, number // 2):
-                        lower = max(lower, values[n])
-                    upper = (lower + upper) * np.float32(0.5)
-                expected[k, j, i] = upper
+                expected[k, j, i] = middle(values, number)
                 noise[k, j, i] = np.sqrt(variance) / number * (MEDIAN_NOISE if number > 2 else 1.0)
 
 

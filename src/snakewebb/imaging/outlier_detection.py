@@ -367,15 +367,20 @@ def _median_rows(first, last, stack, median):
             if count == 0:
                 median[j, i] = np.nan
                 continue
-            upper = select(values, count, count // 2)
-            if count % 2:
-                median[j, i] = upper
-            else:
-                # what is left of the upper middle value is not larger
-                lower = values[0]
-                for k in range(1, count // 2):
-                    lower = max(lower, values[k])
-                median[j, i] = (lower + upper) * np.float32(0.5)
+            median[j, i] = middle(values, count)
+
+
+@njit
+def middle(values, count):
+    """Median of the first ``count`` values, at least one, which are partially sorted in place."""
+    upper = select(values, count, count // 2)
+    if count % 2:
+        return upper
+    # what is left of the upper middle value is not larger
+    lower = values[0]
+    for k in range(1, count // 2):
+        lower = max(lower, values[k])
+    return (lower + upper) * np.float32(0.5)
 
 
 @njit

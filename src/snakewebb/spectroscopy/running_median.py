@@ -3,7 +3,7 @@
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
-from snakewebb.imaging.outlier_detection import select
+from snakewebb.imaging.outlier_detection import middle
 
 
 def running_median(plane, rows, columns, *, padded=False):
@@ -42,14 +42,4 @@ def _running_median(first, last, plane, rows, columns, padded, out):
                     if not np.isnan(value):
                         window[count] = value
                         count += 1
-            if count == 0:
-                out[y, x] = np.nan
-                continue
-            upper = select(window, count, count // 2)
-            if count % 2:
-                out[y, x] = upper
-            else:
-                lower = window[0]
-                for k in range(1, count // 2):
-                    lower = max(lower, window[k])
-                out[y, x] = (lower + upper) * np.float32(0.5)
+            out[y, x] = middle(window, count) if count else np.nan
