@@ -160,6 +160,63 @@ def test_a_server_that_is_gone_is_named(tmp_path):
         server.run(tmp_path / "job.py", b"", environment={})
 
 
+LATE = "import sys; Path('seen').write_text(str('{0}' in sys.modules)); import {0}"
+
+
+def test_what_a_job_imports_later_ones_begin_with(run, tmp_path):
+    seen = []
+    for _ in range(2):
+        assert run(LATE.format("colorsys"), name="imports") == 0
+        seen.append((tmp_path / "seen").read_text())
+    assert seen == ["False", "True"]
+
+
+def test_modules_of_users_are_imported_by_every_job(run, tmp_path):
+    (tmp_path / "mine.py").touch()
+    for _ in range(2):
+        assert run(LATE.format("mine").replace("import sys", "import sys; sys.path.insert(0, '.')"), name="own") == 0
+        assert (tmp_path / "seen").read_text() == "False"
+
+
+def test_what_a_failed_job_imports_is_not_taken_over(run, tmp_path):
+    for _ in range(2):
+        assert run(LATE.format("chunk") + "; sys.exit(3)", name="failing") == 3
+        assert (tmp_path / "seen").read_text() == "False"
+
+
+KERNEL = """import numpy as np
+    from snakewebb.imaging.outlier_detection import _median_rows, median_of
+    Path('seen').write_text(f'{len(_median_rows.overloads)} {median_of(np.float32([[[1]], [[3]], [[8]]]))[0, 0]}')"""
+
+
+def test_kernels_that_a_job_loads_later_ones_and_later_servers_have(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SNAKEWEBB_CACHE", str(tmp_path / "cache"))
+    Path("script.py").write_text(f"from pathlib import Path\nif 'snakemake' in globals():\n    {KERNEL}\n")
+    found = []
+    for number_of_jobs in (2, 1, 1):
+        server = JobServer()
+        for _ in range(number_of_jobs):
+            assert server.run("script.py", pickle.dumps(None), environment={}) == 0
+            found.append(Path("seen").read_text())
+        server.close()
+        (record,) = Path("cache").glob("kernels-*/job-starts/script.pickle")
+        if len(found) == 3:
+            record.write_bytes(b"damaged")
+    assert found == ["0 3.0", "1 3.0", "1 3.0", "0 3.0"]
+    assert pickle.loads(record.read_bytes())["kernels"][0][:2] == (
+        "snakewebb.imaging.outlier_detection",
+        "_median_rows",
+    )
+
+
+def test_the_server_has_one_thread_whatever_its_jobs_import(run, server):
+    modules = "photutils.segmentation, gwcs, asdf_astropy.io, astropy.table, scipy.optimize, matplotlib.pyplot, crds"
+    for _ in range(2):
+        assert run(f"import {modules}", name="heavy") == 0
+    assert "Threads:\t1\n" in Path(f"/proc/{server._process.pid}/status").read_text()
+
+
 def test_it_can_be_switched_off(monkeypatch):
     monkeypatch.setenv("SNAKEWEBB_JOB_SERVER", "off")
     assert through_server(print) is print

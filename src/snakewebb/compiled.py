@@ -46,13 +46,42 @@ class _Cache(FunctionCache):
             return self._load_overload(sig, target_context)
 
 
+_kernels = {}
+"""Kernels by module and name, but for those that start threads when they are loaded."""
+
+
 def njit(function=None, **options):
     """`numba.njit` with the project's settings: cached on disk, releases the GIL, numpy's rules for division by zero."""
     if function is None:
         return partial(njit, **options)
     kernel = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     kernel._cache.__class__ = _Cache
+    if not options.get("parallel"):
+        _kernels[function.__module__, function.__qualname__] = kernel
     return kernel
+
+
+def loaded_kernels():
+    """What is compiled or loaded: a set of modules, names, and types of the arguments."""
+    return {(*name, types) for name, kernel in _kernels.items() for types in kernel.overloads}
+
+
+def load_kernels(wanted):
+    """Load compiled kernels from disk; those that are not there, or no longer, are left out.
+
+    Parameters
+    ----------
+    wanted : iterable of (str, str, tuple)
+        As `loaded_kernels` gives them, of modules that are imported.
+    """
+    for module, name, types in wanted:
+        kernel = _kernels.get((module, name))
+        if kernel is None or types in kernel.overloads:
+            continue
+        compiled = kernel._cache.load_overload(types, kernel.targetctx)
+        if compiled is not None:
+            kernel.targetctx.insert_user_function(compiled.entry_point, compiled.fndesc, [compiled.library])
+            kernel.add_overload(compiled)
 
 
 def available_threads():

@@ -22,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from multiprocessing.connection import Connection
@@ -34,6 +35,9 @@ PLAIN = ("conda_env", "container_img", "env_modules", "shadow_dir")
 
 SWITCH = "SNAKEWEBB_JOB_SERVER"
 """Environment variable that is ``off`` where every job shall start a Python of its own."""
+
+LARGEST_MESSAGE = 1 << 18
+"""Bytes of a message of a job about what it imported and loaded."""
 
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 """The server's libraries of linear algebra start no threads: a process with threads must not be forked."""
@@ -180,21 +184,29 @@ def serve(control):
     """Fork a job for each connection that comes through a socket, until it is closed.
 
     The first time a script comes, the server itself imports what it does: scripts only define functions unless there is a
-    ``snakemake`` object.
+    ``snakemake`` object. What its jobs import and load besides, they tell through another socket; the server has it from
+    then on (`snakewebb.job_start`).
 
     Parameters
     ----------
     control : socket.socket
     """
     running, known = {}, set()
+    told, tell = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    told.setblocking(False)
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # jobs get it too, and the server ends with the process that started it
     signal.signal(signal.SIGCHLD, functools.partial(_tell_ends, running))
     gc.disable()
     _import_common()
+    from snakewebb import job_start  # imports numba, which the process that starts the server need not have
+
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        starts = dict(_told(told))
+        for script, start in starts.items():
+            job_start.remember(script, start)
         if not message:
             return
         job = Connection(descriptors[0])
@@ -202,15 +214,25 @@ def serve(control):
         if script not in known:
             known.add(script)
             _import_for(script)
+            job_start.prepare(job_start.remembered(script))
+        for start in starts.values():
+            job_start.prepare(start)
         gc.freeze()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()
         if pid == 0:
             control.close()
-            _run(script, folder, environment, payload)
+            _run(script, folder, environment, payload, tell)
         running[pid] = job
         job.send(pid)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+def _told(receiver):
+    """What jobs have told since this was called last: scripts, and what `job_start.gained` gives."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield pickle.loads(receiver.recv(LARGEST_MESSAGE))
 
 
 def _tell_ends(running, *_):
@@ -229,8 +251,6 @@ def _import_common():
     import astropy.io.fits  # noqa: F401
     import snakemake.iocontainers  # noqa: F401
 
-    import snakewebb.compiled  # noqa: F401
-
 
 def _import_for(script):
     # what cannot be imported fails in the job, whose messages are read
@@ -238,8 +258,11 @@ def _import_for(script):
         runpy.run_path(script)
 
 
-def _run(script, folder, environment, payload):
-    """Be the job: run the script, and end."""
+def _run(script, folder, environment, payload, tell):
+    """Be the job: run the script, tell what it needed that the server has not, and end."""
+    from snakewebb import job_start
+
+    before = job_start.state()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
@@ -249,9 +272,13 @@ def _run(script, folder, environment, payload):
             Path("/proc/self/comm").write_text(Path(script).stem)
         os.chdir(folder)
         os.environ.update(environment)
+        tempfile.tempdir = None  # looked up anew, in the environment of the job
         gc.enable()
         runpy.run_path(script, init_globals={"snakemake": pickle.loads(payload)})
         code = 0
+        with contextlib.suppress(Exception):  # of the server's time only
+            if start := job_start.gained(before):
+                tell.send(pickle.dumps((script, start)))
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if code and code is not end.code:

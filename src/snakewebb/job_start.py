@@ -1,0 +1,89 @@
+"""What the jobs of a script import and load once they run, so that later ones begin with it.
+
+Jobs import what only some of them need when they need it, and load compiled kernels when they call them: a second for many, as
+long as their work. So a job tells the server that forked it what it has that the server has not, and for its next job the server
+has it too. This is kept on disk beside the compiled kernels, for the servers of later runs. Nothing depends on it but time.
+"""
+
+import contextlib
+import functools
+import importlib
+import io
+import os
+import pickle
+import sys
+import sysconfig
+from pathlib import Path
+
+from snakewebb import compiled
+
+
+def state():
+    """Names of the modules and kernels that this process has."""
+    return {"modules": set(sys.modules), "kernels": compiled.loaded_kernels()}
+
+
+def gained(before):
+    """What this process has that it had not, as `prepare` takes it: modules in the order in which they were imported.
+
+    Parameters
+    ----------
+    before : dict
+        An earlier `state`.
+
+    Returns
+    -------
+    dict
+        Empty if there is nothing.
+    """
+    modules = [
+        name for name, module in list(sys.modules.items()) if name not in before["modules"] and _is_installed(module)
+    ]
+    kernels = sorted(compiled.loaded_kernels() - before["kernels"], key=str)
+    return {"modules": modules, "kernels": kernels} if modules or kernels else {}
+
+
+def prepare(start):
+    """Import modules and load kernels; what cannot be is left to the job that needs it."""
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        for name in start.get("modules", ()):
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        with contextlib.suppress(Exception):
+            compiled.load_kernels(start.get("kernels", ()))
+
+
+def remembered(script):
+    """What jobs of a script were found to need by earlier servers: as of `gained`."""
+    try:
+        start = pickle.loads(_file_of(script).read_bytes())
+        return {"modules": list(start["modules"]), "kernels": list(start["kernels"])}
+    except Exception:  # a damaged file may fail in any way, and is made again
+        return {}
+
+
+def remember(script, start):
+    """Keep what jobs of a script need besides what is known already."""
+    known = remembered(script)
+    merged = {key: list(dict.fromkeys([*known.get(key, ()), *start[key]])) for key in ("modules", "kernels")}
+    path = _file_of(script)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(pickle.dumps(merged))
+        os.replace(part, path)
+
+
+def _file_of(script):
+    return Path(os.environ["NUMBA_CACHE_DIR"], "job-starts", f"{Path(script).stem}.pickle")
+
+
+@functools.cache
+def _folders():
+    paths = sysconfig.get_paths()
+    return (*(paths[name] + os.sep for name in ("stdlib", "purelib", "platlib")), str(Path(__file__).parent) + os.sep)
+
+
+def _is_installed(module):
+    """Whether a module is of the standard library, an installed package, or this one, and not a user's own."""
+    return str(getattr(module, "__file__", None)).startswith(_folders())
