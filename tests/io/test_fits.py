@@ -9,7 +9,18 @@ import pytest
 from astropy.io import fits
 
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.io.fits import atomic, check_structure, table_unit, verify_checksums, warn_of_foreign_bytes, write
+from snakewebb.io.checksum import ones_complement_sum
+from snakewebb.io.fits import (
+    atomic,
+    check_structure,
+    shape_of,
+    table_unit,
+    units_of,
+    verify_checksums,
+    warn_of_foreign_bytes,
+    write,
+)
+from snakewebb.io.words import flip_and_swap, sum_swapped, swap_and_sum
 
 
 def units():
@@ -64,7 +75,7 @@ def test_bytes_after_the_last_unit_are_counted(tmp_path, caplog, count):
     content = path.read_bytes()
     path.write_bytes(content[:count] if count < 0 else content + b"x" * count)
     with caplog.at_level(logging.WARNING):
-        warn_of_foreign_bytes(path, check_structure(path))
+        warn_of_foreign_bytes(path, units_of(path))
     assert caplog.messages == [
         f"{path}: {count} bytes after the last unit (TABLE) are not read: they are no FITS extension; if the file should "
         "hold more, download it again"
@@ -185,3 +196,64 @@ for unit in (table_unit(rows, "ROWS"), asdf_table(b"#ASDF")):
 print({"astropy.table", "asdf"} & set(sys.modules))
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+VALUES = {
+    "NUMBER": -12,
+    "LARGE": 2147483648,
+    "REAL": 1.5e-7,
+    "LOGICAL": True,
+    "TEXT": "NRCALONG",
+    "SLASH": "a / b",
+    "QUOTE": "don't",
+    "EMPTY": "",
+    "LONG": "POLYGON ICRS " + " ".join(["53.130911435 -27.805294203"] * 8),
+    "AMPER": "this & that &",
+    "UNDEF": None,
+    "DIGITS": "12",
+}
+
+
+def test_values_of_units_are_those_of_their_headers(tmp_path):
+    path = tmp_path / "file.fits"
+    header = fits.Header([(key, value, "a comment") for key, value in VALUES.items() if key != "LONG"])
+    header["LONG"] = VALUES["LONG"]
+    second = fits.ImageHDU(np.zeros((2, 3), np.float32), header, name="SCI", ver=2)
+    fits.HDUList([fits.PrimaryHDU(header=header), fits.ImageHDU(np.zeros(2), name="SCI"), second]).writeto(path)
+    primary, first, last = units_of(path)
+    assert {key: primary.get(key) for key in VALUES} == {key: fits.getheader(path)[key] for key in VALUES}
+    assert [unit.label for unit in (primary, first, last)] == ["PRIMARY", "SCI", "SCI,2"]
+    assert (shape_of(last), last.get("NAXIS3"), last.get("NOTHERE", 5)) == ((2, 3), None, 5)
+    assert [unit.start for unit in (primary, first, last)] == [info["datLoc"] for info in file_infos(path)]
+
+
+def file_infos(path):
+    with fits.open(path) as units:
+        return [units.fileinfo(number) for number in range(len(units))]
+
+
+def test_an_end_record_with_other_characters_ends_a_header(tmp_path):
+    path = tmp_path / "file.fits"
+    fits.PrimaryHDU().writeto(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"END" + b" " * 77, b"END = " + b" " * 74))
+    ((header, start),) = check_structure(path)
+    assert (list(header)[:2], start) == (["SIMPLE", "BITPIX"], 2880)
+    path.write_bytes(content.replace(b"END" + b" " * 77, b"ENDING" + b" " * 74))
+    with pytest.raises(BadDataError, match="has no END card"):
+        check_structure(path)
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 70_000])
+def test_words_are_swapped_and_summed(size):
+    words = np.random.default_rng(1).integers(0, 2**32, size, np.uint32)
+    swapped, total = words.byteswap(), int(words.sum(dtype=np.uint64))
+    assert int(sum_swapped(swapped)) == total
+    assert ones_complement_sum(swapped.data) == (total % 0xFFFFFFFF if size else 0)
+    assert ones_complement_sum(swapped[1:].data, int(words[:1].sum())) == ones_complement_sum(swapped.data)
+    sign = np.uint32(1 << 31)
+    result = np.empty_like(words)
+    assert int(flip_and_swap(words ^ sign, sign, result)) == total
+    np.testing.assert_array_equal(result, swapped)
+    assert int(swap_and_sum(result, sign)) == total
+    np.testing.assert_array_equal(result, words ^ sign)

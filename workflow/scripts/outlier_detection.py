@@ -31,7 +31,7 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
     files = {}
 
     def save(member, image):
-        image.header.update(headers[member.root])
+        image.header = headers[member.root]
         image.wcs = corrected_gwcs(read_wcs(member.path), image.sci_header, member.matrix, member.shift)
         write_region(image.sci_header, image.wcs)
         if "sip" in work:

@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import functools
 import logging
 import os
+import re
 import tempfile
 import threading
 import warnings
@@ -15,13 +17,72 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 
 from snakewebb.errors import BadDataError, ConfigError, TransientError
-from snakewebb.io.checksum import encode, ones_complement_sum
+from snakewebb.io.checksum import encode, folded, ones_complement_sum
 
 log = logging.getLogger(__name__)
 
 BLOCK = 2880
 
 _SETTINGS = threading.Lock()  # of the process, which a thread changes for a moment: umask, filters of warnings
+
+
+class Unit:
+    """A unit of a FITS file: what its layout says is read from the text of its header, which is parsed as a whole only if asked for.
+
+    Attributes
+    ----------
+    text : bytes
+        Records of 80 bytes, the last one END.
+    start : int
+        Offset of the data in bytes.
+    """
+
+    def __init__(self, text, start):
+        self.text = text
+        self.start = start
+
+    @functools.cached_property
+    def header(self):
+        """The header, its own: a caller may change it."""
+        return fits.Header.fromstring(self.text)
+
+    @functools.cached_property
+    def records(self):
+        """Records of 80 bytes by keyword, the first one of each."""
+        found = {}
+        for first in range(0, len(self.text), 80):
+            found.setdefault(self.text[first : first + 8].rstrip(), self.text[first : first + 80])
+        return found
+
+    def get(self, keyword, default=None):
+        """Value of a keyword of up to eight letters, as `Header.get` gives it."""
+        record = self.records.get(keyword.encode())
+        if record is None:
+            return default
+        plain = _PLAIN_VALUE.fullmatch(record)
+        if plain and plain["number"]:
+            return int(plain["number"])
+        if plain and not plain["text"].endswith(b"&"):  # not continued in the next record
+            return plain["text"].decode().rstrip()
+        return self.header.get(keyword, default)
+
+    @property
+    def name(self):
+        """Name of the extension."""
+        return str(self.get("EXTNAME", "PRIMARY"))
+
+    @property
+    def label(self):
+        """Name of the extension, and its number if it is not the first one of that name: ``SCI``, ``SCI,2``."""
+        version = self.get("EXTVER", 1)
+        return self.name if version == 1 else f"{self.name},{version}"
+
+
+_PLAIN_VALUE = re.compile(rb"[A-Z0-9_-]{1,8} *= +(?:(?P<number>[+-]?[0-9]+)|'(?P<text>[ -&(-~]*)') *(?:/.*)?")
+"""A record with an integer, or with a text without quotes in it."""
+
+_END = re.compile(rb"END(?: {77}| {0,76}[^A-Z0-9_ -])")
+"""The end of a header; other characters after it do no harm."""
 
 
 def check_structure(path):
@@ -41,6 +102,25 @@ def check_structure(path):
     BadDataError
         If the file is missing, empty, not FITS, truncated, or declares impossible sizes.
     """
+    return [(unit.header, unit.start) for unit in units_of(path)]
+
+
+def units_of(path):
+    """Like `check_structure`, without parsing headers of which only the layout is needed.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of Unit
+
+    Raises
+    ------
+    BadDataError
+        As `check_structure`.
+    """
     path = Path(path)
     try:
         size = path.stat().st_size
@@ -59,25 +139,36 @@ def check_structure(path):
             if units and not stream.read(9).startswith(b"XTENSION"):
                 break  # padding or foreign bytes after the last unit are allowed by the standard
             stream.seek(offset)
-            try:
-                header = fits.Header.fromfile(stream)
-            except (OSError, ValueError, EOFError) as error:
+            text = _header_text(stream)
+            if text is None:
                 raise BadDataError(
                     f"{path}: the header of unit {len(units)} has no END card, so the file of {size} bytes is "
                     "truncated or corrupt; download it again"
-                ) from error
-            data_start = stream.tell()
-            needed = _data_size(header, f"{path}[{len(units)}]")
+                )
+            unit = Unit(text, stream.tell())
+            needed = _data_size(unit, f"{path}[{len(units)}]")
             padded = -(-needed // BLOCK) * BLOCK
-            if data_start + needed > size:
-                name = header.get("EXTNAME", "PRIMARY")
+            if unit.start + needed > size:
                 raise BadDataError(
-                    f"{path}[{name}]: truncated, {data_start + padded} bytes expected but the file has {size}; "
+                    f"{path}[{unit.name}]: truncated, {unit.start + padded} bytes expected but the file has {size}; "
                     "download it again"
                 )
-            units.append((header, data_start))
-            offset = data_start + padded
+            units.append(unit)
+            offset = unit.start + padded
     return units
+
+
+def _header_text(stream):
+    """Records of a header up to END, with the stream at what follows its last block; ``None`` if there is no END."""
+    text = b""
+    while True:
+        block = stream.read(BLOCK)
+        if len(block) < BLOCK:
+            return None
+        for end in _END.finditer(block):
+            if end.start() % 80 == 0:
+                return text + block[: end.start()] + b"END".ljust(80)
+        text += block
 
 
 def warn_of_foreign_bytes(path, units):
@@ -86,26 +177,25 @@ def warn_of_foreign_bytes(path, units):
     Parameters
     ----------
     path : path-like
-    units : list of (Header, int)
-        Of `check_structure`.
+    units : list of Unit
+        Of `units_of`.
     """
-    header, start = units[-1]
-    name = header.get("EXTNAME", "PRIMARY")
-    padded = -(-_data_size(header, f"{path}[{name}]") // BLOCK) * BLOCK
-    found = Path(path).stat().st_size - start - padded
+    last = units[-1]
+    padded = -(-_data_size(last, f"{path}[{last.name}]") // BLOCK) * BLOCK
+    found = Path(path).stat().st_size - last.start - padded
     if found > 0:
         log.warning(
             "%s: %d bytes after the last unit (%s) are not read: they are no FITS extension; if the file should hold more, "
             "download it again",
             path,
             found,
-            name,
+            last.name,
         )
 
 
 def shape_of(header):
     """Shape of the array of a unit, in numpy's order."""
-    return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
+    return tuple(int(header.get(f"NAXIS{axis}")) for axis in range(int(header.get("NAXIS")), 0, -1))
 
 
 def make_readable(header, keywords=None):
@@ -136,11 +226,18 @@ def _looks_like(start):
     return f"begins with {start[:16]!r}"
 
 
+def _integer(header, keyword):
+    value = header.get(keyword)
+    if value is None:
+        raise KeyError(keyword)
+    return int(value)
+
+
 def _data_size(header, where):
     try:
-        naxis = int(header["NAXIS"])
-        axes = [int(header[f"NAXIS{number}"]) for number in range(1, naxis + 1)]
-        bits = int(header["BITPIX"])
+        naxis = _integer(header, "NAXIS")
+        axes = [_integer(header, f"NAXIS{number}") for number in range(1, naxis + 1)]
+        bits = _integer(header, "BITPIX")
         extra, groups = int(header.get("PCOUNT", 0)), int(header.get("GCOUNT", 1))
     except (KeyError, TypeError, ValueError, fits.VerifyError) as error:
         raise BadDataError(f"{where}: the header lacks a size keyword ({error}); the file is corrupt") from error
@@ -162,15 +259,14 @@ def verify_checksums(path):
     BadDataError
         Naming the unit whose data differ from its checksum.
     """
-    for header, start in check_structure(path):
-        expected = header.get("DATASUM")
+    for unit in units_of(path):
+        expected = unit.get("DATASUM")
         if expected is None:
             continue
-        name = header.get("EXTNAME", "PRIMARY")
-        found = checksum_of_file(path, start, _data_size(header, f"{path}[{name}]"))
+        found = checksum_of_file(path, unit.start, _data_size(unit, f"{path}[{unit.name}]"))
         if int(expected) != found:
             raise BadDataError(
-                f"{path}[{name}]: DATASUM is {expected} but the data give {found}: the file is corrupt; "
+                f"{path}[{unit.name}]: DATASUM is {expected} but the data give {found}: the file is corrupt; "
                 "download it again"
             )
 
@@ -288,9 +384,10 @@ def write(path, units):
                 stream.write(_text(header))
                 start = stream.tell()
                 total = 0
-                for block in blocks:
-                    total = ones_complement_sum(block, total)
+                for block, block_sum in blocks:
+                    total += block_sum
                     stream.write(block)
+                total = folded(total)
                 stream.write(b"\0" * (-(stream.tell() - start) % BLOCK))
                 header["DATASUM"] = (str(total), "data unit checksum")
                 header["CHECKSUM"] = encode(ones_complement_sum(_text(header), total))
@@ -328,7 +425,7 @@ def _text(header):
 
 
 def _layout(unit):
-    """Header of an HDU, and its big-endian data in blocks, each to be used before the next."""
+    """Header of an HDU, and its big-endian data in blocks with their sums, each to be used before the next."""
     if isinstance(unit, (fits.PrimaryHDU, fits.ImageHDU)):
         header = unit.header
         if unit.data is None:
@@ -346,19 +443,31 @@ def _layout(unit):
     fits.Header.fromfile(buffer)  # the empty primary that astropy puts before an extension
     header = fits.Header.fromfile(buffer)
     start = buffer.tell()
-    return header, (content[start : start + _data_size(header, "table")],)
+    content = content[start : start + _data_size(header, "table")]
+    return header, ((content, ones_complement_sum(content)),)
 
 
 def _big_endian(data, count=1 << 18):
-    """Blocks of an array as FITS stores it, all in one buffer; unsigned integers are offset to signed ones."""
+    """Blocks of an array as FITS stores it, all in one buffer, and their sums; unsigned integers are offset to signed ones."""
     flat = np.ascontiguousarray(data).reshape(-1)
+    signed = flat.dtype.kind == "u" and flat.dtype.itemsize > 1
+    if flat.dtype.itemsize == 4 and flat.dtype.isnative and np.little_endian:
+        from snakewebb.io.words import flip_and_swap  # compiled, not loaded where nothing is written
+
+        words, buffer = flat.view(np.uint32), np.empty(min(count, flat.size), np.uint32)
+        for first in range(0, words.size, count):
+            part = words[first : first + count]
+            block = buffer[: part.size]
+            yield block.data, int(flip_and_swap(part, np.uint32(signed << 31), block))
+        return
     buffer = np.empty(min(count, flat.size), flat.dtype.newbyteorder("="))
     swap = np.little_endian and flat.dtype.itemsize > 1
     for first in range(0, flat.size, count):
         part = flat[first : first + count]
         block = buffer[: part.size]
-        if flat.dtype.kind == "u" and flat.dtype.itemsize > 1:
+        if signed:
             np.bitwise_xor(part, block.dtype.type(1 << (8 * part.itemsize - 1)), out=block)
         else:
             np.copyto(block, part)
-        yield (block.byteswap(inplace=True) if swap else block).data
+        content = (block.byteswap(inplace=True) if swap else block).data
+        yield content, ones_complement_sum(content)

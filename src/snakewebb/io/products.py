@@ -13,9 +13,10 @@ from astropy.io import fits
 from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
-from snakewebb.io.fits import asdf_table, atomic, check_structure, table_unit, warn_of_foreign_bytes, write
+from snakewebb.io.fits import asdf_table, atomic, shape_of, table_unit, units_of, warn_of_foreign_bytes, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
+from snakewebb.io.words import swap_and_sum
 from snakewebb.wcs.ifu_wcs import wcs_of_tree
 from snakewebb.wcs.image_wcs import ImageWCS
 from snakewebb.wcs.transforms import UnsupportedTransformError
@@ -213,21 +214,18 @@ def read_image(path, *, wcs=False):
         disagree.
     """
     path = Path(path)
-    units = check_structure(path)
+    units = units_of(path)
     warn_of_foreign_bytes(path, units)
-    header = units[0][0]
-    named = {}
-    for unit_header, start in units[1:]:
-        # an extension without data is one that is not there
-        if unit_header["NAXIS"]:
-            named.setdefault(str(unit_header.get("EXTNAME", "")).strip().upper(), (unit_header, start))
+    header = units[0].header
+    # an extension without data is one that is not there
+    named = _by_name(unit for unit in units[1:] if unit.get("NAXIS"))
     _check_content(path, header, named)
-    sci_header = named["SCI"][0]
+    sci_header = named["SCI"].header
     image = Image(header=header, sci_header=sci_header, data=None, err=None, dq=None)
     with open(path, "rb") as stream:
         for attribute, name in _ARRAYS:
             if name in named:
-                setattr(image, attribute, _read_array(stream, f"{path}[{name}]", *named[name], flags=name == "DQ"))
+                setattr(image, attribute, _read_array(stream, f"{path}[{name}]", named[name], flags=name == "DQ"))
     for attribute in ("int_times", "int_times_stripe"):
         if attribute.upper() in named:
             with fits.open(path, memmap=False) as file:
@@ -250,11 +248,19 @@ def read_wcs(path):
         If the file is damaged or has none.
     """
     path = Path(path)
-    named = {str(header.get("EXTNAME", "")).upper(): (header, start) for header, start in check_structure(path)[1:]}
+    named = _by_name(units_of(path)[1:])
     wcs = _wcs_of_tree(_read_tree(path, named), path, named)
     if wcs is None:
         raise BadDataError(f"{path}: there is no WCS in the ASDF extension; run assign_wcs (stage 2) on the exposure")
     return wcs
+
+
+def _by_name(units):
+    """Units by their names in capitals, the first one of each."""
+    named = {}
+    for unit in units:
+        named.setdefault(str(unit.get("EXTNAME", "")).strip().upper(), unit)
+    return named
 
 
 def _check_content(path, header, named):
@@ -268,7 +274,7 @@ def _check_content(path, header, named):
         problems.append(f"keywords {', '.join(missing_keywords)} of the primary header are missing")
     if problems:
         raise BadDataError(f"{path}: {' and '.join(problems)}; a rate or cal file is expected, get it again")
-    shapes = {name: _shape(named[name][0]) for _, name in _ARRAYS if name in named}
+    shapes = {name: shape_of(named[name]) for _, name in _ARRAYS if name in named}
     science = shapes["SCI"]
     if len(science) not in (2, 3):
         level = "a ramp (uncal), run stage 1 on it" if len(science) == 4 else "not an image"
@@ -284,27 +290,24 @@ def _check_content(path, header, named):
         )
 
 
-def _shape(header):
-    return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
-
-
-def _read_array(stream, where, header, start, *, flags):
+def _read_array(stream, where, unit, *, flags):
     """An image extension in native byte order: float32, or uint32 for flags."""
-    bits, zero, scale = int(header["BITPIX"]), header.get("BZERO", 0), header.get("BSCALE", 1)
+    bits, zero, scale = int(unit.get("BITPIX")), unit.get("BZERO", 0), unit.get("BSCALE", 1)
     plain = {-32: ("u4", 0, np.float32), 32: ("u4", 1 << 31, np.uint32)}.get(bits)
-    if str(header.get("XTENSION", "IMAGE")).strip() != "IMAGE":
+    if str(unit.get("XTENSION", "IMAGE")).strip() != "IMAGE":
         raise BadDataError(f"{where}: not an image extension (compressed?); uncompress the file with funpack")
-    shape = _shape(header)
+    shape = shape_of(unit)
     count = int(np.prod(shape))
-    stream.seek(start)
+    stream.seek(unit.start)
     if plain is not None and zero == plain[1] and scale == 1 and flags == (bits == 32):
         # most files: the words are swapped once, in place, and summed on the way
         words = np.fromfile(stream, np.uint32, count)
         if np.little_endian:
-            words.byteswap(inplace=True)
-        _check_sum(where, header, int(words.sum(dtype=np.uint64)))
-        if bits == 32:
-            words ^= np.uint32(1 << 31)
+            total = swap_and_sum(words, np.uint32(plain[1]))
+        else:
+            total = words.sum(dtype=np.uint64)
+            words ^= np.uint32(plain[1])
+        _check_sum(where, unit, int(total))
         return words.view(plain[2]).reshape(shape)
     kind = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}[bits]
     values = np.fromfile(stream, kind, count)
@@ -313,9 +316,9 @@ def _read_array(stream, where, header, start, *, flags):
     return (values * scale + zero).astype(np.float32).reshape(shape)
 
 
-def _check_sum(where, header, total):
+def _check_sum(where, unit, total):
     """Compare DATASUM with the plain sum of the words: carries are added modulo 2^32 - 1."""
-    stated = header.get("DATASUM")
+    stated = unit.get("DATASUM")
     if stated is not None and int(stated) % 0xFFFFFFFF != total % 0xFFFFFFFF:
         raise BadDataError(
             f"{where}: DATASUM is {stated} but the data give {total % 0xFFFFFFFF}: the file is damaged or was changed "
@@ -326,11 +329,14 @@ def _check_sum(where, header, total):
 def _read_tree(path, named):
     if "ASDF" not in named:
         return {}
-    header, start = named["ASDF"]
+    return parse(_asdf_content(path, named["ASDF"]), f"{path}[ASDF]")
+
+
+def _asdf_content(path, unit):
+    rows, length = shape_of(unit)
     with open(path, "rb") as stream:
-        stream.seek(start)
-        content = stream.read(int(header["NAXIS1"]) * int(header["NAXIS2"]))
-    return parse(content, f"{path}[ASDF]")
+        stream.seek(unit.start)
+        return stream.read(rows * length)
 
 
 def _wcs_of_tree(tree, path, named):
@@ -344,10 +350,7 @@ def _wcs_of_tree(tree, path, named):
 
         import asdf
 
-        header, start = named["ASDF"]
-        with open(path, "rb") as stream:
-            stream.seek(start)
-            content = stream.read(int(header["NAXIS1"]))
+        content = _asdf_content(path, named["ASDF"])
         with asdf.open(io.BytesIO(content), lazy_load=False, memmap=False) as file:
             return file["meta"]["wcs"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from snakewebb import __version__
 from snakewebb.cache import file_hash, read_json
 from snakewebb.errors import BadDataError
-from snakewebb.io.fits import atomic, check_structure
+from snakewebb.io.fits import atomic, units_of
 
 _DATED = ("HDRTAB",)  # keywords of the inputs, DATE among them: not the same when the same is made again
 _PACKAGES = ("astropy", "drizzle", "gwcs", "numba", "numpy", "photutils", "scipy", "stdatamodels")
@@ -81,7 +81,7 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
 
 def _description(path, sums):
     kept = {name: value for name, value in sums.items() if name not in _DATED}
-    return {"size": path.stat().st_size, "datasum": kept, "headers": _headers_digest(check_structure(path))}
+    return {"size": path.stat().st_size, "datasum": kept, "headers": _headers_digest(units_of(path))}
 
 
 def used_references(work):
@@ -129,16 +129,12 @@ def matches_record(path, record):
     described = (record or {}).get("files", {}).get(path.name)
     if described is None:
         return False, f"there is no record of it in {path.with_suffix('.json').name}"
-    units = check_structure(path)
+    units = units_of(path)
     size = path.stat().st_size
     if size != described["size"]:
         return False, f"it has {size} bytes, its record says {described['size']}"
-    found = {}
-    for header, _ in units:
-        name = header.get("EXTNAME", "PRIMARY")
-        extver = header.get("EXTVER", 1)
-        if "DATASUM" in header and name not in _DATED:
-            found[name if extver == 1 else f"{name},{extver}"] = header["DATASUM"]
+    sums = {unit.label: unit.get("DATASUM") for unit in units if unit.name not in _DATED}
+    found = {label: total for label, total in sums.items() if total is not None}
     if found != described["datasum"]:
         both = {**found, **described["datasum"]}
         names = sorted(name for name in both if found.get(name) != described["datasum"].get(name))
@@ -151,12 +147,12 @@ def matches_record(path, record):
 def _headers_digest(units):
     """Hash of all headers but for what depends on the time of writing."""
     digest = hashlib.sha1()
-    for header, _ in units:
-        if header.get("EXTNAME") in _DATED:
+    for unit in units:
+        if unit.name in _DATED:
             continue
-        for card in header.cards:
-            if card.keyword not in ("DATE", "CHECKSUM"):
-                digest.update(card.image.encode())
+        for first in range(0, len(unit.text) - 80, 80):
+            if unit.text[first : first + 8].rstrip() not in (b"DATE", b"CHECKSUM"):
+                digest.update(unit.text[first : first + 80])
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ from snakewebb.compiled import by_rows, njit
 from snakewebb.detector.stripes import is_striped
 from snakewebb.detector.superstripes import collated_shape
 from snakewebb.errors import BadDataError
-from snakewebb.io.fits import check_structure, checksum_of_file, make_readable, shape_of, warn_of_foreign_bytes
+from snakewebb.io.fits import checksum_of_file, make_readable, shape_of, units_of, warn_of_foreign_bytes
 from snakewebb.io.models import INTERLEAVED, Ramp
 from snakewebb.plan.keywords import GUIDER_KEYWORDS, GUIDER_TYPES, RAMP_KEYWORDS
 from snakewebb.plan.resources import ramp_bytes
@@ -60,13 +60,13 @@ def read_ramp(path, *, scratch=None):
         If the file is not a complete uncal file: truncated, empty, not FITS, of another level, without SCI extension
         or keywords (all that are missing are named), with arrays that disagree with the header, or corrupt.
     """
-    units = check_structure(path)
+    units = units_of(path)
     warn_of_foreign_bytes(path, units)
-    header = units[0][0]
+    header = units[0].header
     make_readable(header)
     named = {}
-    for unit_header, start in units[1:]:
-        named.setdefault(str(unit_header.get("EXTNAME", "")).upper(), (unit_header, start))
+    for unit in units[1:]:
+        named.setdefault(str(unit.get("EXTNAME", "")).upper(), (unit.header, unit.start))
     if "SCI" not in named:
         found = ", ".join(name or "(unnamed)" for name in named) or "none"
         raise BadDataError(f"{path}: extension SCI is missing (extensions found: {found}); download the file again")
