@@ -11,6 +11,7 @@ from astropy.io import fits
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.io.checksum import ones_complement_sum
 from snakewebb.io.fits import (
+    PlainTable,
     atomic,
     check_structure,
     shape_of,
@@ -171,17 +172,31 @@ def test_comments_are_cut_where_values_need_the_room(tmp_path):
     assert "Name of the file".startswith(header.comments["FILENAME"].rstrip())
 
 
-@pytest.mark.parametrize("kind", [np.rec.array, fits.FITS_rec.from_columns])
-def test_tables_are_written_as_astropy_writes_them(tmp_path, kind):
-    columns = [np.array(["ab", "cde"]), np.array([True, False]), np.array([1.5, np.nan]), np.array([3, -4])]
-    rows = np.rec.fromarrays(columns, dtype=[("A", "U3"), ("B", "?"), ("C", "f8"), ("D", "i8")])
+@pytest.mark.parametrize(
+    "unit",
+    [table_unit, lambda rows, name: table_unit(fits.FITS_rec.from_columns(rows), name), PlainTable],
+    ids=["record array", "FITS_rec", "plain"],
+)
+def test_tables_are_written_as_astropy_writes_them(tmp_path, unit):
+    columns = [
+        np.array(["ab", "cde"]),
+        np.array([True, False]),
+        np.array([1.5, np.nan]),
+        np.array([3, -4]),
+        np.array(["", ""]),
+    ]
+    kinds = ["U3", "?", "f8", "i8", "U1"]
+    for kind in ("f4", "i4", "i2", "u1"):
+        columns.append(np.array([7, 100]))
+        kinds.append(kind)
+    rows = np.rec.fromarrays(columns, dtype=list(zip("ABCDEFGHI", kinds, strict=True)))
 
-    write(tmp_path / "ours.fits", [fits.PrimaryHDU(), table_unit(kind(rows), "ROWS")])
+    write(tmp_path / "ours.fits", [fits.PrimaryHDU(), unit(rows, "ROWS")])
     write(tmp_path / "theirs.fits", [fits.PrimaryHDU(), fits.BinTableHDU(rows, name="ROWS")])
 
     assert (tmp_path / "ours.fits").read_bytes() == (tmp_path / "theirs.fits").read_bytes()
     with fits.open(tmp_path / "ours.fits", checksum=True) as read:
-        for name, column in zip("ABCD", columns, strict=True):
+        for name, column in zip("ABCDEFGHI", columns, strict=True):
             np.testing.assert_array_equal(read["ROWS"].data[name], column)
 
 

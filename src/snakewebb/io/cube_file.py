@@ -10,7 +10,7 @@ from snakewebb.cubes.cube_grid import CubeGrid
 from snakewebb.cubes.cube_wcs import cube_wcs_tree
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged
-from snakewebb.io.fits import check_structure, table_unit, write
+from snakewebb.io.fits import PlainTable, check_structure, write
 from snakewebb.io.products import asdf_unit, named_unit, primary_unit
 
 _PLANES = (("data", "SCI"), ("err", "ERR"), ("dq", "DQ"), ("weight", "WMAP"))
@@ -39,7 +39,7 @@ def write_cube(path, cube):
         units.append(named_unit(fits.ImageHDU(getattr(cube, attribute), header), name))
     units.append(named_unit(_wave_unit(cube.grid.wave), "WCS-TABLE"))
     if cube.header_table is not None:
-        units.append(named_unit(table_unit(cube.header_table, "HDRTAB"), "HDRTAB"))
+        units.append(named_unit(PlainTable(cube.header_table, "HDRTAB"), "HDRTAB"))
     units.append(
         asdf_unit(None, {"meta": {"wcs": cube_wcs_tree(cube.grid)}, "wavetable": _wave_node(len(cube.grid.wave))})
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from astropy.io import fits
 
 from snakewebb.io.asdf_tree import dump
-from snakewebb.io.fits import asdf_table, table_unit, write
+from snakewebb.io.fits import PlainTable, asdf_table, write
 
 
 def write_mosaic(path, mosaic):
@@ -40,7 +40,7 @@ def write_mosaic(path, mosaic):
     )
     units += [fits.ImageHDU(plane, header, name=name) for name, plane, header in planes if plane is not None]
     if mosaic.header_table is not None:
-        units.append(table_unit(mosaic.header_table, "HDRTAB"))
+        units.append(PlainTable(mosaic.header_table, "HDRTAB"))
     for extension in units[1:]:
         extension.header["EXTVER"] = (1, "extension value")
     units.append(_asdf_unit(mosaic))

@@ -145,7 +145,7 @@ def primary_unit(path, header, model):
 
 def named_unit(unit, name):
     """Give an extension its name, first of its keywords, and its number, the last one."""
-    last = "TFIELDS" if isinstance(unit, fits.BinTableHDU) else "GCOUNT"
+    last = "TFIELDS" if "TFIELDS" in unit.header else "GCOUNT"
     unit.name = name
     unit.header.set("EXTNAME", name, "extension name", after=None if last not in unit.header else last)
     unit.header.append(("EXTVER", 1, "extension value"), end=True)
