@@ -19,8 +19,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs are forks 
 
 
 @pytest.fixture(scope="module")
-def server():
-    server = JobServer()
+def server(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:  # nothing is known of earlier jobs
+        patch.setenv("SNAKEWEBB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        server = JobServer()
     yield server
     server.close()
 

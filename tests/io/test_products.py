@@ -56,6 +56,13 @@ def test_arrays_survive_bit_for_bit(tmp_path, shape):
         units.verify("exception")
 
 
+def test_only_the_planes_that_are_asked_for_are_read(product):
+    image = read_image(product, planes=("SCI", "DQ"))
+    np.testing.assert_array_equal(image.data, make_image().data)
+    np.testing.assert_array_equal(image.dq, make_image().dq)
+    assert (image.err, image.var_poisson, image.var_rnoise) == (None, None, None)
+
+
 def test_other_number_formats_are_converted(tmp_path):
     path = tmp_path / "x_rate.fits"
     primary = fits.PrimaryHDU()

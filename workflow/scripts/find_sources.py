@@ -13,7 +13,7 @@ def list_sources(cal, sources, *, work, threads):
     """Find the sources of a calibrated exposure."""
     set_threads(threads)
     check_product(cal)
-    table = find_sources(read_image(cal), wcs_of(cal, checked=True), **work["parameters"])
+    table = find_sources(read_image(cal, planes=("SCI", "ERR", "DQ")), wcs_of(cal, checked=True), **work["parameters"])
     table.meta["parameters"] = work["parameters"]
     write_table(sources, table)
 

@@ -17,7 +17,7 @@ def match_skies(cals, alignment, sky, *, work, threads):
     members, _ = read_members(cals, alignment)
     table = skymatch(
         [member.pointing for member in members],
-        [partial(read_image, member.path) for member in members],
+        [partial(read_image, member.path, planes=("SCI", "DQ")) for member in members],
         **entry["parameters"],
     )
     table.meta["parameters"] = entry["parameters"]

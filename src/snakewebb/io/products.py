@@ -191,16 +191,18 @@ def _wcs_tree(wcs):
         return parse(buffer.getvalue(), "gwcs")["wcs"]
 
 
-def read_image(path, *, wcs=False):
+def read_image(path, *, wcs=False, planes=None):
     """Read a rate, rateints, cal or crf file, ours or the archive's.
 
-    Checksums of the data (DATASUM), where there are any, are verified.
+    Checksums of the data that are read (DATASUM), where there are any, are verified.
 
     Parameters
     ----------
     path : path-like
     wcs : bool
         Whether to read the WCS too.
+    planes : tuple of str, optional
+        Extensions to read, such as SCI and DQ, if not all; the other arrays are ``None``.
 
     Returns
     -------
@@ -224,7 +226,7 @@ def read_image(path, *, wcs=False):
     image = Image(header=header, sci_header=sci_header, data=None, err=None, dq=None)
     with open(path, "rb") as stream:
         for attribute, name in _ARRAYS:
-            if name in named:
+            if name in named and (planes is None or name in planes):
                 setattr(image, attribute, _read_array(stream, f"{path}[{name}]", named[name], flags=name == "DQ"))
     for attribute in ("int_times", "int_times_stripe"):
         if attribute.upper() in named:
