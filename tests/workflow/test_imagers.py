@@ -16,13 +16,8 @@ POSITION = (
 PIXELS = {"miri": 0.11, "niriss": 0.0656, "fgs": 0.069}  # arcsec
 
 
-LOST = pytest.mark.xfail(
-    reason="stars of undersampled images lose light on the way; the cause is not known yet", strict=True
-)
-
-
 @pytest.mark.parametrize(
-    "instrument", ["miri", *(pytest.param(name, marks=[pytest.mark.long, LOST]) for name in ("niriss", "fgs"))]
+    "instrument", ["miri", *(pytest.param(name, marks=pytest.mark.long) for name in ("niriss", "fgs"))]
 )
 def test_a_programme_from_ramps_to_catalogue(tmp_path, instrument):
     mode = f"{instrument}_imaging"
