@@ -24,8 +24,6 @@ BANDS = {
     "NIRCam F200W": ("NIRCAM", "NRCB1", "F200W", 0.0311),
 }
 """Instrument, detector, filter and size of a pixel in arcsec."""
-SPACING = 40
-"""Side in pixels of the cells of the image, each with a star anywhere in it."""
 SKY, READ_NOISE = 200.0, 12.0
 """Electrons of an exposure in a pixel, and their noise."""
 FLUXES = (5e3, 1e6)
@@ -71,7 +69,7 @@ class Frame:
     aimed: np.ndarray
 
 
-def dithered(band, pixel, *, number=4, side=400, seed=1, hits=1 / 3000, largest=1000.0):
+def dithered(band, pixel, *, number=4, side=400, seed=1, spacing=40, hits=1 / 3000, largest=1000.0):
     """Exposures of a field of stars, shifted by whole pixels and parts of them.
 
     Parameters
@@ -84,6 +82,8 @@ def dithered(band, pixel, *, number=4, side=400, seed=1, hits=1 / 3000, largest=
     side : int
         Pixels along a side.
     seed : int
+    spacing : int
+        Side in pixels of the cells of the image, each with a star anywhere in it.
     hits : float
         Part of the pixels in which a cosmic ray begins.
     largest : float
@@ -91,8 +91,8 @@ def dithered(band, pixel, *, number=4, side=400, seed=1, hits=1 / 3000, largest=
     """
     random = np.random.default_rng(seed)
     weights, sigmas = psf_components(band)
-    cells = np.arange(-1, side // SPACING + 1) * SPACING
-    x, y = (values.ravel() + random.uniform(0, SPACING, values.size) for values in np.meshgrid(cells, cells))
+    cells = np.arange(-1, side // spacing + 1) * spacing
+    x, y = (values.ravel() + random.uniform(0, spacing, values.size) for values in np.meshgrid(cells, cells))
     low, high = np.array(FLUXES) ** -SLOPE
     flux = (low + random.random(x.size) * (high - low)) ** (-1 / SLOPE)
     struck = np.where(random.random(x.size) < AIMED, random.integers(0, number, x.size), -1)
@@ -289,18 +289,19 @@ def _grown(mask):
     return np.any([padded[j : j + ny, i : i + nx] for j in range(3) for i in range(3)], axis=0)
 
 
-def main(side, number, seeds):
+def main(side, number, seeds, spacing):
     """Print the tables."""
     logging.disable(logging.WARNING)
     print(
-        f"{number} dithers of {side} x {side} pixels, {seeds} fields of each band; per cent of the pixels that are rejected\n"
+        f"{number} dithers of {side} x {side} pixels, {seeds} fields of each band, a star in {spacing} x {spacing} pixels; "
+        "per cent of the pixels that are rejected\n"
     )
     print("| band | by | cores of stars | sky | cosmic rays | on stars |")
     print("|---|---|---|---|---|---|")
     for name, (instrument, detector, band, pixel) in BANDS.items():
         counts = {software: 0 for software in SOFTWARE}
         for seed in range(seeds):
-            frames = dithered(band, pixel, number=number, side=side, seed=seed)
+            frames = dithered(band, pixel, number=number, side=side, seed=seed, spacing=spacing)
             for software in SOFTWARE:
                 own = software == "snakewebb"
                 flags = own_flags(frames, pixel) if own else oracle_flags(frames, pixel, instrument, detector, band)
@@ -315,5 +316,6 @@ if __name__ == "__main__":
     parser.add_argument("--side", type=int, default=800, help="pixels along a side of an exposure")
     parser.add_argument("--number", type=int, default=4, help="dithered exposures")
     parser.add_argument("--seeds", type=int, default=1, help="fields of each band")
+    parser.add_argument("--spacing", type=int, default=40, help="pixels along a side of a cell with a star")
     arguments = parser.parse_args()
-    main(arguments.side, arguments.number, arguments.seeds)
+    main(arguments.side, arguments.number, arguments.seeds, arguments.spacing)

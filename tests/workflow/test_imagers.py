@@ -38,8 +38,9 @@ def test_a_programme_from_ramps_to_catalogue(tmp_path, instrument):
     )
     assert use.sum() >= 5
     ratio = np.asarray(matched["aper_total_flux"] / stars[flux], float)[use]
+    # apertures of a pixel's radius: where a star lies on its pixels matters by some per cent
     error = np.std(ratio, ddof=1) / np.sqrt(ratio.size)
-    assert error < 2 * FLUX
+    assert error < 3 * FLUX
     assert abs(np.mean(ratio) - 1) < max(FLUX, 2 * error)
     centres = matched["sky_centroid"][use]
     mean, error = fluxes_in_exposures(tmp_path, 15 * PIXELS[instrument])
