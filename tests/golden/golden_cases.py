@@ -366,7 +366,11 @@ def resample(folder):
 
 def outlier_detection(folder):
     results = {}
-    for variant, parameters in (("default", {}), ("unresampled", {"resample_data": False})):
+    for variant, parameters in (
+        ("default", {}),
+        ("jwst", {"compatibility": "jwst"}),
+        ("unresampled", {"resample_data": False}),
+    ):
         images, transforms = _dithered_images(230, rays=0.02)
         if variant == "unresampled":
             transforms = transforms[:1] * len(images)

@@ -15,9 +15,9 @@ from snakewebb.imaging.outlier_detection import (
     flag_outliers,
     median_of,
     outlier_detection,
-    outliers_of,
     weight_threshold,
 )
+from snakewebb.imaging.outlier_limits import outliers_of
 from snakewebb.imaging.output_grid import TanProjection
 from snakewebb.io.models import Image
 

@@ -6,7 +6,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from snakewebb.errors import ConfigError
-from snakewebb.plan.crds_selection import select_names
+from snakewebb.plan.crds_selection import select_names, select_parameters
 from snakewebb.simulate.crds_cache import CONTEXT
 from snakewebb.simulate.designs import PRESETS, design
 from snakewebb.simulate.geometry import DetectorGeometry, full_aperture, siaf_of
@@ -274,6 +274,18 @@ def test_the_oracles_catalogue_finds_its_apertures(mode, caches):
             energy = encircled_energy(exposure.band, radii * scale, pixel=scale)
             np.testing.assert_allclose(energy, (0.3, 0.5, 0.7), atol=2e-4)
             assert 0.2 < found.abvega_offset < 7
+
+
+def test_stars_of_undersampled_bands_are_looked_for_as_they_are(caches, tmp_path, monkeypatch):
+    """F200W of NIRISS, whose stars are narrower than a pixel, has parameters of its own; F380M has not."""
+    monkeypatch.setenv("SNAKEWEBB_CACHE", str(tmp_path))
+    programme, root = caches("niriss_imaging")
+    headers = {exposure.root: reference_keywords(exposure) for exposure in programme.exposures}
+    layers = select_parameters(headers, ["tweakreg"], CONTEXT, root)
+    for exposure in programme.exposures:
+        found = [parameters for _, parameters in layers[exposure.root]]
+        expected = {"kernel_fwhm": 1.5, "sharplo": 0.0, "sharphi": 5.0, "roundhi": 1.0}
+        assert found == ([{"tweakreg": expected}] if exposure.band == "F200W" else [])
 
 
 def test_apertures_of_a_subarray_are_those_of_the_full_frame(tmp_path):

@@ -38,6 +38,21 @@ def test_encircled_energy_is_that_of_the_image():
         assert image[distance < radius].sum() == pytest.approx(encircled_energy("F444W", radius), abs=2e-3)
 
 
+@pytest.mark.parametrize("name", ["F090W", "F150W", "F444W"])
+def test_encircled_energy_in_a_mosaic_is_that_of_photons(name):
+    """Each photon lands somewhere in its pixel, is painted somewhere on that, and so on: four times a square of a pixel."""
+    random = np.random.default_rng(3)
+    weights, sigmas = psf_components(name)
+    pixel, number = 0.0656, 1_000_000
+    sigma = random.choice(sigmas, number, p=weights)
+    places = random.normal(0, 1, (2, number)) * sigma + pixel * random.uniform(-0.5, 0.5, (4, 2, number)).sum(axis=0)
+    distance = np.hypot(*places)
+    radii = pixel * np.array([0.5, 0.86, 1.2, 2.0, 5.0])
+    inside = [np.mean(distance < radius) for radius in radii]
+    # three standard errors
+    np.testing.assert_allclose(encircled_energy(name, radii, pixel=pixel), inside, atol=1.5e-3)
+
+
 @pytest.mark.parametrize(("name", "flight"), [("F150W", 0.050), ("F200W", 0.064), ("F444W", 0.140)])
 def test_widths_are_near_those_in_flight(name, flight):
     assert full_width(name) == pytest.approx(flight, rel=0.10)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.table import vstack
+from astropy.table import Table, vstack
 
 from snakewebb.simulate import recovery
 
@@ -129,8 +129,11 @@ def test_exposures_whose_outliers_are_not_looked_for(programme, tmp_path):
     assert all(np.any(fits.getdata(path, "DQ") & outlier) for path in programme.crfs.values())
 
 
-def test_outliers_are_those_of_the_aligned_exposures(programme):
-    """The grid that outliers are looked for on covers the exposures where the alignment has put them, as that of jwst does."""
+def test_outliers_are_those_of_the_aligned_exposures(programme, truth):
+    """The grid that outliers are looked for on covers the exposures where the alignment has put them, as that of jwst does.
+
+    Cores of stars that jwst rejects are kept.
+    """
     pytest.importorskip("jwst")
     from jwst.datamodels import ImageModel, ModelLibrary
     from jwst.outlier_detection.outlier_detection_step import OutlierDetectionStep
@@ -146,9 +149,15 @@ def test_outliers_are_those_of_the_aligned_exposures(programme):
     library = OutlierDetectionStep().process(ModelLibrary(models))
     flagged = 0
     with library:
-        for number, path in enumerate(programme.crfs.values()):
+        for number, (root, path) in enumerate(programme.crfs.items()):
             model = library.borrow(number)
-            np.testing.assert_array_equal(model.dq, fits.getdata(path, "DQ"))
+            dq = fits.getdata(path, "DQ")
+            kept = model.dq != dq
+            np.testing.assert_array_equal(model.dq[~kept], dq[~kept])
+            assert not np.any(dq[kept] & 17)
+            stars = Table.read(truth / f"{root}_sources.ecsv", format="ascii.ecsv")
+            for row, column in np.argwhere(kept):
+                assert np.hypot(stars["x"] - column, stars["y"] - row).min() < 2
             flagged += np.count_nonzero(model.dq & 16)
             library.shelve(model, number, modify=False)
     assert flagged > 5

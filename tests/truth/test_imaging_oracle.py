@@ -20,11 +20,13 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def programme(programme, tmp_path_factory):
-    """The same raw data, ramps weighted as there: a jump in a ramp would differ on purpose."""
+    """The same raw data, ramps weighted and outliers rejected as there: jumps and cores of stars would differ on purpose."""
     folder = tmp_path_factory.mktemp("as_oracle")
     for name in ("uncal", "truth", "crds"):
         (folder / name).symlink_to(programme.folder / name)
-    return type(programme)(folder, "steps: {ramp_fit: {compatibility: jwst}}\n")
+    return type(programme)(
+        folder, "steps: {ramp_fit: {compatibility: jwst}, outlier_detection: {compatibility: jwst}}\n"
+    )
 
 
 @pytest.fixture(scope="module")

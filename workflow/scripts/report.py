@@ -37,10 +37,10 @@ def draw_product(folder, page, *, product, rates, alignment, sky, i2d, catalog, 
 
 
 def flux_column(i2d):
-    """Column of the truth table for the bandpass of a mosaic: that of the pupil wheel if it holds a filter."""
+    """Column of the truth table for the bandpass of a mosaic: that of the pupil wheel if it holds a filter; guiders have none."""
     header = fits.getheader(i2d, 0)
     elements = [str(header.get(key, "")) for key in ("PUPIL", "FILTER")]
-    return "flux_" + next(name for name in elements if name.startswith("F") and name[1:4].isdigit())
+    return "flux_" + next((name for name in elements if name.startswith("F") and name[1:4].isdigit()), "FGS")
 
 
 if "snakemake" in globals():

@@ -14,7 +14,8 @@ from snakewebb.cubes.cube_parameters import cube_parameters
 from snakewebb.cubes.ifu_members import IFUMembers
 from snakewebb.cubes.pixel_cache import PixelCache
 from snakewebb.cubes.pixels import usable
-from snakewebb.imaging.outlier_detection import confirmed, flag_outliers, middle, pair_of
+from snakewebb.imaging.outlier_detection import flag_outliers, middle, pair_of
+from snakewebb.imaging.outlier_limits import confirmed
 from snakewebb.io.references import References
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
 

@@ -13,6 +13,7 @@ from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.drizzle_kernel import Drizzle, blot
 from snakewebb.imaging.invalid_pixels import match_invalid
 from snakewebb.imaging.mosaic import grouped
+from snakewebb.imaging.outlier_limits import outliers_of
 from snakewebb.imaging.pixel_map import pixel_map
 from snakewebb.imaging.resample import check_map_parameters, drizzle_exposure, fill_value, grid_of, weighted_data
 from snakewebb.plan.resources import LARGEST_STACK
@@ -27,7 +28,7 @@ LARGEST_MINORITY = 0.5
 """Fraction of the pixels compared above which it is the exposure that disagrees with the others, not single pixels."""
 
 
-@step(version=2, keyword="S_OUTLIR")
+@step(version=3, keyword="S_OUTLIR")
 def outlier_detection(
     mosaic,
     references,
@@ -50,17 +51,21 @@ def outlier_detection(
     threshold_percent: Annotated[float, Between(0.0, 100.0)] = 99.8,
     ifu_second_check: bool = False,
     by_band: bool = False,
+    core_change: Annotated[float, Between(0.0, 1.0)] = 0.3,
+    compatibility: Literal["native", "jwst"] = "native",
 ):
     """Flag the pixels of each exposure that differ from the median of all exposures.
 
     The exposures of each group are drizzled onto a common grid, and the median over groups is interpolated back to the
     pixels of each exposure. A pixel is flagged DO_NOT_USE and OUTLIER, and its values become NaN, if it differs from
     that by more than ``snr`` errors plus ``scale`` times the largest step to a neighbour in the interpolated median:
-    by the second pair of limits, where it or a neighbour differs by the first one. Exposures are read one at a time
-    and handed to their ``save`` function.
+    by the second pair of limits, where it or a neighbour differs by the first one. It is kept if the 3 x 3 pixels around it
+    together hold the light that the median has there: undersampled stars look different in each dither, but are as bright.
+    Exposures are read one at a time and handed to their ``save`` function.
 
-    Of integral-field units (the last four parameters are theirs alone), a pixel is flagged in all exposures of a detector that differs
-    from both its neighbours across the dispersion, relative to the pixels around, by more than a percentile in every one of them.
+    Of integral-field units (``kernel_size`` to ``by_band`` are theirs alone), a pixel is flagged in all exposures of a detector
+    that differs from both its neighbours across the dispersion, relative to the pixels around, by more than a percentile in every
+    one of them.
 
     Parameters
     ----------
@@ -104,6 +109,10 @@ def outlier_detection(
         Flag pixels that have no valid neighbour in any exposure, too.
     by_band : bool
         Compare exposures of the same band only, not all of the detector; a band with one exposure is left as it is.
+    core_change : float
+        Largest change of the light in 3 x 3 pixels, relative to that of the source there, for which a pixel is kept (no unit).
+    compatibility : {"native", "jwst"}
+        ``"jwst"`` rejects the cores of undersampled stars, as `jwst` 3.0.0 does: ``core_change`` has no effect.
 
     Returns
     -------
@@ -136,6 +145,7 @@ def outlier_detection(
     limits = pair_of(snr, "outlier_detection.snr")
     factors = pair_of(scale, "outlier_detection.scale")
     check_map_parameters(pixmap_stepsize, pixmap_order)
+    change = None if compatibility == "jwst" else core_change
     groups = grouped(mosaic.exposures)
     if len(groups) < 2:
         for exposure in mosaic.exposures:
@@ -176,7 +186,7 @@ def outlier_detection(
                 keep("blot", exposure.name, expected)
             in_data = exposure.keyword("BKGLEVEL") is not None and not exposure.keyword("BKGSUB", False)
             level = exposure.sky_level if in_data else backg
-            outliers = outliers_of(image.data, image.err, expected, limits, factors, level)
+            outliers = outliers_of(image.data, image.err, expected, limits, factors, level, change=change)
         else:
             expected = median
             outliers = np.abs(image.data - median) > np.float32(limits[0]) * np.nan_to_num(image.err)
@@ -415,92 +425,6 @@ def select(values, count, rank):
             m -= 1
         values[m + 1] = value
     return values[rank]
-
-
-def outliers_of(data, err, expected, limits, factors, level):
-    """Pixels that differ too much from what is expected.
-
-    Parameters
-    ----------
-    data, err, expected : ndarray of float32 (ny, nx)
-    limits : (float, float)
-        First and second limit in units of the error.
-    factors : (float, float)
-        Factors of the largest step to a neighbour in ``expected``.
-    level : float
-        Added to ``expected``, in the unit of the data.
-
-    Returns
-    -------
-    ndarray of bool (ny, nx)
-    """
-    data, err, expected = (np.ascontiguousarray(plane, np.float32) for plane in (data, err, expected))
-    passed = np.empty(data.shape, np.uint8)
-    numbers = [np.float32(number) for number in (*limits, *factors, level)]
-    by_rows(_compare_rows, data.shape[0], data, err, expected, *numbers, passed)
-    return confirmed(passed)
-
-
-def confirmed(passed):
-    """Pixels beyond the second limit (bit 2) of which a pixel of the 3 x 3 around is beyond the first one (bit 1).
-
-    Parameters
-    ----------
-    passed : ndarray of uint8 (ny, nx)
-
-    Returns
-    -------
-    ndarray of bool (ny, nx)
-    """
-    outliers = np.empty(passed.shape, np.bool_)
-    by_rows(_confirm_rows, passed.shape[0], passed, outliers)
-    return outliers
-
-
-@njit
-def _compare_rows(first, last, data, err, expected, limit1, limit2, factor1, factor2, level, passed):
-    """Bit 1: above the first limit; bit 2: above the second one."""
-    ny, nx = data.shape
-    for j in range(first, last):
-        below = max(j - 1, 0)
-        above = min(j + 1, ny - 1)
-        for i in range(nx):
-            here = expected[j, i]
-            steepest = np.float32(0.0)
-            for value in (
-                expected[below, i],
-                expected[above, i],
-                expected[j, max(i - 1, 0)],
-                expected[j, min(i + 1, nx - 1)],
-            ):
-                step = abs(here - value)
-                if step > steepest:
-                    steepest = step
-            noise = err[j, i]
-            if np.isnan(noise):
-                noise = np.float32(0.0)
-            # false where the data or what is expected is not a number
-            difference = abs(data[j, i] - here - level)
-            flags = 0
-            if difference > factor1 * steepest + limit1 * noise:
-                flags |= 1
-            if difference > factor2 * steepest + limit2 * noise:
-                flags |= 2
-            passed[j, i] = flags
-
-
-@njit
-def _confirm_rows(first, last, passed, outliers):
-    """Second limit, where a pixel of the 3 x 3 around is above the first one."""
-    ny, nx = passed.shape
-    for j in range(first, last):
-        for i in range(nx):
-            found = False
-            if passed[j, i] & 2:
-                for jj in range(max(j - 1, 0), min(j + 2, ny)):
-                    for ii in range(max(i - 1, 0), min(i + 2, nx)):
-                        found |= passed[jj, ii] & 1 != 0
-            outliers[j, i] = found
 
 
 def flag_outliers(image, outliers):

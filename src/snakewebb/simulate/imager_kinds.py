@@ -6,6 +6,7 @@ from snakewebb.simulate import geometry_references as geometry
 from snakewebb.simulate import photometry_references as photometry
 from snakewebb.simulate import references
 from snakewebb.simulate.imagers import IMAGER_OF
+from snakewebb.simulate.optics import full_width
 from snakewebb.simulate.reference_kinds import ELEMENT, Kind, array, dark, linearity, mask
 
 
@@ -146,3 +147,39 @@ def imaging_kinds(instrument, *, declines=True):
     """
     kinds = _OTHERS[instrument]
     return kinds | {"photom": replace(kinds["photom"], write=_photom(declines))}
+
+
+_UNDERSAMPLED = 1.5
+"""Full width of the point-spread function at half maximum, pixels, below which the star finder's defaults miss most stars."""
+
+
+def alignment_parameters(exposures):
+    """The ``pars-tweakregstep`` files of bands whose images are undersampled: a context of the archive has such files too.
+
+    Stars narrower than a pixel are sharper than the star finder takes for stars by default, and look long where they lie on the edge of
+    a pixel.
+
+    Parameters
+    ----------
+    exposures : iterable of programme.Exposure
+
+    Returns
+    -------
+    list of crds_cache.ParameterFile
+    """
+    from snakewebb.simulate.crds_cache import ParameterFile
+
+    found = {}
+    for exposure in exposures:
+        width = full_width(exposure.band) / float(exposure.geometry.full.XSciScale)
+        if width >= _UNDERSAMPLED:
+            continue
+        elements = {} if exposure.instrument == "FGS" else {"FILTER": exposure.filter, "PUPIL": exposure.pupil}
+        found[exposure.filter, exposure.pupil] = ParameterFile(
+            "pars-tweakregstep",
+            "jwst.tweakreg.tweakreg_step.TweakRegStep",
+            {"kernel_fwhm": 1.5, "sharplo": 0.0, "sharphi": 5.0, "roundhi": 1.0},
+            match=elements,
+            instrument=exposure.instrument,
+        )
+    return list(found.values())

@@ -4,6 +4,7 @@ import math
 from functools import cache
 
 import numpy as np
+from scipy.special import erf as _erf
 
 from snakewebb.compiled import njit
 from snakewebb.simulate.bands import pivot_wavelength
@@ -13,6 +14,7 @@ _WEIGHTS = np.array([0.715, 0.205, 0.06, 0.02])
 _RELATIVE_SIGMAS = np.array([0.40, 0.95, 2.6, 8.0])
 _APERTURE = 6.5  # metre
 _PIXEL_VARIANCE = 1 / 12  # of a pixel's square response, in pixel^2
+_NARROW = 1.5  # pixels, of the standard deviation of a component to which a square matters as such and not by its variance alone
 _REACH = 5.5  # standard deviations to which a component is drawn: 4e-8 of its flux lies beyond
 
 
@@ -50,9 +52,32 @@ def encircled_energy(filter_name, radius, pixel=0.0):
         painted for them, the mosaic's pixels, and the cutting of pixels by the aperture make it. 0: before any pixels.
     """
     weights, sigmas = psf_components(filter_name)
-    radius = np.asarray(radius, float)[..., None]
-    variance = sigmas**2 + 4 * _PIXEL_VARIANCE * pixel**2
-    return np.sum(weights * -np.expm1(-0.5 * radius**2 / variance), axis=-1)
+    radius = np.asarray(radius, float)
+    energy = np.zeros(radius.shape)
+    for weight, sigma in zip(weights, sigmas, strict=True):
+        if pixel and sigma < _NARROW * pixel:
+            energy += weight * np.interp(radius / pixel, *_pixelated_energy(float(sigma / pixel)))
+        else:
+            energy += weight * -np.expm1(-0.5 * radius**2 / (sigma**2 + 4 * _PIXEL_VARIANCE * pixel**2))
+    return energy
+
+
+@cache
+def _pixelated_energy(sigma):
+    """Radii in pixels and the fractions of a Gaussian of ``sigma`` pixels within them that squares of a pixel have widened four times."""
+    per_pixel = 200
+    offset = np.arange(-math.ceil((5 * sigma + 3) * per_pixel), math.ceil((5 * sigma + 3) * per_pixel) + 1) / per_pixel
+    profile = _erf((offset + 0.5) / (math.sqrt(2) * sigma)) - _erf((offset - 0.5) / (math.sqrt(2) * sigma))
+    square = np.full(per_pixel + 1, 1 / per_pixel)
+    square[[0, -1]] /= 2
+    for _ in range(3):
+        profile = np.convolve(profile, square, mode="same")
+    profile /= profile.sum()
+    below = np.cumsum(profile) - 0.5 * profile
+    edges = np.arange(0, offset[-1], 0.01)
+    # along each row of the image: what lies between the ends of the chord
+    chord = np.sqrt(np.maximum(edges[:, None] ** 2 - offset**2, 0.0))
+    return edges, (2 * np.interp(chord, offset, below) - 1) @ profile
 
 
 def full_width(filter_name):

@@ -16,7 +16,7 @@ from snakewebb.simulate.detector_truth import EFFECTS as DETECTOR_EFFECTS
 from snakewebb.simulate.effects import check_effects as named_effects
 from snakewebb.simulate.effects import write_table
 from snakewebb.simulate.geometry import DetectorGeometry
-from snakewebb.simulate.imager_kinds import imaging_kinds
+from snakewebb.simulate.imager_kinds import alignment_parameters, imaging_kinds
 from snakewebb.simulate.imager_truth import exposed_truth, make_imager_detector
 from snakewebb.simulate.imagers import IMAGER_OF, IMAGERS
 from snakewebb.simulate.instrument_truth import MIRI_EFFECTS
@@ -312,7 +312,10 @@ def write_references(root, programme, effects=EFFECTS, errors=None):
             absent += ("filteroffset",)
         options = {
             "absent": absent,
-            "parameters": raw_parameters(programme.exposures, effects),
+            "parameters": [
+                *raw_parameters(programme.exposures, effects),
+                *alignment_parameters(programme.exposures),
+            ],
             "more_kinds": imaging_kinds(instrument, declines="time_loss" in effects),
         }
     return build_cache(

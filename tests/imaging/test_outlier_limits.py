@@ -1,0 +1,108 @@
+"""What differs from the other exposures is rejected, light that falls differently on the pixels is not."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2]))  # the repository, for its benchmarks
+
+from benchmarks import star_outliers
+
+from snakewebb.imaging.outlier_limits import keep_redistributed_light, outliers_of
+
+LIMITS, FACTORS = (5.0, 4.0), (1.2, 0.7)
+
+
+def star(*fractions, light=1000.0, sky=3.0):
+    """An image of 15 x 15 pixels with a star whose middle pixel, edges and corners of 3 x 3 pixels have these fractions of its light."""
+    middle, edge, corner = fractions
+    image = np.full((15, 15), sky, np.float32)
+    image[6:9, 6:9] += light * np.array(
+        [[corner, edge, corner], [edge, middle, edge], [corner, edge, corner]], np.float32
+    )
+    return image
+
+
+# a star in the middle of its pixel, as the median of dithers shows it, whose sum is the same
+SHARP, BLURRED = (0.8, 0.05, 0.0), (0.3, 0.12, 0.055)
+
+
+@pytest.mark.parametrize("level", [0.0, 40.0])
+def test_light_that_moves_within_a_star_is_kept(level):
+    err = np.ones((15, 15), np.float32)
+    expected, data = star(*BLURRED), star(*SHARP) + np.float32(level)
+    without = outliers_of(data, err, expected, LIMITS, FACTORS, level)
+    assert without[7, 7]
+    assert not outliers_of(data, err, expected, LIMITS, FACTORS, level, change=0.3).any()
+
+
+@pytest.mark.parametrize(("light", "kept"), [(0.75, True), (0.65, False), (1.25, True), (1.35, False)])
+def test_a_star_that_is_brighter_or_fainter_is_not(light, kept):
+    """By more than 30 %, the error of the 3 x 3 pixels aside."""
+    err = np.full((15, 15), 0.01, np.float32)
+    data = star(*SHARP, light=1000.0 * light)
+    flagged = outliers_of(data, err, star(*BLURRED), LIMITS, FACTORS, 0.0, change=0.3)
+    assert flagged[7, 7] != kept
+
+
+def test_a_cosmic_ray_beside_a_star_is_found():
+    """The sky has no light to move, however bright the star five pixels away is."""
+    err = np.ones((15, 15), np.float32)
+    expected, data = star(*BLURRED), star(*SHARP)
+    data[7, 12] += 10.0
+    assert np.argwhere(outliers_of(data, err, expected, LIMITS, FACTORS, 0.0, change=0.3)).tolist() == [[7, 12]]
+
+
+def test_marks_of_pixels_without_a_surrounding_stay():
+    """Nothing is known of the light where the median has no value around."""
+    expected = star(*BLURRED)
+    expected[:4] = expected[11:] = expected[:, :4] = expected[:, 11:] = np.nan
+    expected[4, 4:11] = expected[10, 4:11] = expected[4:11, 4] = expected[4:11, 10] = np.nan
+    passed = np.full((15, 15), 3, np.uint8)
+    keep_redistributed_light(star(*SHARP), np.ones((15, 15), np.float32), expected, 0.0, passed, change=0.3)
+    assert passed[7, 7] == 3
+
+
+BANDS = ["NIRISS F090W", "NIRISS F115W", "NIRCam F115W", "NIRCam F200W"]
+
+
+@pytest.mark.parametrize("band", BANDS)
+def test_cores_of_injected_stars_are_kept(band):
+    *_, name, pixel = star_outliers.BANDS[band]
+    found = {"native": 0, "jwst": 0}
+    for seed in (11, 12):
+        frames = star_outliers.dithered(name, pixel, number=4, side=400, seed=seed, spacing=30)
+        for compatibility in found:
+            flags = star_outliers.own_flags(frames, pixel, compatibility=compatibility)
+            found[compatibility] = found[compatibility] + star_outliers.rejected(frames, flags)
+    cores, sky, _, on_stars = found["native"]
+    assert cores[1] > 2000
+    assert cores[0] <= 1e-3 * cores[1]
+    assert sky[0] <= 1e-5 * sky[1]
+    assert on_stars[0] >= 0.9 * on_stars[1] > 20
+    assert found["jwst"][0][0] > 0.01 * found["jwst"][0][1]
+
+
+def test_cosmic_rays_are_found():
+    """Of more than 10 errors, in fields with a star in 80 x 80 pixels."""
+    total = 0
+    for band in BANDS:
+        *_, name, pixel = star_outliers.BANDS[band]
+        frames = star_outliers.dithered(name, pixel, number=4, side=600, seed=7, spacing=80)
+        total = total + star_outliers.rejected(frames, star_outliers.own_flags(frames, pixel))[2]
+    assert total[1] > 2000
+    assert total[0] >= 0.99 * total[1]
+
+
+def test_the_oracle_rejects_the_cores():
+    pytest.importorskip("jwst")
+    instrument, detector, band, pixel = star_outliers.BANDS["NIRISS F115W"]
+    frames = star_outliers.dithered(band, pixel, number=4, side=160, seed=3)
+    theirs = star_outliers.oracle_flags(frames, pixel, instrument, detector, band)
+    ours = star_outliers.own_flags(frames, pixel, compatibility="jwst")
+    for flags, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(flags[3:-3, 3:-3], other[3:-3, 3:-3])
+    rejected, number = star_outliers.rejected(frames, theirs)[0]
+    assert rejected > 0.1 * number
