@@ -2,6 +2,7 @@
 
 import numpy as np
 
+_PIECE = 1 << 18  # bytes that are summed together: what is made of them stays in the processor's cache
 _EXCLUDED = tuple(range(0x3A, 0x41)) + tuple(range(0x5B, 0x61))
 
 
@@ -16,9 +17,32 @@ def ones_complement_sum(data, start=0):
     """
     view = memoryview(data).cast("B")
     whole = len(view) // 4 * 4
-    total = int(start) + int(np.frombuffer(view[:whole], ">u4").sum(dtype=np.uint64))
+    total = int(start)
+    for first in range(0, whole, _PIECE):
+        words = np.frombuffer(view[first : min(first + _PIECE, whole)], np.uint32)
+        total += sum_of_words(words.byteswap() if np.little_endian else words)
     if whole != len(view):
         total += int.from_bytes(bytes(view[whole:]).ljust(4, b"\0"), "big")
+    return with_carries(total)
+
+
+def sum_of_words(words):
+    """Sum of 32-bit words in native byte order, as a Python integer.
+
+    Parameters
+    ----------
+    words : ndarray of uint32 (n,)
+        Contiguous.
+    """
+    pairs = words[: words.size // 2 * 2].view(np.uint64)
+    # two at a time: the sum of the pairs is known modulo 2^64, and that of one of each pair tells the other
+    upper = int((pairs >> np.uint64(32)).sum())
+    lower = (int(pairs.sum()) - (upper << 32)) & 0xFFFFFFFFFFFFFFFF
+    return upper + lower + (int(words[-1]) if words.size % 2 else 0)
+
+
+def with_carries(total):
+    """The 32-bit ones'-complement sum of words whose plain sum is given."""
     while total >> 32:
         total = (total & 0xFFFFFFFF) + (total >> 32)
     return total
