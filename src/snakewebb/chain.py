@@ -76,7 +76,7 @@ def run_chain(exposure, chain, references, *, save=None, origins=None):
     streamed = getattr(exposure, "scratch", None) is not None
     runs = _runs(chain, exposure) if streamed else [[entry] for entry in chain]
     begun = []  # steps of which it is not told yet what they did
-    for entries, following in zip(runs, [*runs[1:], None], strict=True):
+    for entries, following in zip(runs, [*runs[1:], None], strict=False):
         steps = [_Step(entry, references, origins.get(entry["step"], {})) for entry in entries]
         begun.extend(steps)
         if streamed and not _needs_all(entries[0], exposure):
