@@ -150,6 +150,17 @@ def test_results_are_the_same_to_the_bit(uncal, paths, tmp_path, monkeypatch, na
     assert not list((tmp_path / "streamed").glob(".scratch*"))
 
 
+@pytest.mark.parametrize("rows", [0, 3 * ROW])
+def test_fits_of_likelihood_are_the_same_to_the_bit(uncal, paths, tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(row_blocks, "_MEMORY", rows)
+    options = {"ramp_fit": {"algorithm": "LIKELY"}}
+    held, _, sums = calibrated(uncal, paths, tmp_path / "held", CHAIN, 1 << 30, **options)
+    streamed, _, streamed_sums = calibrated(uncal, paths, tmp_path / "streamed", CHAIN, 0, **options)
+    assert held.rate.header["RFITALG"] == "LIKELY"
+    assert streamed_sums == sums
+    assert streamed.groupdq.tobytes() == held.groupdq.tobytes()
+
+
 @step(version=1, keyword="S_TOY")
 def toy(ramp, references):
     """Notes what it was given, as steps of users may."""

@@ -22,6 +22,10 @@ _SMALL = 1 << 20  # samples of the integrations of a stripe for which more than 
 _BEFORE_REFPIX = ("group_scale", "dq_init", "saturation", "ipc", "superbias", "refpix")
 
 
+# steps that cost less, and can be run on an integration again each time it is read, than storing what they make
+_REPEATED = ("group_scale", "dq_init")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a step of a chain did."""
@@ -70,23 +74,35 @@ def run_chain(exposure, chain, references, *, save=None, origins=None):
         outcomes = _run_on_superstripes(exposure, chain[:number], references, save, origins)
         chain, references = chain[number:], References(references.paths, exposure.subarray)
     streamed = getattr(exposure, "scratch", None) is not None
-    for entries in _runs(chain, exposure) if streamed else [[entry] for entry in chain]:
+    runs = _runs(chain, exposure) if streamed else [[entry] for entry in chain]
+    begun = []  # steps of which it is not told yet what they did
+    for entries, following in zip(runs, [*runs[1:], None], strict=False):
         steps = [_Step(entry, references, origins.get(entry["step"], {})) for entry in entries]
+        begun.extend(steps)
         if streamed and not _needs_all(entries[0], exposure):
+            if (
+                following is not None
+                and _may_be_repeated(steps, exposure, following[0])
+                and not _is_saved(entries[-1], save)
+            ):
+                exposure.unread = _reading_with(steps, exposure, references)
+                continue
             _run_by_integration(steps, exposure, references)
         else:
-            if streamed:
-                _read_all(exposure)
+            if streamed and not steps[0].contract.rereads:
+                exposure.read_all()
             for step in steps:
                 step.run(exposure, references)
-        outcomes.extend(step.outcome() for step in steps)
         if _is_saved(entries[-1], save):
             if streamed:
-                _read_all(exposure)
+                exposure.read_all()
             save(entries[-1]["step"], exposure)
+        if all(step.has_run for step in begun):
+            outcomes.extend(step.outcome() for step in begun)
+            begun = []
     if streamed:
-        _read_all(exposure)
-    return outcomes
+        exposure.read_all()
+    return outcomes + [step.outcome() for step in begun]
 
 
 def _run_on_superstripes(ramp, chain, references, save, origins):
@@ -106,7 +122,7 @@ def _run_on_superstripes(ramp, chain, references, save, origins):
         outcomes.extend(step.outcome() for step in steps)
         if end < len(chain):
             save(chain[end - 1]["step"], ramp)
-    _read_all(ramp)
+    ramp.read_all()
     said = collate(ramp)
     if said:
         log.warning("%s", said)
@@ -164,6 +180,32 @@ def _needs_all(entry, exposure):
     return contract.needs_whole_exposure(exposure.header["READPATT"]) and not entry.get("skip", False)
 
 
+def _may_be_repeated(steps, ramp, following):
+    """Whether to leave steps to the one that follows, which reads the integrations itself."""
+    return (
+        ramp.unread is not None
+        and _needs_all(following, ramp)
+        and find_step(following["step"]).contract.rereads
+        and integration_bytes(ramp.data.shape) <= INTEGRATION_BUDGET
+        and all(step.is_off or step.contract.name in _REPEATED for step in steps)
+    )
+
+
+def _reading_with(steps, ramp, references):
+    """What reads an integration and runs steps on it, as `Ramp.unread`."""
+    unread = ramp.unread
+
+    def read(number, one=None):
+        unread(number, one)
+        part = ramp.integration(number) if one is None else one
+        for step in steps:
+            step.run(part, references)
+        if one is None:
+            ramp.pixeldq |= part.pixeldq
+
+    return read
+
+
 class _Step:
     """A step of a chain, its status and its time, over any number of calls."""
 
@@ -186,6 +228,11 @@ class _Step:
     def is_off(self):
         """Whether the step does nothing."""
         return self._off is not None
+
+    @property
+    def has_run(self):
+        """Whether the step has done what it does."""
+        return self.is_off or bool(self._statuses)
 
     def run(self, exposure, references):
         """Run the step, unless it is off."""
@@ -211,14 +258,6 @@ class _Step:
         return Outcome(contract.name, contract.version, contract.keyword, status, self._seconds)
 
 
-def _read_all(ramp):
-    """Read what is not read yet."""
-    unread, ramp.unread = ramp.unread, None
-    if unread is not None:
-        for number in range(len(ramp.data)):
-            unread(number)
-
-
 # of a ramp, what an integration has its own part of
 _PARTS = ("data", "groupdq", "zeroframe")
 _OWN = (*_PARTS, "pixeldq", "first_integration", "extra", "unread")
@@ -237,7 +276,7 @@ def _run_by_integration(steps, ramp, references):
     views = {name: array for name in _PARTS if (array := getattr(start, name)) is not None}
     held = None
     if integration_bytes(ramp.data.shape) <= INTEGRATION_BUDGET:
-        held = {name: np.empty((1, *array.shape[1:]), array.dtype) for name, array in views.items()}
+        held = start.in_memory()
     ramp.pixeldq = None
     extras = []
     with references.keeping(ramp.scratch):

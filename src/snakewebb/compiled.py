@@ -10,6 +10,7 @@ import importlib
 import mmap
 import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
@@ -138,14 +139,14 @@ def by_rows(kernel, nrows, *arguments, block=32, blocks_only=False):
     """
     if any(_on_scratch(argument) for argument in arguments):
         block = 8
-    elif nrows <= block or (_threads == 1 and not blocks_only):
+    elif nrows <= block or (_free_threads() == 1 and not blocks_only):
         kernel(0, nrows, *arguments)
         return
-    if _threads == 1:
+    if _free_threads() == 1:
         for first in range(0, nrows, block):
             kernel(first, min(first + block, nrows), *arguments)
         return
-    with ThreadPoolExecutor(_threads) as pool:
+    with _pool() as pool:
         calls = [pool.submit(kernel, first, min(first + block, nrows), *arguments) for first in range(0, nrows, block)]
         for call in calls:
             call.result()
@@ -153,10 +154,22 @@ def by_rows(kernel, nrows, *arguments, block=32, blocks_only=False):
 
 def at_once(*calls):
     """Make calls without arguments on the threads that `set_threads` granted, and return their results in order."""
-    if _threads == 1:
+    if _free_threads() == 1:
         return [call() for call in calls]
-    with ThreadPoolExecutor(_threads) as pool:
+    with _pool() as pool:
         return [made.result() for made in [pool.submit(call) for call in calls]]
+
+
+_own = threading.local()
+
+
+def _free_threads():
+    """Number of threads that a call may use: one, if it is made by one of several threads that are at work already."""
+    return 1 if getattr(_own, "at_work", False) else _threads
+
+
+def _pool():
+    return ThreadPoolExecutor(_threads, initializer=lambda: setattr(_own, "at_work", True))
 
 
 def _on_scratch(argument):

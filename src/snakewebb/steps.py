@@ -168,6 +168,7 @@ class Contract:
     summary: str
     skip: bool = False  # off unless a parameter file or the user switches it on
     whole_exposure: bool | str = False  # needs all integrations at once, always or for some read-outs
+    rereads: bool = False  # of an exposure that is not read yet reads one integration after the other itself
     references_by_type: dict = field(default_factory=dict)  # by EXP_TYPE, in place of those above
 
     def reference_types(self, exp_type=""):
@@ -225,6 +226,7 @@ def step(
     references_by_type=None,
     skip=False,
     whole_exposure=False,
+    rereads=False,
 ):
     """Declare a function to be a step.
 
@@ -245,6 +247,8 @@ def step(
     whole_exposure : bool or str
         The step needs all integrations of an exposure at once: always, or where READPATT contains this text. Other steps of stage 1
         may be given any number of consecutive integrations; `Ramp.first_integration` tells them which.
+    rereads : bool
+        A step that needs the whole exposure may get a ramp with ``unread`` set, and reads its integrations itself, as often as it likes.
     """
 
     def declare(function):
@@ -258,6 +262,7 @@ def step(
             summary=(inspect.getdoc(function) or "").split("\n")[0],
             skip=skip,
             whole_exposure=whole_exposure,
+            rereads=rereads,
             references_by_type=dict(references_by_type or {}),
         )
         return function

@@ -85,6 +85,43 @@ def test_waves_are_subtracted_from_exposures_on_scratch_files(make_case, tmp_pat
         assert all(np.array_equal(data, expected.data) for data in saved)
 
 
+@pytest.mark.parametrize("budget", [0, 10**9])
+@pytest.mark.parametrize("parameters", [{}, {"algorithm": "sequential"}, {"fit_ints_separately": True}])
+def test_integrations_are_read_again_instead_of_stored(
+    make_case, make_references, tmp_path, monkeypatch, parameters, budget
+):
+    """As if the samples lay in a file, with the steps before that are run on each integration when it is read."""
+    names = ("Hz390", "Hz10")
+    expected, _, references = make_case(names=names)
+    mask = np.zeros(expected.pixeldq.shape, np.int32)
+    mask[20:25, 30:60] = 1
+    references.paths.update(make_references(expected, mask={"DQ": mask}).paths)
+    raw = expected.data.copy()
+    chain = [{"step": "dq_init"}, {"step": "emicorr", "parameters": parameters}, {"step": "lastframe"}]
+    outcomes = run_chain(expected, chain, references)
+    monkeypatch.setattr(snakewebb.chain, "INTEGRATION_BUDGET", budget)
+    ramp, _, _ = make_case(names=names)
+    reads = []
+    with Scratch(tmp_path) as scratch:
+        ramp.data, ramp.groupdq = scratch.empty(raw.shape), scratch.empty(raw.shape, np.uint8)
+        ramp.scratch = scratch
+
+        def read(number, one=None):
+            own, index = (ramp, number) if one is None else (one, 0)
+            own.data[index], own.groupdq[index] = raw[number], 0
+            reads.append(number)
+
+        ramp.unread = read
+        found = run_chain(ramp, chain, references)
+        assert [outcome.step for outcome in found] == ["dq_init", "emicorr", "lastframe"]
+        assert [outcome.status for outcome in found] == [outcome.status for outcome in outcomes]
+        waves = outcomes[1].status.reason.count("Hz:")
+        # for each wave all of them, and again all but the last one, which is in memory still
+        assert len(reads) == (2 if budget == 0 or parameters.get("algorithm") else 2 + 3 * waves)
+        for name in ("data", "groupdq", "pixeldq"):
+            np.testing.assert_array_equal(getattr(ramp, name), getattr(expected, name))
+
+
 def test_sources_and_bad_pixels_do_not_matter(make_case):
     ramp, _, references = make_case()
     ramp.data[:, :, 10:14, 30:40] += 3000 * np.arange(12)[:, None, None]

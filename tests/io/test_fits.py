@@ -21,7 +21,7 @@ from snakewebb.io.fits import (
     warn_of_foreign_bytes,
     write,
 )
-from snakewebb.io.words import flip_and_swap, sum_swapped, swap_and_sum
+from snakewebb.io.words import store_swapped, sum_swapped, swap_and_sum
 
 
 def units():
@@ -268,7 +268,7 @@ def test_words_are_swapped_and_summed(size):
     assert ones_complement_sum(swapped[1:].data, int(words[:1].sum())) == ones_complement_sum(swapped.data)
     sign = np.uint32(1 << 31)
     result = np.empty_like(words)
-    assert int(flip_and_swap(words ^ sign, sign, result)) == total
+    assert int(store_swapped(words ^ sign, sign, result)) == total
     np.testing.assert_array_equal(result, swapped)
     assert int(swap_and_sum(result, sign)) == total
     np.testing.assert_array_equal(result, words ^ sign)

@@ -42,7 +42,9 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
         products = ((rate, ramp.rate, slope_model(ramp.header)), (rateints, ramp.rateints, "CubeModel"))
         for _, image, _ in products:
             stamp(image.header, outcomes, work.get("references"), circumstances["context"])
-        sums = at_once(*(partial(write_image, *product) for product in products))
+        writes = [partial(write_image, *product) for product in products]
+        # each with all threads if they are of different size
+        sums = at_once(*writes) if len(ramp.rateints.data) == 1 else [write() for write in writes]
         files = dict(zip((Path(rate).name, Path(rateints).name), sums, strict=True))
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)
 

@@ -23,14 +23,39 @@ def clip_columns(ordered, count, threshold, low, high):
     """
     nsamples, ncolumns = ordered.shape
     begin, end = np.zeros(ncolumns), np.empty(ncolumns)  # as numbers of the width of the sums
-    mean, spread = np.empty(ncolumns), np.empty(ncolumns)
     clipped = np.empty(ncolumns, np.bool_)
     for x in range(ncolumns):
         end[x] = count[x]
         clipped[x] = count[x] > 0
         low[x] = -np.inf
         high[x] = np.inf
-    for _ in range(_ITERATIONS):
+    left = _clip(ordered, begin, end, clipped, threshold, low, high, 1)
+    if left == 0:
+        return
+    if 2 * left > ncolumns:
+        _clip(ordered, begin, end, clipped, threshold, low, high, _ITERATIONS - 1)
+        return
+    # few columns have lost a sample, and go on alone
+    columns = np.flatnonzero(clipped)
+    few = np.empty((nsamples, left), np.float32)
+    for k in range(nsamples):
+        source, target = ordered[k], few[k]
+        for number in range(left):
+            target[number] = source[columns[number]]
+    few_low, few_high = low[columns], high[columns]
+    _clip(few, begin[columns], end[columns], clipped[columns], threshold, few_low, few_high, _ITERATIONS - 1)
+    for number in range(left):
+        low[columns[number]] = few_low[number]
+        high[columns[number]] = few_high[number]
+
+
+@njit
+def _clip(ordered, begin, end, clipped, threshold, low, high, iterations):
+    """Clip the columns that are still ``clipped``, and return how many are so in the end."""
+    nsamples, ncolumns = ordered.shape
+    mean, spread = np.empty(ncolumns), np.empty(ncolumns)
+    left = 0
+    for _ in range(iterations):
         first, last, common, common_end = nsamples, 0, 0, nsamples
         for x in range(ncolumns):
             if clipped[x]:
@@ -38,8 +63,9 @@ def clip_columns(ordered, count, threshold, low, high):
                 first, last = min(first, bottom), max(last, top)
                 common, common_end = max(common, bottom), min(common_end, top)
         if last == 0:
-            break
+            return 0
         _find_moments(ordered, begin, end, (first, last, common, common_end), mean, spread)
+        left = 0
         for x in range(ncolumns):
             if not clipped[x]:
                 continue
@@ -54,7 +80,9 @@ def clip_columns(ordered, count, threshold, low, high):
             while top > bottom and ordered[top - 1, x] > high[x]:
                 top -= 1
             clipped[x] = 0 < top - bottom < number
+            left += clipped[x]
             begin[x], end[x] = bottom, top
+    return left
 
 
 @njit
@@ -74,7 +102,8 @@ def _find_moments(ordered, begin, end, bounds, mean, spread):
         else:
             for x in range(ncolumns):
                 # what is added for others is 0, which changes no sum
-                mean[x] += np.float64(values[x]) if (begin[x] <= at) & (at < end[x]) else 0.0
+                value = np.float64(values[x])
+                mean[x] += value if (begin[x] <= at) & (at < end[x]) else 0.0
     for x in range(ncolumns):
         mean[x] /= end[x] - begin[x]
     spread[:] = 0.0

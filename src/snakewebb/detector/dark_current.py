@@ -82,8 +82,10 @@ def dark_current(
     darks = [_Frames(references, shape[-3], (number,) if len(shape) == 4 else ()) for number in range(known)]
     for number, first_of, end_of in integrations_of(ramp.first_integration, len(ramp.data), known):
         samples = ramp.data[first_of:end_of]
-        for group, end in in_portions(ngroups, samples.shape[2:]):
-            subtract_planes(samples, group, darks[number].of_groups(first_frames[group:end], per_group))
+        portions = in_portions(ngroups, samples.shape[2:])
+        for group, end in portions:
+            planes = darks[number].of_groups(first_frames[group:end], per_group, keep=len(portions) == 1)
+            subtract_planes(samples, group, planes)
     if dark_output is not None:
         planes = np.array([[dark.mean(int(first), per_group) for first in first_frames] for dark in darks])
         _write_dark(dark_output, references, header, planes if len(shape) == 4 else planes[0], nframes, groupgap)
@@ -100,13 +102,14 @@ class _Frames:
         self._integration = integration
         self._last = None  # the last frame and its rise, when frames beyond it are asked for
 
-    def of_groups(self, firsts, number):
-        """Means of ``number`` frames from each of ``firsts`` on, evenly spaced: float32 (ngroups, ny, nx)."""
+    def of_groups(self, firsts, number, *, keep=False):
+        """Means of ``number`` frames from each of ``firsts`` on, evenly spaced: float32 (ngroups, ny, nx); ``keep`` as in `References`."""
         if number > 1 or firsts[-1] >= self._count:
             means = [self._kept_mean(int(first), number) for first in firsts]
             return means[0][None] if len(means) == 1 else np.stack(means)
         step = int(firsts[1] - firsts[0]) if len(firsts) > 1 else 1
-        return self._references.plane("dark", (*self._integration, slice(int(firsts[0]), int(firsts[-1]) + 1, step)))
+        frames = slice(int(firsts[0]), int(firsts[-1]) + 1, step)
+        return self._references.plane("dark", (*self._integration, frames), keep=keep)
 
     def _kept_mean(self, first, number):
         key = (*self._integration, first, number)

@@ -10,7 +10,7 @@ from snakewebb.steps import NO_REFERENCE, NOT_APPLICABLE, Between, Status, step
 _PATTERNS = ("FAST", "FASTR1", "SLOW", "SLOWR1")
 
 
-@step(version=1, keyword="S_MIREMI", optional_references=("emicorr",), skip=True, whole_exposure=True)
+@step(version=1, keyword="S_MIREMI", optional_references=("emicorr",), skip=True, whole_exposure=True, rereads=True)
 def emicorr(
     ramp,
     references,
@@ -99,6 +99,7 @@ def emicorr(
     as_jwst = compatibility == "jwst"
     if algorithm == "joint" and onthefly_corr_freq is None:
         return Status(reason=fit_and_subtract(ramp, clock, waves, fit_ints_separately, as_jwst))
+    ramp.read_all()
     if ngroups < 4 and not as_jwst:
         return Status(NOT_APPLICABLE, "algorithm sequential needs at least 4 groups, there are 3")
     found, reason = phase_and_subtract(

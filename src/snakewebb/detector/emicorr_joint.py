@@ -17,8 +17,8 @@ def fit_and_subtract(ramp, clock, waves, separately, as_jwst):
     Parameters
     ----------
     ramp : Ramp
-        ``data`` is changed in place. From an exposure on a scratch file the last wave is subtracted when integrations are read next
-        (``ramp.unread``).
+        ``data`` is changed in place. An exposure that is not read yet is read for each wave and stays unread: its waves, and of an
+        exposure on a scratch file the last one, are subtracted when integrations are read next (``ramp.unread``).
     clock : Clock
     waves : list of Wave
         With their shapes.
@@ -33,11 +33,10 @@ def fit_and_subtract(ramp, clock, waves, separately, as_jwst):
         Amplitudes and phases found.
     """
     found = []
+    rereads = ramp.unread is not None
     for wave in waves:
-        if ramp.unread is not None:  # the wave before
-            for number in range(len(ramp.data)):
-                ramp.unread(number)
-            ramp.unread = None
+        if not rereads:
+            ramp.read_all()  # subtracts the wave before
         amplitudes, phases = _correct(ramp, clock, wave, separately, as_jwst)
         if np.any(amplitudes != 0):
             text = f"{amplitudes[0]:.3g} times the waveform at phase {phases[0]:.3f}"
@@ -58,17 +57,32 @@ def _correct(ramp, clock, wave, separately, as_jwst):
     spline = _periodic_spline(wave.shape)
 
     deviation = np.empty((nints, ny, nx), np.float32)
-    over_rows(ramp, (_deviations, deviation), uses=("data",))
+    held = None if ramp.unread is None else ramp.in_memory()
+    if held is None:
+        over_rows(ramp, (_deviations, deviation), uses=("data",))
+    for number in () if held is None else range(nints):
+        one = ramp.read(number, held)
+        by_rows(_deviations, ny, 0, one.data, one.groupdq, deviation[number : number + 1])
+        ramp.pixeldq |= one.pixeldq
     # twice the median: what is below is quiet
     limit = np.float32(2) * np.float32(_median(deviation.reshape(-1).view(np.int32), not as_jwst))
     nbins = wave.shape.size
     bins = (phase * nbins).astype(np.int32)
     sums = np.zeros((nints, ngroups, nbins))
     counts = np.zeros((nints, nbins))
-    by_rows(
-        _bin_planes, nints * ngroups,
-        data, ramp.pixeldq, deviation, limit, bins, sums, counts, block=1,
-    )  # fmt: skip
+    if held is None:
+        by_rows(
+            _bin_planes, nints * ngroups,
+            data, ramp.pixeldq, deviation, limit, bins, sums, counts, block=1,
+        )  # fmt: skip
+    for number in () if held is None else reversed(range(nints)):
+        if number < nints - 1:  # the last one is in memory still
+            one = ramp.read(number, held)
+        own = slice(number, number + 1)
+        by_rows(
+            _bin_planes, ngroups, one.data, ramp.pixeldq, deviation[own], limit, bins, sums[own], counts[own], block=1
+        )  # fmt: skip
+    del held
     a, b = np.empty((_TRIALS, nints)), np.empty((_TRIALS, nints))
     grid = np.arange(_TRIALS) * 1.0 / _TRIALS
     by_rows(_coefficients, _TRIALS, spline, grid, advance, sums, counts, a, b, block=20)
@@ -91,15 +105,17 @@ def _correct(ramp, clock, wave, separately, as_jwst):
 
 def _subtraction(ramp, phase, advance, phases, amplitudes, spline):
     """What reads an integration of a ramp on a scratch file and subtracts a wave, as `Ramp.unread`: instead of a pass of its own."""
-    whole = dataclasses.replace(ramp)
+    whole, unread = dataclasses.replace(ramp), ramp.unread
 
     def read(number, one=None):
         own = slice(number, number + 1)
         arguments = phase, advance, phases[own], amplitudes[own], spline
+        if unread is not None:
+            unread(number, one)
         if one is None:
             over_rows(whole.integration(number), (_subtract, *arguments), changes=("data",), uses=("data",))
             return
-        for name in ("data", "groupdq", "zeroframe"):
+        for name in () if unread is not None else ("data", "groupdq", "zeroframe"):
             array = getattr(whole, name)
             if array is not None:
                 ramp.scratch.load(array[number], getattr(one, name)[0])

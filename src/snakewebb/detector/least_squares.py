@@ -54,7 +54,7 @@ def fit_rows(
                     )  # fmt: skip
                 if native and not exposure.exact and segments is None:
                     fit_plain(
-                        y, x, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians, kinds, plain, rate, rate_dq,
+                        y, top, x, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians, kinds, plain, rate, rate_dq,
                         rateints, rateints_dq, work, weights, done, fitted,
                     )  # fmt: skip
             if fitted[column]:
@@ -98,10 +98,10 @@ def fit_rows(
                     continue
                 time, nsaturated, found, number = exposure.group_time, 0, 0, 1
                 dq = base_dq
-                if kinds[i, y, x] == UNUSED and segments is None:
+                if kinds[i, y - top, x] == UNUSED and segments is None:
                     number = 0
                     dq |= DO_NOT_USE
-                elif kinds[i, y, x] == PLAIN:
+                elif kinds[i, y - top, x] == PLAIN:
                     if segments is not None:
                         for k in range(ngroups):
                             samples[k] = data[i, skipped + k, y - top, x]
@@ -131,7 +131,7 @@ def fit_rows(
                 inverse_variance = 0.0
                 for s in range(number):
                     length = stop[s] - start[s]
-                    if kinds[i, y, x] == PLAIN:
+                    if kinds[i, y - top, x] == PLAIN:
                         index, slope = powers[i, column], plain[i, column]
                     else:
                         index = power_index(samples, start[s], stop[s], read_variance, g) if length > 1 else 0
@@ -201,11 +201,11 @@ def fit_rows(
                 if nsaturated > 0:
                     partly_saturated = True
                     dq |= SATURATED
-                rateints[0][i, y, x] = slope
-                rateints[1][i, y, x] = err
-                rateints[2][i, y, x] = poisson
-                rateints[3][i, y, x] = read
-                rateints_dq[i, y, x] = dq
+                rateints[0][i, y - top, x] = slope
+                rateints[1][i, y - top, x] = err
+                rateints[2][i, y - top, x] = poisson
+                rateints[3][i, y - top, x] = read
+                rateints_dq[i, y - top, x] = dq
 
             if n_unusable == nints:
                 total_dq |= DO_NOT_USE
@@ -224,7 +224,7 @@ def fit_rows(
                     poisson = poisson_rate * unit
                 err = np.sqrt(poisson + read)
             if exposure.exact:
-                _complete_variances(rateints, segments, y, x, poisson_rate)
+                _complete_variances(rateints, segments, y, top, x, poisson_rate)
             if native and not _representable(slope, poisson, read):
                 total_dq |= DO_NOT_USE
             if total_dq & BAD:
@@ -260,15 +260,15 @@ def _mean_of_segments(sum_weight, sum_slope, sum_poisson, sum_read):
 
 
 @njit
-def _complete_variances(rateints, segments, y, x, poisson_rate):
+def _complete_variances(rateints, segments, y, top, x, poisson_rate):
     """Poisson variances and ERR of the integrations and segments of a pixel for a rate over gain, DN^2/s.
 
     Before, ERR holds the read-noise variance, and the Poisson variances are those of a rate over gain of 1 DN^2/s.
     """
     for i in range(rateints[1].shape[0]):
-        poisson = np.float64(rateints[2][i, y, x]) * poisson_rate
-        rateints[1][i, y, x] = np.sqrt(poisson + np.float64(rateints[1][i, y, x]))
-        rateints[2][i, y, x] = poisson
+        poisson = np.float64(rateints[2][i, y - top, x]) * poisson_rate
+        rateints[1][i, y - top, x] = np.sqrt(poisson + np.float64(rateints[1][i, y - top, x]))
+        rateints[2][i, y - top, x] = poisson
         if segments is not None:
             for s in range(segments.shape[2]):
                 segments[2, i, s, y, x] *= poisson_rate

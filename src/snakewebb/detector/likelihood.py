@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit
+from snakewebb.compiled import njit
 from snakewebb.detector.likelihood_jumps import covariance, empty_block, leave_out_jumps, solve
 from snakewebb.detector.median import compare_columns, middle_of_sorted, sorting_network
+from snakewebb.detector.row_blocks import over_rows
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 
 MINIMUM_GROUPS = 4
@@ -65,11 +66,9 @@ def fit_likelihood(ramp, gain, readnoise, exposure, rate, rateints):
         split = covariance([reads[0][:1], reads[0][1:], *reads[1:]])
     dark = np.zeros((ny, nx), np.float32) if ramp.average_dark_current is None else ramp.average_dark_current
     chisq = np.empty((ny, nx), np.float32)
-    by_rows(
+    planes = rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise
+    fit = (
         _fit_rows,
-        ny,
-        ramp.data,
-        ramp.groupdq,
         ramp.pixeldq,
         ramp.zeroframe if with_zero else np.empty((0, ny, nx), np.float32),
         dark,
@@ -84,16 +83,17 @@ def fit_likelihood(ramp, gain, readnoise, exposure, rate, rateints):
         sorting_network(ngroups),
         (rate.data, rate.err, rate.var_poisson, rate.var_rnoise),
         rate.dq,
-        (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise),
+        planes,
         rateints.dq,
         chisq,
     )
+    over_rows(ramp, fit, changes=("groupdq",), fills=(*planes, rateints.dq))
     return chisq
 
 
 @njit
 def _fit_rows(
-    first, last, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, with_zero, search, plain, split,
+    first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, with_zero, search, plain, split,
     plain_network, split_network, rate, rate_dq, rateints, rateints_dq, chisq,
 ):  # fmt: skip
     """Fit all ramps, a block of a row at a time; pixels with and without a usable zero frame one after the other."""
@@ -106,6 +106,7 @@ def _fit_rows(
     columns = np.empty(width, np.int64)
     unit = np.empty((nints, width))  # Poisson variance of an integration for a rate over gain of 1 DN^2/s
     for y in range(first, last):
+        row = y - top
         for left in range(0, nx, width):
             right = min(left + width, nx)
             for x in range(left, right):
@@ -120,7 +121,7 @@ def _fit_rows(
                     if count == 0:
                         continue
                     covariance = split if divided == 1 else plain
-                    _gather(data, groupdq, zeroframe, i, y, columns, count, divided, exposure, resultants, flags)
+                    _gather(data, groupdq, zeroframe, i, y, row, columns, count, divided, exposure, resultants, flags)
                     _load(resultants, flags, count, divided, exposure, covariance, block, ordered, number)
                     compare_columns(ordered, split_network if divided == 1 else plain_network)
                     for k in range(count):
@@ -140,12 +141,14 @@ def _fit_rows(
                         current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
                         block.photon[k] = (_positive(block.rate[k]) + current) / gain[y, x]
                     solve(block, covariance, count)
-                    _store(i, y, left, columns, count, covariance, block, unit, rateints, exposure)
-                    _flag(groupdq, flags, pixeldq, gain, readnoise, i, y, columns, count, divided, exposure, block, rateints,
+                    _store(i, row, left, columns, count, covariance, block, unit, rateints, exposure)
+                    _flag(groupdq, flags, pixeldq, gain, readnoise, i, y, row, columns, count, divided, exposure, block, rateints,
                           rateints_dq, chisq)  # fmt: skip
             for x in range(left, right):
                 current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
-                _combine(y, x, unit[:, x - left], current, gain[y, x], exposure, rate, rate_dq, rateints, rateints_dq)
+                _combine(
+                    y, row, x, unit[:, x - left], current, gain[y, x], exposure, rate, rate_dq, rateints, rateints_dq
+                )
 
 
 @njit
@@ -169,21 +172,28 @@ def _dark_rate(current, gain, native):
 
 
 @njit
-def _gather(data, groupdq, zeroframe, i, y, columns, count, divided, exposure, resultants, flags):
+def _gather(data, groupdq, zeroframe, i, y, row, columns, count, divided, exposure, resultants, flags):
     """Resultants, DN, and flags of the groups of some pixels of a row; if ``divided`` the zero frame is the first resultant."""
+    left = columns[0]
+    together = columns[count - 1] - left == count - 1
     for g in range(len(flags)):
-        samples, marks = data[i, g, y], groupdq[i, g, y]
         value, flag = resultants[g + divided], flags[g]
-        for k in range(count):
-            value[k] = samples[columns[k]]
-        for k in range(count):
-            flag[k] = marks[columns[k]]
+        if together:  # nearly always
+            samples, marks = data[i, g, row, left : left + count], groupdq[i, g, row, left : left + count]
+            for k in range(count):
+                value[k] = samples[k]
+            for k in range(count):
+                flag[k] = marks[k]
+        else:
+            for k in range(count):
+                value[k] = data[i, g, row, columns[k]]
+                flag[k] = groupdq[i, g, row, columns[k]]
     if divided == 0:
         return
     nframes = np.float32(exposure.nframes)
     for k in range(count):
         x = columns[k]
-        frame, group = zeroframe[i, y, x], data[i, 0, y, x]
+        frame, group = zeroframe[i, y, x], data[i, 0, row, x]
         resultants[0, k] = frame
         if exposure.native:
             resultants[1, k] = (np.float64(group) * exposure.nframes - np.float64(frame)) / (exposure.nframes - 1.0)
@@ -219,11 +229,13 @@ def _load(resultants, flags, count, divided, exposure, covariance, block, ordere
             for k in range(count):
                 step[k] = (late[k] - early[k]) / interval
             for k in range(count):
-                usable[k] = 1.0 if inside and bad[k] == 0 and abs(step[k]) < np.inf else 0.0
+                usable[k] = 1.0 if inside & (bad[k] == 0) & (abs(step[k]) < np.inf) else 0.0
             for k in range(count):
-                step[k] = step[k] if usable[k] != 0.0 else 0.0
+                own = step[k]
+                key[k] = own if usable[k] != 0.0 else np.inf
             for k in range(count):
-                key[k] = step[k] if usable[k] != 0.0 else np.inf
+                own = step[k]
+                step[k] = own if usable[k] != 0.0 else 0.0
             for k in range(count):
                 number[k] += np.int64(usable[k])
         else:
@@ -236,7 +248,7 @@ def _load(resultants, flags, count, divided, exposure, covariance, block, ordere
 
 
 @njit
-def _store(i, y, left, columns, count, covariance, block, unit, rateints, exposure):
+def _store(i, row, left, columns, count, covariance, block, unit, rateints, exposure):
     """Store rate, ERR and variances of an integration after `solve`."""
     ndifferences = covariance.interval.size
     photon, read, share, product = np.zeros(count), np.zeros(count), np.empty(count), np.empty(count)
@@ -258,10 +270,10 @@ def _store(i, y, left, columns, count, covariance, block, unit, rateints, exposu
     for k in range(count):
         x = columns[k]
         unit[i, x - left] = photon[k]
-        rateints[0][i, y, x] = block.rate[k]
-        rateints[1][i, y, x] = np.sqrt(1.0 / total[k])
-        rateints[2][i, y, x] = photon[k] * block.photon[k]
-        rateints[3][i, y, x] = read[k] * block.read[k]
+        rateints[0][i, row, x] = block.rate[k]
+        rateints[1][i, row, x] = np.sqrt(1.0 / total[k])
+        rateints[2][i, row, x] = photon[k] * block.photon[k]
+        rateints[3][i, row, x] = read[k] * block.read[k]
 
 
 @njit
@@ -273,6 +285,7 @@ def _flag(
     readnoise,
     i,
     y,
+    row,
     columns,
     count,
     divided,
@@ -287,10 +300,14 @@ def _flag(
     native = exposure.native
     found, unusable = np.zeros(count, np.uint8), np.zeros(count, np.int32)
     for d in range(ngroups - 1 + divided):
-        jump = block.jump[d]
+        jump, number = block.jump[d], 0
+        for k in range(count):
+            number += np.int64(jump[k])
+        if number == 0:
+            continue
         for k in range(count):
             if jump[k]:
-                groupdq[i, d + 1 - divided, y, columns[k]] |= np.uint8(JUMP_DET)
+                groupdq[i, d + 1 - divided, row, columns[k]] |= np.uint8(JUMP_DET)
                 found[k] |= np.uint8(JUMP_DET)
     for g in range(ngroups):
         flag = flags[g]
@@ -298,7 +315,7 @@ def _flag(
             found[k] |= flag[k]
         excluded = g < exposure.first or g > exposure.last
         for k in range(count):
-            unusable[k] += np.int32(excluded or flag[k] & np.uint8(_BAD) != 0)
+            unusable[k] += np.int32(excluded | (flag[k] & np.uint8(_BAD) != 0))
     for k in range(count):
         x = columns[k]
         dq = np.int64(pixeldq[y, x]) | (found[k] & (SATURATED | JUMP_DET))
@@ -309,40 +326,41 @@ def _flag(
             if not gain[y, x] > 0.0:
                 dq |= NO_GAIN_VALUE | DO_NOT_USE
             usable = gain[y, x] < np.inf and readnoise[y, x] > 0.0 and readnoise[y, x] < np.inf
-            usable = usable and pixeldq[y, x] & _BAD == 0 and np.isfinite(rateints[0][i, y, x])
-            usable = usable and np.isfinite(rateints[2][i, y, x]) and np.isfinite(rateints[3][i, y, x])
+            usable = usable and pixeldq[y, x] & _BAD == 0 and np.isfinite(rateints[0][i, row, x])
+            usable = usable and np.isfinite(rateints[2][i, row, x]) and np.isfinite(rateints[3][i, row, x])
             if not usable:
                 dq |= DO_NOT_USE
             if dq & DO_NOT_USE:
-                rateints[0][i, y, x] = np.nan
+                rateints[0][i, row, x] = np.nan
                 for plane in range(1, 4):
-                    rateints[plane][i, y, x] = 0.0
+                    rateints[plane][i, row, x] = 0.0
         if not native or dq & DO_NOT_USE == 0:
             chisq[y, x] += block.chisq[k]
-        rateints_dq[i, y, x] = dq
+        rateints_dq[i, row, x] = dq
 
 
 @njit
-def _combine(y, x, unit, dark, gain, exposure, rate, rate_dq, rateints, rateints_dq):
+def _combine(y, row, x, unit, dark, gain, exposure, rate, rate_dq, rateints, rateints_dq):
     """Average the integrations of a pixel, weighted by their inverse variances at a common rate."""
     nints = unit.size
-    slopes, read = rateints[0][:, y, x], rateints[3][:, y, x]
+    if nints == 1:
+        rate_dq[y, x] = rateints_dq[0, row, x]
+        for plane in range(4):
+            rate[plane][y, x] = rateints[plane][0, row, x]
+        return
+    slopes, read = rateints[0][:, row, x], rateints[3][:, row, x]
     dq = np.int64(0)
     unusable = 0
     for i in range(nints):
-        dq |= np.int64(rateints_dq[i, y, x])
-        unusable += rateints_dq[i, y, x] & DO_NOT_USE != 0
+        dq |= np.int64(rateints_dq[i, row, x])
+        unusable += rateints_dq[i, row, x] & DO_NOT_USE != 0
     if unusable < nints:
         dq &= ~DO_NOT_USE
     rate_dq[y, x] = dq
-    if nints == 1:
-        for plane in range(4):
-            rate[plane][y, x] = rateints[plane][0, y, x]
-        return
     if exposure.native:
-        result = _common_rate(slopes, read, rateints_dq[:, y, x], unit, dark, gain)
+        result = _common_rate(slopes, read, rateints_dq[:, row, x], unit, dark, gain)
     else:
-        result = _scaled_mean(slopes, rateints[2][:, y, x], read)
+        result = _scaled_mean(slopes, rateints[2][:, row, x], read)
     for plane in range(4):
         rate[plane][y, x] = result[plane]
 

@@ -129,84 +129,121 @@ def solve(block, covariance, count):
     """
     ndifferences = covariance.interval.size
     photon, read, reference = block.photon, block.read, block.reference
-    weight, residual, inverse, factor = block.weight, block.residual, block.inverse, block.factor
+    shared = np.empty(count)
+    # few arrays in each loop: with more of them, loops are not vectorised
     for i in range(ndifferences):
         difference, usable = block.difference[i], block.usable[i]
+        weight, residual, inverse = block.weight[i], block.residual[i], block.inverse[i]
+        of_photons, of_reads = covariance.photon[i], covariance.read[i]
         for k in range(count):
-            variance = photon[k] * covariance.photon[i] + read[k] * covariance.read[i]
-            weight[i, k] = usable[k]
-            residual[i, k] = (difference[k] - reference[k]) * usable[k]
-            inverse[i, k] = variance
-            factor[i, k] = 0.0
+            inverse[k] = photon[k] * of_photons + read[k] * of_reads
+        for k in range(count):
+            weight[k] = usable[k]
+        for k in range(count):
+            residual[k] = (difference[k] - reference[k]) * usable[k]
         if i > 0:
-            before = block.usable[i - 1]
+            before, factor = block.usable[i - 1], block.factor[i]
+            weight_before, residual_before = block.weight[i - 1], block.residual[i - 1]
+            inverse_before = block.inverse[i - 1]
+            of_photons, of_reads = covariance.photon_next[i - 1], covariance.read_next[i - 1]
             for k in range(count):
-                shared = photon[k] * covariance.photon_next[i - 1] + read[k] * covariance.read_next[i - 1]
-                shared *= before[k] * usable[k]
-                ratio = shared * inverse[i - 1, k]
-                factor[i, k] = ratio
-                inverse[i, k] -= ratio * shared
-                weight[i, k] -= ratio * weight[i - 1, k]
-                residual[i, k] -= ratio * residual[i - 1, k]
+                shared[k] = photon[k] * of_photons + read[k] * of_reads
+            for k in range(count):
+                shared[k] *= before[k] * usable[k]
+            for k in range(count):
+                factor[k] = shared[k] * inverse_before[k]
+            for k in range(count):
+                inverse[k] -= factor[k] * shared[k]
+            for k in range(count):
+                weight[k] -= factor[k] * weight_before[k]
+            for k in range(count):
+                residual[k] -= factor[k] * residual_before[k]
         for k in range(count):
-            inverse[i, k] = 1.0 / inverse[i, k]
+            inverse[k] = 1.0 / inverse[k]
     total, rate, chisq = block.total, block.rate, block.chisq
     for k in range(count):
         total[k] = 0.0
         rate[k] = 0.0
         chisq[k] = 0.0
+    excess = shared
     for i in range(ndifferences - 1, -1, -1):
         difference, usable = block.difference[i], block.usable[i]
-        if i == ndifferences - 1:
-            for k in range(count):
-                weight[i, k] *= inverse[i, k]
-                residual[i, k] *= inverse[i, k]
-        else:
-            for k in range(count):
-                ratio = factor[i + 1, k]
-                weight[i, k] = weight[i, k] * inverse[i, k] - ratio * weight[i + 1, k]
-                residual[i, k] = residual[i, k] * inverse[i, k] - ratio * residual[i + 1, k]
-                inverse[i, k] += ratio * ratio * inverse[i + 1, k]
+        weight, residual, inverse = block.weight[i], block.residual[i], block.inverse[i]
         for k in range(count):
-            excess = (difference[k] - reference[k]) * usable[k]
-            total[k] += weight[i, k]
-            rate[k] += excess * weight[i, k]
-            chisq[k] += excess * residual[i, k]
+            weight[k] *= inverse[k]
+        for k in range(count):
+            residual[k] *= inverse[k]
+        if i < ndifferences - 1:
+            ratio, inverse_after = block.factor[i + 1], block.inverse[i + 1]
+            weight_after, residual_after = block.weight[i + 1], block.residual[i + 1]
+            for k in range(count):
+                weight[k] -= ratio[k] * weight_after[k]
+            for k in range(count):
+                residual[k] -= ratio[k] * residual_after[k]
+            for k in range(count):
+                inverse[k] += ratio[k] * ratio[k] * inverse_after[k]
+        for k in range(count):
+            excess[k] = (difference[k] - reference[k]) * usable[k]
+        for k in range(count):
+            total[k] += weight[k]
+        for k in range(count):
+            rate[k] += excess[k] * weight[k]
+        for k in range(count):
+            chisq[k] += excess[k] * residual[k]
+    offset = shared
     for k in range(count):
-        offset = rate[k] / total[k]
-        chisq[k] -= rate[k] * offset
-        rate[k] = reference[k] + offset
+        offset[k] = rate[k] / total[k]
+    for k in range(count):
+        chisq[k] -= rate[k] * offset[k]
+    for k in range(count):
+        rate[k] = reference[k] + offset[k]
+    for k in range(count):
+        offset[k] = rate[k] - reference[k]
     for i in range(ndifferences):
+        weight, residual = block.weight[i], block.residual[i]
         for k in range(count):
-            residual[i, k] -= (rate[k] - reference[k]) * weight[i, k]
+            residual[k] -= offset[k] * weight[k]
 
 
 @njit
 def _find_worst(block, covariance, count, single, single_at, pair, pair_at):
     """Largest improvements of chi-square by leaving out one difference, or two neighbours, after `solve`."""
     ndifferences = covariance.interval.size
-    weight, residual, inverse, total = block.weight, block.residual, block.inverse, block.total
-    for k in range(count):
-        single[k] = 0.0
-        single_at[k] = 0
-        pair[k] = 0.0
-        pair_at[k] = 0
+    total, gain = block.total, np.empty(count)
+    first, second, both = np.empty(count), np.empty(count), np.empty(count)
+    single[:] = 0.0
+    single_at[:] = 0
+    pair[:] = 0.0
+    pair_at[:] = 0
     for i in range(ndifferences):
+        weight, residual, inverse = block.weight[i], block.residual[i], block.inverse[i]
         for k in range(count):
-            gain = residual[i, k] * residual[i, k] / (inverse[i, k] - weight[i, k] * weight[i, k] / total[k])
-            better = gain > single[k]
-            single[k] = gain if better else single[k]
-            single_at[k] = i if better else single_at[k]
+            first[k] = inverse[k] - weight[k] * weight[k] / total[k]
+        for k in range(count):
+            gain[k] = residual[k] * residual[k] / first[k]
+        _keep_largest(i, count, gain, single, single_at)
         if covariance.averaged[i]:
+            weight_after, residual_after = block.weight[i + 1], block.residual[i + 1]
+            inverse_after, factor = block.inverse[i + 1], block.factor[i + 1]
             for k in range(count):
-                first = inverse[i, k] - weight[i, k] * weight[i, k] / total[k]
-                second = inverse[i + 1, k] - weight[i + 1, k] * weight[i + 1, k] / total[k]
-                both = -block.factor[i + 1, k] * inverse[i + 1, k] - weight[i, k] * weight[i + 1, k] / total[k]
-                a, b = residual[i, k], residual[i + 1, k]
-                gain = (second * a * a - 2.0 * both * a * b + first * b * b) / (first * second - both * both)
-                better = gain > pair[k]
-                pair[k] = gain if better else pair[k]
-                pair_at[k] = i if better else pair_at[k]
+                second[k] = inverse_after[k] - weight_after[k] * weight_after[k] / total[k]
+            for k in range(count):
+                both[k] = -factor[k] * inverse_after[k] - weight[k] * weight_after[k] / total[k]
+            for k in range(count):
+                a, b = residual[k], residual_after[k]
+                gain[k] = second[k] * a * a - 2.0 * both[k] * a * b + first[k] * b * b
+            for k in range(count):
+                gain[k] /= first[k] * second[k] - both[k] * both[k]
+            _keep_largest(i, count, gain, pair, pair_at)
+
+
+@njit
+def _keep_largest(i, count, gain, largest, largest_at):
+    """Note the gains of difference ``i`` that are larger than those of the ones before."""
+    for k in range(count):
+        largest_at[k] = i if gain[k] > largest[k] else largest_at[k]
+    for k in range(count):
+        largest[k] = gain[k] if gain[k] > largest[k] else largest[k]
 
 
 @njit
@@ -235,6 +272,7 @@ def leave_out_jumps(block, scratch, covariance, count):
     single, pair = np.empty(count), np.empty(count)
     single_at, pair_at = np.empty(count, np.int64), np.empty(count, np.int64)
     where = np.empty(count, np.int64)
+    used = np.zeros(count)
     work = block
     left = count
     for k in range(count):
@@ -245,14 +283,16 @@ def leave_out_jumps(block, scratch, covariance, count):
             for k in range(left):
                 block.rate[where[k]] = work.rate[k]
         _find_worst(work, covariance, left, single, single_at, pair, pair_at)
+        used[:left] = 0.0
+        for i in range(ndifferences):
+            usable = work.usable[i]
+            for k in range(left):
+                used[k] += usable[k]
         number = 0
         for k in range(left):
             target = where[k]
-            used = 0.0
-            for i in range(ndifferences):
-                used += block.usable[i, target]
             # after a first drop one more difference must be left to tell which is right
-            if used < (3 if attempt == 0 else 4):
+            if used[k] < (3 if attempt == 0 else 4):
                 continue
             if single[k] - _SINGLE_LIMIT > pair[k] - _PAIR_LIMIT:
                 if single[k] > _SINGLE_LIMIT:

@@ -148,7 +148,8 @@ def _correct_groups(begin, end, data, groupdq, pixeldq, coefficients, reference_
                     for x in range(right - left):
                         result[x] += factor[x]
                     for x in range(right - left):
-                        samples[x] = result[x] if flags[x] & np.uint8(SATURATED) == 0 else samples[x]
+                        corrected, raw = result[x], samples[x]
+                        samples[x] = corrected if flags[x] & np.uint8(SATURATED) == 0 else raw
 
 
 @njit

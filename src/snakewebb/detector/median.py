@@ -98,61 +98,79 @@ def middle_of_sorted(values, count, x):
 
 
 @njit
-def double_medians(values, ordered, count, median):
-    """Medians of float64 samples, found by their order in float32, which rounding does not change.
+def double_medians(values, rests, ordered, count, median):
+    """Medians of samples that float32 does not hold exactly, found by their order in float32, which rounding does not change.
 
     Parameters
     ----------
-    values : ndarray of float64 (nsamples, npixels)
-        Missing samples are ``+inf``.
+    values : ndarray of float32 (nsamples, npixels)
+        The samples, rounded. Missing ones are ``+inf``.
+    rests : ndarray of float32 (nsamples, npixels)
+        What rounding has left out.
     ordered : ndarray of float32 (nsamples, npixels)
-        The same, rounded and sorted.
+        ``values``, sorted.
     count : ndarray of int (npixels,)
         Number of samples that are not missing.
     median : ndarray of float64 (npixels,)
         Filled with the medians; the mean of the two middle ones for an even count, NaN if there is none.
     """
     nsamples, npixels = values.shape
-    rounded = np.empty((2, npixels), np.float32)
-    exact = np.empty((2, npixels))
-    number = np.zeros((2, npixels), np.int32)
-    even = 0
+    key = np.empty((2, npixels), np.float32)
+    rest = np.zeros((2, npixels), np.float32)
+    hits = np.zeros((2, npixels), np.int32)
+    even, fewer = 0, 0
     for x in range(npixels):
         even |= (count[x] & 1) ^ 1
-        rounded[0, x] = ordered[max(count[x] - 1, 0) // 2, x]
-        rounded[1, x] = ordered[min(count[x] // 2, nsamples - 1), x]
-    for k in range(nsamples):
-        sample = values[k]
-        for side in range(1 - even, 2):  # of odd counts one is the middle
-            key, found, hits = rounded[side], exact[side], number[side]
+        fewer |= count[x] - nsamples
+    if fewer == 0 and nsamples > 0:
+        key[0] = ordered[(nsamples - 1) // 2]
+        key[1] = ordered[nsamples // 2]
+    else:
+        for x in range(npixels):
+            key[0, x] = ordered[max(count[x] - 1, 0) // 2, x] if nsamples > 0 else np.inf
+            key[1, x] = ordered[min(count[x] // 2, nsamples - 1), x] if nsamples > 0 else np.inf
+    for side in range(1 - even, 2):  # of odd counts one is the middle
+        wanted, found, number = key[side], rest[side], hits[side]
+        for k in range(nsamples):
+            value, left_out = values[k], rests[k]
             for x in range(npixels):
-                found[x] = sample[x] if np.float32(sample[x]) == key[x] else found[x]
+                own, before = left_out[x], found[x]  # what is read in one case only is not vectorised
+                found[x] = own if value[x] == wanted[x] else before
             for x in range(npixels):
-                hits[x] += np.int32(np.float32(sample[x]) == key[x])
+                number[x] += np.int32(value[x] == wanted[x])
+    upper, upper_rest = key[1], rest[1]
+    for x in range(npixels):
+        median[x] = np.float64(upper[x]) + np.float64(upper_rest[x])
+    if even:
+        lower, lower_rest = key[0], rest[0]
+        for x in range(npixels):
+            own = median[x]
+            mean = (np.float64(lower[x]) + np.float64(lower_rest[x]) + own) / 2.0
+            median[x] = own if count[x] & 1 else mean
     for x in range(npixels):
         if count[x] == 0:
             median[x] = np.nan
-            continue
-        for side in range(1 - even, 2):
-            if number[side, x] > 1:
-                exact[side, x] = _of_rank(values, x, rounded[side, x], (count[x] - 1 + side) // 2)
-        median[x] = exact[1, x] if count[x] % 2 == 1 else (exact[0, x] + exact[1, x]) / 2.0
+        elif max(hits[0, x], hits[1, x]) > 1:
+            exact = _of_rank(values, rests, x, key[1, x], count[x] // 2)
+            if count[x] % 2 == 0:
+                exact = (_of_rank(values, rests, x, key[0, x], count[x] // 2 - 1) + exact) / 2.0
+            median[x] = exact
 
 
 @njit
-def _of_rank(values, x, key, rank):
-    """The sample of a rank of a column, of which several are rounded to the same value ``key``."""
+def _of_rank(values, rests, x, key, rank):
+    """The sample of a rank of a column, of which several may be rounded to the same value ``key``."""
     for k in range(values.shape[0]):
-        rank -= np.float32(values[k, x]) < key
+        rank -= values[k, x] < key
     for k in range(values.shape[0]):
-        if np.float32(values[k, x]) == key:
+        if values[k, x] == key:
             smaller, equal = 0, 0
             for other in range(values.shape[0]):
-                if np.float32(values[other, x]) == key:
-                    smaller += values[other, x] < values[k, x]
-                    equal += values[other, x] == values[k, x]
+                if values[other, x] == key:
+                    smaller += rests[other, x] < rests[k, x]
+                    equal += rests[other, x] == rests[k, x]
             if smaller <= rank < smaller + equal:
-                return values[k, x]
+                return np.float64(values[k, x]) + np.float64(rests[k, x])
     return np.nan
 
 

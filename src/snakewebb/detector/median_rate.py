@@ -22,13 +22,15 @@ def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, lead
     nints, _, _, nx = data.shape
     ngroups = exposure.ngroups
     width = max(16, min(256, 16384 // ngroups // 8 * 8))
-    # a median near 0 can be the mean of two large differences, so float32 alone would not do
-    differences = np.empty((ngroups - 1, width))
+    # a median near 0 can be the mean of two large differences, so that float32 alone would not do
+    differences = np.empty((ngroups - 1, width), np.float32)
+    rests = np.empty((ngroups - 1, width), np.float32)
     ordered = np.empty((ngroups - 1, width), np.float32)
     middle = np.empty(width)
     count = np.empty(width, np.int32)
     found = np.empty(width, np.uint8)
     common = np.empty(width, np.uint8)
+    unflagged = np.empty(width, np.bool_)
     replaced = exposure.zeroframe and not exposure.suppress
     total = np.empty(width)
     number = np.empty(width, np.int64)
@@ -42,39 +44,37 @@ def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, lead
                 number[x] = 0
             for i in range(nints):
                 _load_differences(
-                    data,
-                    groupdq,
-                    i,
-                    y - top,
-                    left,
-                    columns,
-                    exposure,
-                    leading[i],
-                    differences,
-                    ordered,
-                    count,
-                    found,
-                    common,
-                )
+                    data, groupdq, i, y - top, left, columns, exposure, leading[i], differences, rests, ordered, count, found, common
+                )  # fmt: skip
                 sort_columns(ordered, network)
-                double_medians(differences, ordered, count, middle)
+                double_medians(differences, rests, ordered, count, middle)
                 for x in range(columns):
-                    median = middle[x] / exposure.group_time
-                    unflagged = found[x] == 0 and count[x] == ngroups - 1 - leading[i] and ngroups > 1
-                    kinds[i, y, left + x] = PLAIN if unflagged else 0
-                    if found[x] == DO_NOT_USE and common[x] == DO_NOT_USE and ngroups > 1 and not replaced:
-                        kinds[i, y, left + x] = UNUSED
+                    middle[x] /= exposure.group_time
+                expected = ngroups - 1 - leading[i] if ngroups > 1 else -1
+                kind = kinds[i, y - top, left : left + columns]
+                for x in range(columns):
+                    unflagged[x] = (found[x] == 0) & (count[x] == expected)
+                for x in range(columns):
+                    kind[x] = np.uint8(PLAIN) if unflagged[x] else np.uint8(0)
+                for x in range(columns):
+                    if unflagged[x]:
                         continue
+                    if found[x] == DO_NOT_USE and common[x] == DO_NOT_USE and ngroups > 1 and not replaced:
+                        kind[x] = UNUSED
+                        middle[x] = np.nan
                     # with two differences between groups that are good otherwise, the median is never special
-                    if not unflagged and (count[x] < 2 or found[x] & ~(BAD | JUMP_DET) or ngroups == 1):
-                        median = _special_median(
-                            data, groupdq, zeroframe, i, y, top, left + x, exposure, median, samples, flags
+                    elif count[x] < 2 or found[x] & ~(BAD | JUMP_DET) or ngroups == 1:
+                        middle[x] = _special_median(
+                            data, groupdq, zeroframe, i, y, top, left + x, exposure, middle[x], samples, flags
                         )
-                    if np.isfinite(median):
-                        total[x] += median
-                        number[x] += 1
-                    elif ngroups == 1 and not exposure.native:
-                        total[x] = np.nan
+                for x in range(columns):
+                    median = middle[x]
+                    total[x] += median if abs(median) < np.inf else 0.0
+                for x in range(columns):
+                    number[x] += np.int64(abs(middle[x]) < np.inf)
+                if ngroups == 1 and not exposure.native:
+                    for x in range(columns):
+                        total[x] = total[x] if abs(middle[x]) < np.inf else np.nan
             for x in range(columns):
                 averaged = number[x] if exposure.native else nints
                 median = total[x] / averaged if averaged > 0 else 0.0
@@ -83,11 +83,12 @@ def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, lead
 
 @njit
 def _load_differences(
-    data, groupdq, i, y, left, columns, exposure, leading, differences, rounded, count, found, common
+    data, groupdq, i, y, left, columns, exposure, leading, differences, rests, ordered, count, found, common
 ):
     """Differences of a block of a row without jumps, ``+inf`` where there is none, and the flags of any and of all groups.
 
-    For the ``leading`` groups, the flags of any group are those that differ from DO_NOT_USE.
+    For the ``leading`` groups, the flags of any group are those that differ from DO_NOT_USE. ``rests`` are what rounding to float32 has
+    left out of the differences, and ``ordered`` is a copy of these to be sorted.
     """
     count[:] = 0
     found[:] = 0
@@ -104,10 +105,12 @@ def _load_differences(
         for x in range(columns):
             common[x] &= flags[x]
     for g in range(exposure.ngroups - 1):
-        value, key = differences[g], rounded[g]
-        value[:] = np.inf
-        key[:] = missing
+        value, rest, key = differences[g], rests[g], ordered[g]
+        value[columns:] = missing
+        key[columns:] = missing
         if g < exposure.first or g >= exposure.last:
+            value[:] = missing
+            key[:] = missing
             continue
         early, late = data[i, skipped + g, y, left:right], data[i, skipped + g + 1, y, left:right]
         flags, flags_late = groupdq[i, skipped + g, y, left:right], groupdq[i, skipped + g + 1, y, left:right]
@@ -115,13 +118,16 @@ def _load_differences(
         for x in range(columns):
             bad[x] = (flags[x] & np.uint8(BAD)) | (flags_late[x] & np.uint8(BAD | JUMP_DET))
         for x in range(columns):
-            value[x] = np.float64(late[x]) - np.float64(early[x]) if bad[x] == 0 else np.inf
+            step = late[x] - early[x]
+            part = step - late[x]
+            rest[x] = (late[x] - (step - part)) - (early[x] + part)  # Knuth's two-sum
         for x in range(columns):
-            value[x] = value[x] if abs(value[x]) < np.inf else np.inf
+            step = late[x] - early[x]
+            value[x] = step if (bad[x] == 0) & (abs(step) < missing) else missing
         for x in range(columns):
-            key[x] = np.float32(value[x])
+            key[x] = value[x]
         for x in range(columns):
-            count[x] += np.int32(key[x] < missing)
+            count[x] += np.int32(value[x] < missing)
 
 
 @njit

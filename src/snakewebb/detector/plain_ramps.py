@@ -33,22 +33,30 @@ def find_plain_slopes(data, i, row, left, columns, exposure, leading, gain, read
         slopes[x] = 0.0
     for k in range(length // 2):
         first, last = data[i, early + k, row, left:right], data[i, late - k, row, left:right]
+        c_0, c_1, c_2 = coefficients[length, 0, k], coefficients[length, 1, k], coefficients[length, 2, k]
+        c_3, c_4, c_5 = coefficients[length, 3, k], coefficients[length, 4, k], coefficients[length, 5, k]
         for x in range(columns):
-            slopes[x] += coefficients[length, powers[x], k] * (np.float64(last[x]) - np.float64(first[x]))
+            power = powers[x]  # chosen one after the other, as reading from a table is not vectorised
+            coefficient = c_0 if power == 0 else c_1
+            coefficient = c_2 if power == 2 else coefficient
+            coefficient = c_3 if power == 3 else coefficient
+            coefficient = c_4 if power == 4 else coefficient
+            coefficient = c_5 if power == 5 else coefficient
+            slopes[x] += coefficient * (np.float64(last[x]) - np.float64(first[x]))
 
 
 @njit
 def fit_plain(
-    y, left, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians, kinds, slopes, rate, rate_dq, rateints, rateints_dq, work,
-    weights, done, fitted,
+    y, top, left, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians, kinds, slopes, rate, rate_dq, rateints, rateints_dq,
+    work, weights, done, fitted,
 ):  # fmt: skip
-    """Fit the pixels of a block of row ``y`` as if all their ramps were plain.
+    """Fit the pixels of a block of row ``y``, row ``y - top`` of what each integration has, as if all their ramps were plain.
 
     For ``native`` and approximate variances. ``slopes`` are those of `find_plain_slopes`, ``work`` is work space of float64 (15, WIDTH).
     ``weights`` (nints, WIDTH) are filled with the weights of the integrations, and ``done`` (nints, WIDTH) is set for the ramps that are
     plain and can be used: their results are complete. ``fitted`` is set for the pixels all ramps of which are: they need nothing more.
     """
-    nints, right = len(rateints_dq), left + columns
+    nints, row, right = len(rateints_dq), y - top, left + columns
     usable = np.empty(columns, np.bool_)
     read_variance, poisson_rate, weight, mean = work[0], work[1], work[2], work[3]
     own, sums, variances = work[4:8], work[8:12], work[12:15]
@@ -68,7 +76,7 @@ def fit_plain(
         fitted[x] = usable[x]
     sums[:] = 0.0
     for i in range(nints):
-        kind, slope = kinds[i, y, left:right], slopes[i]
+        kind, slope = kinds[i, row, left:right], slopes[i]
         length = exposure.ngroups - leading[i]
         duration, span = (
             duration_of(length, exposure.group_time, exposure),
@@ -88,9 +96,9 @@ def fit_plain(
             own_weight[x] = weight[x]
         for x in range(columns):
             mean[x] = slope[x] * weight[x] / weight[x]
-        _store(columns, mean, variances, complete, (rateints[0][i, y, left:right], rateints[1][i, y, left:right],
-               rateints[2][i, y, left:right], rateints[3][i, y, left:right]))  # fmt: skip
-        rateints_dq[i, y, left:right] = flags
+        _store(columns, mean, variances, complete, (rateints[0][i, row, left:right], rateints[1][i, row, left:right],
+               rateints[2][i, row, left:right], rateints[3][i, row, left:right]))  # fmt: skip
+        rateints_dq[i, row, left:right] = flags
         for x in range(columns):
             fitted[x] &= complete[x]
     for x in range(columns):

@@ -161,6 +161,7 @@ def ramp_fit(
     medians = np.empty((ny, nx))
     kinds = ramp.empty((nints, ny, nx), np.uint8)
     network, leading = sorting_network(ngroups - 1), leading_groups(ramp, exposure)
+    planes = rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise
     over_rows(
         ramp,
         (find_median_rates, zeroframe, exposure, leading, network, medians, kinds),
@@ -179,12 +180,13 @@ def ramp_fit(
             kinds,
             (rate.data, rate.err, rate.var_poisson, rate.var_rnoise),
             rate.dq,
-            (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise),
+            planes,
             rateints.dq,
             segments,
             pedestal,
             crmag,
         ),
+        fills=(kinds, *planes, rateints.dq),
     )
     ramp.rate, ramp.rateints = rate, rateints
     if save_opt:
@@ -233,17 +235,18 @@ def _empty_products(ramp, references, algorithm):
     if gain_factor is not None:
         header["GAINFACT"] = (gain_factor, "Gain scale factor")
     products = []
-    for shape in ((ny, nx), (nints, ny, nx)):
+    # slopes of integrations are copied to where they lie, block by block; kernels fill those of the exposure in place
+    for shape, new in (((ny, nx), ramp.zeros), ((nints, ny, nx), ramp.empty)):
         sci_header = ramp.sci_header.copy()
         sci_header["BUNIT"] = "DN/s"
-        data, err, var_poisson, var_rnoise = (ramp.empty(shape) for _ in range(4))
+        data, err, var_poisson, var_rnoise = (new(shape) for _ in range(4))
         products.append(
             Image(
                 header=header.copy(),
                 sci_header=sci_header,
                 data=data,
                 err=err,
-                dq=ramp.empty(shape, np.uint32),
+                dq=new(shape, np.uint32),
                 var_poisson=var_poisson,
                 var_rnoise=var_rnoise,
             )

@@ -121,16 +121,14 @@ def power_index(samples, start, stop, read_variance, gain):
 def power_of(last, first, length, read_variance, gain):
     """Number of the power for a segment, of which the last and the first sample are given."""
     signal = (last - first) * gain
-    if np.isnan(signal):
-        return 5
-    if signal <= 0.0 or length == 2:
-        return 0
     squared = signal * signal
     variance = read_variance * gain * gain + signal
     # comparisons of the signal-to-noise ratio with 5, 10, 20, 50 and 100, without branches
     index = np.int64(squared >= 25.0 * variance) + np.int64(squared >= 100.0 * variance)
     index += np.int64(squared >= 400.0 * variance) + np.int64(squared >= 2500.0 * variance)
-    return index + np.int64(squared >= 10000.0 * variance)
+    index += np.int64(squared >= 10000.0 * variance)
+    index = np.int64(0) if (signal <= 0.0) | (length == 2) else index
+    return np.int64(5) if signal != signal else index
 
 
 @functools.cache

@@ -87,10 +87,13 @@ def _subtract_rows(begin, end, data, first, last, planes, keep_zeros):
         for k in range(len(planes)):
             plane = planes[k, y]
             for x in range(nx):
-                level[x] = np.float32(0) if np.isnan(plane[x]) else plane[x]
+                own = plane[x]
+                level[x] = own if own == own else np.float32(0)
             start, stop = (first, last) if len(planes) == 1 else (first + k, first + k + 1)
             for integration in range(nints):
                 for group in range(start, stop):
                     samples = data[integration, group, y]
                     for x in range(nx):
-                        samples[x] = samples[x] if keep_zeros and samples[x] == 0 else samples[x] - level[x]
+                        before = samples[x]
+                        after = before - level[x]
+                        samples[x] = before if keep_zeros and before == 0 else after

@@ -43,8 +43,10 @@ def reset(ramp, references):
     ramp.pixeldq |= references.dq("reset")
     nints, ngroups = ramp.data.shape[:2]
     groups = min(ngroups, shape[1])
+    portions = in_portions(groups, ramp.data.shape[2:])
     for decay, first, last in integrations_of(ramp.first_integration, nints, shape[0]):
-        for group, end in in_portions(groups, ramp.data.shape[2:]):
-            subtract_planes(ramp.data[first:last], group, references.plane("reset", (decay, slice(group, end))))
+        for group, end in portions:
+            planes = references.plane("reset", (decay, slice(group, end)), keep=len(portions) == 1)
+            subtract_planes(ramp.data[first:last], group, planes)
     references.drop("reset")
     return Status(reason=f"{groups} of {ngroups} groups" if groups < ngroups else "")

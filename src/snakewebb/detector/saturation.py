@@ -134,7 +134,8 @@ def _find_rows(
             samples = data[integration, group, rows[y]]
             number = np.int32(group)
             for x in range(nx):
-                mine[x] = number if samples[x] >= limit[x] else mine[x]
+                before = mine[x]
+                mine[x] = number if samples[x] >= limit[x] else before
     column = np.empty(nx, np.int32)
     bits = np.uint8(AD_FLOOR | DO_NOT_USE)
     for y in range(begin, end):

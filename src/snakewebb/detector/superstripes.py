@@ -146,9 +146,9 @@ def collate(ramp):
     repeats = int(samples.max()) + 1
     shape = (count, *collated_shape(header, ramp.data.shape)[1:])
     moves = _moves(header, samples)
-    data, groupdq = ramp.empty(shape), ramp.zeros(shape, np.uint8)
+    data, groupdq = ramp.zeros(shape), ramp.zeros(shape, np.uint8)
     pixeldq = np.full(shape[2:], REFERENCE_PIXEL, np.uint32)
-    zeroframe = None if ramp.zeroframe is None else ramp.empty((count, *shape[2:]))
+    zeroframe = None if ramp.zeroframe is None else ramp.zeros((count, *shape[2:]))
     for integration in range(count):
         data[integration] = np.nan
         if zeroframe is not None:

@@ -62,9 +62,10 @@ def find_jumps(
     series = {ITERATIVE: size, CLIP_INTEGRATIONS: nints, CLIP_ALL: size}.get(mode, 0)
     even = bool(np.all(intervals == 1))
     median = np.empty((ny, nx))
+    after = bool(groups_after.any())
     to_median = sorting_network(size if size <= NETWORK_LIMIT else 0)
     detect = (
-        _detect, gain, readnoise, nframes, intervals, even, mode, thresholds, to_median, sorting_network(series),
+        _detect, gain, readnoise, nframes, intervals, even, mode, after, thresholds, to_median, sorting_network(series),
         block_width(size, nx), median,
     )  # fmt: skip
     neighbours = ramp.zeros((nints, ngroups - 1, ny, (nx + 7) // 8), np.uint8)
@@ -75,7 +76,6 @@ def find_jumps(
     )  # fmt: skip
     over_rows(ramp, detect, find, changes=("groupdq",))
     cleared = _clear_flagged_planes(ramp.groupdq, neighbours) if mode in (CLIP_INTEGRATIONS, CLIP_ALL) else 0
-    after = bool(groups_after.any())
     grow = (_grow, gain, intervals, median, neighbours, sizes_after, groups_after, after)
     over_rows(ramp, grow, changes=("groupdq",), uses=("data", "groupdq") if after else ("groupdq",))
     return int(number.sum()) - cleared
@@ -137,10 +137,13 @@ def _noise(median, readnoise, gain, nframes, interval):
 
 @njit
 def _detect(
-    first, last, top, data, groupdq, gain, readnoise, nframes, intervals, even, mode, thresholds, to_median, to_sort, width,
+    first, last, top, data, groupdq, gain, readnoise, nframes, intervals, even, mode, after, thresholds, to_median, to_sort, width,
     median,
 ):  # fmt: skip
-    """Set JUMP_DET where a difference is too large, and fill in the median difference of each pixel, electrons."""
+    """Set JUMP_DET where a difference is too large, and fill in the median difference of each pixel, electrons.
+
+    Where samples are clipped, and jumps flag no groups ``after`` them, the medians of pixels with jumps are all that is needed.
+    """
     nints, ngroups, _, nx = data.shape
     ndiffs = ngroups - 1
     size = nints * ndiffs
@@ -150,20 +153,25 @@ def _detect(
     middle = np.empty(width)
     low, high = np.empty(width), np.empty(width)
     quiet = np.empty(width, np.bool_)
+    found = np.empty(width, np.uint8)
+    clips = mode in (CLIP_INTEGRATIONS, CLIP_ALL)
     for y in range(first, last):
         for left in range(0, nx, width):
             columns = min(width, nx - left)
             at = y - top, left, columns
-            _load_differences(data, groupdq, gain, intervals, y, at, differences, count)
-            if size <= NETWORK_LIMIT:
+            _load_differences(data, groupdq, gain, intervals, y, at, differences, count, found)
+            if clips and not after:
+                pass
+            elif size <= NETWORK_LIMIT:
                 ordered[:] = differences
                 sort_columns(ordered, to_median)
                 for x in range(columns):
                     middle[x] = middle_of_sorted(ordered, count[x], x)
             else:
                 bisect_medians(differences, count, middle)
-            for x in range(columns):
-                median[y, left + x] = middle[x]
+            if not clips or after:
+                for x in range(columns):
+                    median[y, left + x] = middle[x]
             if mode == SINGLE_PASS:
                 stride = 1 if even else ndiffs
                 for offset in range(stride):
@@ -171,7 +179,7 @@ def _detect(
                         noise = _noise(middle[x], readnoise[y, left + x], gain[y, left + x], nframes, intervals[offset])
                         low[x] = middle[x] - thresholds[0] * noise
                         high[x] = middle[x] + thresholds[0] * noise
-                    _flag_outside(groupdq, differences, at, offset, stride, low, high)
+                    _flag_outside(groupdq, differences, at, offset, stride, low, high, found)
             elif mode == ITERATIVE:
                 for k in range(size):
                     for x in range(width):
@@ -189,7 +197,7 @@ def _detect(
                     if even:
                         low[0], high[0] = _accepted_sizes(ordered, count[x], x, pixel, nframes, thresholds)
                         if low[0] > 0.0 or high[0] < np.inf:
-                            _flag_outside(groupdq, differences[:, x:], (at[0], left + x, 1), 0, 1, low, high)
+                            _flag_outside(groupdq, differences[:, x:], (at[0], left + x, 1), 0, 1, low, high, found)
                     else:
                         _flag_worst_first(
                             groupdq, differences, ordered, count[x], at, x, pixel, nframes, intervals, thresholds
@@ -200,14 +208,40 @@ def _detect(
                     series = ordered[: size // stride]
                     _sort_series(differences, offset, stride, series, count, to_sort)
                     clip_columns(series, count, thresholds[0], low, high)
-                    _flag_outside(groupdq, differences, at, offset, stride, low, high)
+                    _flag_outside(groupdq, differences, at, offset, stride, low, high, found)
+                if not after:
+                    _find_medians_of_jumps(differences, found[:columns], median[y, left : left + columns])
 
 
 @njit
-def _load_differences(data, groupdq, gain, intervals, y, at, differences, count):
+def _find_medians_of_jumps(differences, found, median):
+    """Median differences of the pixels of a block of which a group is JUMP_DET, NaN for the others."""
+    size = differences.shape[0]
+    jumping = np.flatnonzero(found & np.uint8(JUMP_DET))
+    median[:] = np.nan
+    if jumping.size == 0:
+        return
+    few, count, middle = (
+        np.empty((size, jumping.size), np.float32),
+        np.zeros(jumping.size, np.int32),
+        np.empty(jumping.size),
+    )
+    for k in range(size):
+        source, target = differences[k], few[k]
+        for number in range(jumping.size):
+            target[number] = source[jumping[number]]
+        for number in range(jumping.size):
+            count[number] += np.int32(target[number] < np.float32(np.inf))
+    bisect_medians(few, count, middle)
+    median[jumping] = middle
+
+
+@njit
+def _load_differences(data, groupdq, gain, intervals, y, at, differences, count, found):
     """Differences of a block of a row over their intervals, ``+inf`` where there is none, and the number of usable ones of each pixel.
 
-    The block is given by its row in the arrays, its first column, and its number of columns.
+    ``found`` are the flags of any group but the first. The block is given by its row in the arrays, its first column, and its number of
+    columns.
     """
     nints, ngroups, _, _ = data.shape
     row, left, columns = at
@@ -215,6 +249,7 @@ def _load_differences(data, groupdq, gain, intervals, y, at, differences, count)
     factor, bad = gain[y, left:right], np.empty(columns, np.uint8)
     missing = np.float32(np.inf)
     count[:] = 0
+    found[:] = 0
     for i in range(nints):
         for g in range(ngroups - 1):
             target = differences[i * (ngroups - 1) + g]
@@ -226,11 +261,12 @@ def _load_differences(data, groupdq, gain, intervals, y, at, differences, count)
             for x in range(columns):
                 bad[x] = (flags[x] | flags_late[x]) & np.uint8(_BAD)
             for x in range(columns):
+                found[x] |= flags_late[x]
+            for x in range(columns):
                 target[x] = (np.float32(late[x] * factor[x]) - np.float32(early[x] * factor[x])) * scale
             for x in range(columns):
-                target[x] = target[x] if abs(target[x]) < missing else missing
-            for x in range(columns):
-                target[x] = target[x] if bad[x] == 0 else missing
+                step = target[x]
+                target[x] = step if (abs(step) < missing) & (bad[x] == 0) else missing
             for x in range(columns):
                 count[x] += np.int32(target[x] < missing)
 
@@ -328,8 +364,8 @@ def _flag_worst_first(
 
 
 @njit
-def _flag_outside(groupdq, differences, at, offset, stride, low, high):
-    """Flag every ``stride``-th difference of the pixels of a block if it is below ``low`` or above ``high``."""
+def _flag_outside(groupdq, differences, at, offset, stride, low, high, found):
+    """Flag every ``stride``-th difference of the pixels of a block if it is below ``low`` or above ``high``, and in ``found``."""
     ndiffs = groupdq.shape[1] - 1
     row, left, columns = at
     for k in range(offset, differences.shape[0], stride):
@@ -340,9 +376,9 @@ def _flag_outside(groupdq, differences, at, offset, stride, low, high):
         if number > 0:
             target = groupdq[k // ndiffs, k % ndiffs + 1, row]
             for x in range(columns):
-                target[left + x] |= (
-                    np.uint8(JUMP_DET) if _is_outside(np.float64(values[x]), low[x], high[x]) else np.uint8(0)
-                )
+                flag = np.uint8(JUMP_DET) if _is_outside(np.float64(values[x]), low[x], high[x]) else np.uint8(0)
+                target[left + x] |= flag
+                found[x] |= flag
 
 
 @njit

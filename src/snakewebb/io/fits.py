@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import re
+import sys
 import tempfile
 import threading
 import warnings
@@ -17,11 +18,13 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 
 from snakewebb.errors import BadDataError, ConfigError, TransientError
-from snakewebb.io.checksum import encode, folded, ones_complement_sum
+from snakewebb.io.checksum import encode, ones_complement_sum, sum_of_words, with_carries
 
 log = logging.getLogger(__name__)
 
 BLOCK = 2880
+_READ = 1 << 20  # bytes that are read together
+_PIECE = 1 << 17  # numbers that are converted and written together; whole words of the checksum
 
 _SETTINGS = threading.Lock()  # of the process, which a thread changes for a moment: umask, filters of warnings
 
@@ -271,23 +274,28 @@ def verify_checksums(path):
             )
 
 
-def checksum_of_file(path, start, size, count=1 << 22):
-    """Checksum of ``size`` bytes of a file; read in parts, as pages of a mapped file would count as memory of the job."""
-    total = 0
-    part = bytearray(min(size, count))
-    with open(path, "rb", buffering=0) as stream:
-        stream.seek(start)
-        while size > 0:
-            view = memoryview(part)[: min(size, count)]
+def checksum_of_file(path, start, size):
+    """Checksum of ``size`` bytes of a file; read in pieces, as pages of a mapped file would count as memory of the job."""
+    pieces = -(-size // _READ)
+    sums = [0] * pieces
+
+    def add(first, last):
+        buffer = memoryview(bytearray(min(_READ, size)))
+        for piece in range(first, last):
+            begin = piece * _READ
+            part = buffer[: min(_READ, size - begin)]
             done = 0
-            while done < len(view):
-                number = stream.readinto(view[done:])
+            while done < len(part):
+                number = os.preadv(descriptor, [part[done:]], start + begin + done)
                 if not number:
                     raise BadDataError(f"{path}: the file ended while it was read; is it being written?")
                 done += number
-            total = ones_complement_sum(view, total)
-            size -= len(view)
-    return total
+            sums[piece] = _sum(part)
+
+    with open(path, "rb", buffering=0) as stream:
+        descriptor = stream.fileno()
+        _by_parts(add, pieces)
+    return with_carries(sum(sums))
 
 
 @contextlib.contextmanager
@@ -425,18 +433,15 @@ def write(path, units):
         with open(temporary, "wb") as stream:
             for unit in units:
                 with _shortened_comments():
-                    header, blocks = _layout(unit)
+                    header, data = _layout(unit)
                 header["DATASUM"] = ("0" * 10, "data unit checksum")
                 header["CHECKSUM"] = ("0" * 16, "HDU checksum")
                 place = stream.tell()
                 stream.write(_text(header))
-                start = stream.tell()
-                total = 0
-                for block, block_sum in blocks:
-                    total += block_sum
-                    stream.write(block)
-                total = folded(total)
-                stream.write(b"\0" * (-(stream.tell() - start) % BLOCK))
+                stream.flush()
+                total = _store(stream.fileno(), stream.tell(), data)
+                stream.seek(data.nbytes, os.SEEK_CUR)
+                stream.write(b"\0" * (-data.nbytes % BLOCK))
                 header["DATASUM"] = (str(total), "data unit checksum")
                 header["CHECKSUM"] = encode(ones_complement_sum(_text(header), total))
                 end = stream.tell()
@@ -473,19 +478,19 @@ def _text(header):
 
 
 def _layout(unit):
-    """Header of an HDU, and its big-endian data in blocks with their sums, each to be used before the next."""
+    """Header of an HDU, and its data: of an image as they are, of a table as the file has them."""
     if isinstance(unit, (fits.PrimaryHDU, fits.ImageHDU)):
         header = unit.header
         if unit.data is None:
-            return header, ()
+            return header, np.empty(0, np.uint8)
         bits = 8 * unit.data.dtype.itemsize
         if unit.data.dtype.kind == "u" and bits > 8:
             header["BITPIX"] = bits
             header.set("BSCALE", 1, after="GCOUNT" if "GCOUNT" in header else None)
             header.set("BZERO", 1 << (bits - 1), after="BSCALE")
-        return header, _big_endian(unit.data)
+        return header, np.ascontiguousarray(unit.data).reshape(-1)
     if isinstance(unit, PlainTable):
-        return unit.header, ((unit.content, ones_complement_sum(unit.content)),)
+        return unit.header, np.frombuffer(unit.content, np.uint8)
     buffer = BytesIO()  # other tables: astropy lays them out
     unit.writeto(buffer, checksum=False)
     content = buffer.getvalue()
@@ -493,31 +498,72 @@ def _layout(unit):
     fits.Header.fromfile(buffer)  # the empty primary that astropy puts before an extension
     header = fits.Header.fromfile(buffer)
     start = buffer.tell()
-    content = content[start : start + _data_size(header, "table")]
-    return header, ((content, ones_complement_sum(content)),)
+    return header, np.frombuffer(content, np.uint8, _data_size(header, "table"), start)
 
 
-def _big_endian(data, count=1 << 18):
-    """Blocks of an array as FITS stores it, all in one buffer, and their sums; unsigned integers are offset to signed ones."""
-    flat = np.ascontiguousarray(data).reshape(-1)
-    signed = flat.dtype.kind == "u" and flat.dtype.itemsize > 1
-    if flat.dtype.itemsize == 4 and flat.dtype.isnative and np.little_endian:
-        from snakewebb.io.words import flip_and_swap  # compiled, not loaded where nothing is written
+def _store(descriptor, place, data):
+    """Write numbers at a place of a file as FITS stores them, on the threads that the job has, and return the sum of their words."""
+    pieces = -(-data.size // _PIECE)
+    sums = [0] * pieces
 
-        words, buffer = flat.view(np.uint32), np.empty(min(count, flat.size), np.uint32)
-        for first in range(0, words.size, count):
-            part = words[first : first + count]
-            block = buffer[: part.size]
-            yield block.data, int(flip_and_swap(part, np.uint32(signed << 31), block))
-        return
-    buffer = np.empty(min(count, flat.size), flat.dtype.newbyteorder("="))
-    swap = np.little_endian and flat.dtype.itemsize > 1
-    for first in range(0, flat.size, count):
-        part = flat[first : first + count]
-        block = buffer[: part.size]
-        if signed:
-            np.bitwise_xor(part, block.dtype.type(1 << (8 * part.itemsize - 1)), out=block)
-        else:
-            np.copyto(block, part)
-        content = (block.byteswap(inplace=True) if swap else block).data
-        yield content, ones_complement_sum(content)
+    def store(first, last):
+        buffer = np.empty(min(_PIECE, data.size), data.dtype.newbyteorder("="))
+        for piece in range(first, last):
+            begin = piece * _PIECE
+            part = data[begin : begin + _PIECE]
+            block, sums[piece] = _big_endian(part, buffer[: part.size])
+            done = 0
+            while done < len(block):
+                done += os.pwrite(descriptor, block[done:], place + begin * part.itemsize + done)
+
+    _by_parts(store, pieces)
+    return with_carries(sum(sums))
+
+
+def _big_endian(part, block):
+    """Bytes of some numbers as FITS stores them, in a buffer, and the sum of their words; unsigned integers are offset to signed ones."""
+    kernels = _kernels()
+    if kernels is not None and part.itemsize == 4 and part.dtype.isnative:
+        offset = np.uint32(1 << 31 if part.dtype.kind == "u" else 0)
+        return block.view(np.uint8).data, int(
+            kernels.store_swapped(part.view(np.uint32), offset, block.view(np.uint32))
+        )
+    if part.dtype.kind == "u" and part.itemsize > 1:
+        np.bitwise_xor(part, block.dtype.type(1 << (8 * part.itemsize - 1)), out=block)
+    else:
+        np.copyto(block, part)
+    if np.little_endian and part.itemsize > 1:
+        # the order of the bytes does not matter to a sum of whole words
+        total = sum_of_words(block.view(np.uint32)) if part.itemsize % 4 == 0 else None
+        stored = block.byteswap(inplace=True).view(np.uint8).data
+        return stored, _sum(stored) if total is None else total
+    stored = block.view(np.uint8).data
+    return stored, _sum(stored)
+
+
+def _sum(content):
+    """Checksum of bytes."""
+    kernels = _kernels()
+    whole = len(content) // 4 * 4
+    if kernels is None or whole == 0:
+        return ones_complement_sum(content)
+    start = int(kernels.sum_swapped(np.frombuffer(content[:whole], np.uint32)))
+    return ones_complement_sum(content[whole:], start)
+
+
+def _kernels():
+    """What does the same faster, in processes that have loaded kernels anyway; else, and if bytes need not be swapped, ``None``."""
+    if "snakewebb.compiled" not in sys.modules or not np.little_endian:
+        return None
+    from snakewebb.io import words
+
+    return words
+
+
+def _by_parts(function, number):
+    """Call a function for parts of some pieces, on the threads that a job with kernels was granted."""
+    kernels = sys.modules.get("snakewebb.compiled")
+    if kernels is None:
+        function(0, number)
+    else:
+        kernels.by_rows(function, number, block=4)

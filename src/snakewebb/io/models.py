@@ -117,8 +117,8 @@ class Ramp:
         Where arrays of the size of the ramp lie, if it is too large for memory.
     unread : callable or None
         With a ramp on a scratch file, ``unread(number)`` reads an integration into its place in ``data`` and ``zeroframe``, and
-        ``unread(number, one)`` into a ramp of one integration; the chain calls it. A step that leaves work on each integration to the
-        next time it is read sets it too.
+        ``unread(number, one)`` into a ramp of one integration; the chain calls it, and steps that read integrations again and again.
+        A step that leaves work on each integration to the next time it is read sets it too.
     """
 
     header: fits.Header
@@ -149,11 +149,11 @@ class Ramp:
                 setattr(self, name, np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
 
     def empty(self, shape, dtype=np.float32):
-        """A new array for a step, to be filled, of the size of the ramp: in memory, or on the scratch file."""
-        return np.empty(shape, dtype) if self.scratch is None else self.scratch.empty(shape, dtype)
+        """A new array for a step, of the size of the ramp: in memory, or on the scratch file, to be filled by copying to it there."""
+        return np.empty(shape, dtype) if self.scratch is None else self.scratch.empty(shape, dtype, clear=False)
 
     def zeros(self, shape, dtype=np.float32):
-        """As `empty`, of zeros."""
+        """As `empty`, of zeros, to be filled in any way."""
         return np.zeros(shape, dtype) if self.scratch is None else self.scratch.empty(shape, dtype)
 
     def integration(self, number):
@@ -169,6 +169,26 @@ class Ramp:
             extra={},
             unread=None,
         )
+
+    def in_memory(self):
+        """Arrays in memory, by name, for what one integration of a ramp on a scratch file has its own part of."""
+        arrays = {name: getattr(self, name) for name in ("data", "groupdq", "zeroframe")}
+        return {
+            name: np.empty((1, *array.shape[1:]), array.dtype) for name, array in arrays.items() if array is not None
+        }
+
+    def read(self, number, held):
+        """A ramp of one integration that ``unread`` reads into arrays in memory, those of `in_memory`."""
+        one = replace(self.integration(number), **held)
+        self.unread(number, one)
+        return one
+
+    def read_all(self):
+        """Read what is not read yet into its place."""
+        unread, self.unread = self.unread, None
+        if unread is not None:
+            for number in range(len(self.data)):
+                unread(number)
 
     @property
     def subarray(self):

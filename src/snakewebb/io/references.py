@@ -1,6 +1,7 @@
 """Reading of reference files: by type, cut to the science subarray, with standard DQ bits."""
 
 import contextlib
+import os
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +15,13 @@ from snakewebb.io.cache_layout import reference_path
 from snakewebb.io.crds_files import FETCH_COMMAND
 from snakewebb.io.fits import check_structure, shape_of
 from snakewebb.io.models import INTERLEAVED
+from snakewebb.io.words import swap
 
 FULL_SIZE = 2048
 """Lines of the detectors that have striped read-outs."""
+
+_PIECE = 1 << 16  # numbers that are read together
+_KEPT = 64_000_000  # bytes of arrays that are kept in memory where steps are called again; further ones lie on scratch files
 
 
 class References:
@@ -41,6 +46,7 @@ class References:
         self._lines = lines
         self._arrays = {}
         self._scratch = None
+        self._room = 0
         self._keeps = False
         self._dropped = set()
         self._units = {}  # headers of the units of each file and where their data begin
@@ -70,8 +76,8 @@ class References:
 
     @contextlib.contextmanager
     def keeping(self, scratch):
-        """Within the block nothing that was read or made is dropped, as steps are called again; arrays lie on scratch files, if any."""
-        self._scratch, self._keeps = scratch, True
+        """Within the block nothing that was read or made is dropped, as steps are called again; large arrays lie on scratch files."""
+        self._scratch, self._keeps, self._room = scratch, True, _KEPT
         try:
             yield
         finally:
@@ -97,7 +103,9 @@ class References:
         return self._keep(key, array) if self._keeps else array
 
     def _keep(self, key, array):
-        if self._scratch is not None:
+        if array.nbytes <= self._room:
+            self._room -= array.nbytes
+        elif self._scratch is not None:
             kept = self._scratch.empty(array.shape, array.dtype)
             kept[...] = array
             array = kept
@@ -148,15 +156,20 @@ class References:
             _name(header): None if header.get("XTENSION") == "BINTABLE" else shape_of(header) for header, _ in units
         }
 
-    def plane(self, reftype, index, extension="SCI", dtype=np.float32):
-        """Planes of a cube, cut to the subarray; nothing is kept.
+    def plane(self, reftype, index, extension="SCI", dtype=np.float32, *, keep=False):
+        """Planes of a cube, cut to the subarray.
 
-        ``index`` is an int, or a tuple of ints that may end in a slice: all axes but the last two.
+        ``index`` is an int, or a tuple of ints that may end in a slice: all axes but the last two. Nothing is kept unless ``keep`` asks
+        for it, and then only where steps are called again, as long as there is room in memory.
         """
         index = index if isinstance(index, tuple) else (index,)
-        image = self._image(reftype, extension)
-        cut = self._cut(reftype, image.shape[-2:])
-        return self._by_stripe(image.read((..., *cut), dtype, planes=index))
+        key = (reftype, extension, np.dtype(dtype).str, str(index))
+        if key not in self._arrays:
+            image = self._image(reftype, extension)
+            cut = self._cut(reftype, image.shape[-2:])
+            planes = self._by_stripe(image.read((..., *cut), dtype, planes=index))
+            return self._keep(key, planes) if keep and self._keeps and planes.nbytes <= self._room else planes
+        return self._arrays[key]
 
     def dq(self, reftype, extension="DQ", *, interleaved=False):
         """DQ array in the standard bits (uint32), cut to the subarray; kept like `array`."""
@@ -295,11 +308,15 @@ class _Image:
         self._scale, self._zero = float(header.get("BSCALE", 1)), float(header.get("BZERO", 0))
         self._unsigned = bits > 8 and self._scale == 1 and self._zero == 2 ** (bits - 1)
         self._array = np.memmap(path, kind, "r", start, self.shape)
+        self._path, self._start = path, start
 
     def read(self, index, dtype, translate=None, *, planes=...):
         """A contiguous copy of a part, of some planes, in native byte order; each block of rows goes through ``translate``."""
         array = self._array[planes][index]
         copy = np.empty(array.shape, dtype)
+        if translate is None and self._is_plain(array, copy):
+            self._read_plain(array, copy)
+            return copy
 
         def convert(first, last):
             rows = (..., slice(first, last), slice(None)) if array.ndim > 1 else ...
@@ -308,6 +325,34 @@ class _Image:
 
         by_rows(convert, array.shape[-2] if array.ndim > 1 else 1, block=128, blocks_only=True)
         return copy
+
+    def _is_plain(self, array, copy):
+        """Whether a part lies together in the file and holds the numbers that are wanted, but for the order of their bytes."""
+        same = array.dtype.newbyteorder("=") == copy.dtype and array.itemsize == 4 and not array.dtype.isnative
+        plain = same and isinstance(array, np.memmap) and self._scale == 1 and self._zero == 0
+        return plain and array.flags.c_contiguous and array.size > 0
+
+    def _read_plain(self, array, copy):
+        """Read such a part; not through the map, page by page."""
+        begin = self._start + array.__array_interface__["data"][0] - self._array.__array_interface__["data"][0]
+        words = copy.reshape(-1).view(np.uint32)
+        pieces = -(-words.size // _PIECE)
+
+        def read(first, last):
+            for piece in range(first, last):
+                part = words[piece * _PIECE : (piece + 1) * _PIECE]
+                content, done = part.view(np.uint8), 0
+                while done < content.size:
+                    number = os.preadv(stream.fileno(), [content[done:]], begin + 4 * piece * _PIECE + done)
+                    if not number:
+                        raise MissingReferenceError(
+                            f"{self._path}: the file ended while it was read; is it being written?"
+                        )
+                    done += number
+                swap(part)
+
+        with open(self._path, "rb", buffering=0) as stream:
+            by_rows(read, pieces, block=8)
 
     def _physical(self, part):
         """Values of samples: as stored, unless the header scales them."""

@@ -11,6 +11,7 @@ from snakewebb.compiled import by_rows, njit
 from snakewebb.detector.stripes import is_striped
 from snakewebb.detector.superstripes import collated_shape
 from snakewebb.errors import BadDataError
+from snakewebb.io.checksum import with_carries
 from snakewebb.io.fits import checksum_of_file, make_readable, shape_of, units_of, warn_of_foreign_bytes
 from snakewebb.io.models import INTERLEAVED, Ramp
 from snakewebb.plan.keywords import GUIDER_KEYWORDS, GUIDER_TYPES, RAMP_KEYWORDS
@@ -248,12 +249,12 @@ class _Samples:
         self._path, self._name, self._header, self._start = path, name, header, start
         self._count = shape[0]
         self._size = math.prod(shape[1:])  # samples of an integration
-        self._total = 0
+        self._sums = {}  # by integration
         if math.prod(shape) == 0:
             raise BadDataError(f"{path}[{name}]: the array of shape {tuple(shape)} is empty; download the file again")
 
     def read(self, number, array):
-        """Fill an array with the samples of an integration; the numbers are to be asked for in order, from 0."""
+        """Fill an array with the samples of an integration; the last one is to be asked for after all others."""
         blocks = -(-self._size // _BLOCK)
         sums = np.zeros((blocks, 2), np.int64)
         with open(self._path, "rb", buffering=0) as stream:
@@ -262,11 +263,9 @@ class _Samples:
         first, second = (int(part) for part in sums.sum(axis=0))
         # an integration of an odd number of samples ends in the middle of a word of the checksum
         high, low = (second, first) if number * self._size % 2 else (first, second)
-        self._total += (high << 16) + low
+        self._sums[number] = (high << 16) + low
         if number == self._count - 1:
-            while self._total >> 32:
-                self._total = (self._total & 0xFFFFFFFF) + (self._total >> 32)
-            _check_sum(self._path, self._name, self._header, self._total)
+            _check_sum(self._path, self._name, self._header, with_carries(sum(self._sums.values())))
 
 
 def _read_blocks(first_block, last_block, descriptor, start, data, sums):

@@ -1,4 +1,4 @@
-"""Words of 32 bits between the order of FITS, big-endian, and that of a little-endian machine, summed on the way."""
+"""Kernels that turn numbers of 32 bits into words of FITS files and back, and sum them, in one pass."""
 
 import numpy as np
 
@@ -6,16 +6,32 @@ from snakewebb.compiled import njit
 
 
 @njit
-def sum_swapped(words):
-    """Sum of words whose bytes are in the other order.
+def _swapped(word):
+    """A word with its bytes in the opposite order."""
+    low = ((word & np.uint32(0xFF)) << np.uint32(24)) | ((word & np.uint32(0xFF00)) << np.uint32(8))
+    return low | ((word >> np.uint32(8)) & np.uint32(0xFF00)) | (word >> np.uint32(24))
+
+
+@njit
+def swap(words):
+    """Swap the bytes of each word, in place.
 
     Parameters
     ----------
     words : ndarray of uint32 (n,)
+    """
+    for k in range(words.size):
+        words[k] = _swapped(words[k])
 
-    Returns
-    -------
-    uint64
+
+@njit
+def sum_swapped(words):
+    """Sum of words whose bytes are in the opposite order.
+
+    Parameters
+    ----------
+    words : ndarray of uint32 (n,)
+        Fewer than 2^32.
     """
     total = np.uint64(0)
     for k in range(words.size):
@@ -24,50 +40,39 @@ def sum_swapped(words):
 
 
 @njit
-def swap_and_sum(words, flipped):
-    """Swap the bytes of words in place, then change the bits that are set in ``flipped``; the sum of the swapped words.
+def swap_and_sum(words, offset):
+    """Swap the bytes of words in place, then invert bits; the sum of the swapped words.
 
     Parameters
     ----------
     words : ndarray of uint32 (n,)
-    flipped : uint32
-        0, or the sign bit for unsigned integers, which FITS stores as signed ones.
-
-    Returns
-    -------
-    uint64
+        Fewer than 2^32.
+    offset : uint32
+        Bits that are inverted: the highest one turns signed integers, as FITS has them, into unsigned ones.
     """
     total = np.uint64(0)
     for k in range(words.size):
         word = _swapped(words[k])
         total += np.uint64(word)
-        words[k] = word ^ flipped
+        words[k] = word ^ offset
     return total
 
 
 @njit
-def flip_and_swap(words, flipped, result):
-    """Words with the bits of ``flipped`` changed, in the other order of bytes, and the sum of what they were before the swap.
+def store_swapped(words, offset, target):
+    """Store words with their bytes in the opposite order, and return their sum.
 
     Parameters
     ----------
-    words, result : ndarray of uint32 (n,)
-    flipped : uint32
-
-    Returns
-    -------
-    uint64
+    words : ndarray of uint32 (n,)
+        Fewer than 2^32.
+    offset : uint32
+        Bits that are inverted: the highest one turns unsigned into signed integers, as FITS has them.
+    target : ndarray of uint32 (n,)
     """
     total = np.uint64(0)
     for k in range(words.size):
-        word = np.uint32(words[k] ^ flipped)
+        word = words[k] ^ offset
         total += np.uint64(word)
-        result[k] = _swapped(word)
+        target[k] = _swapped(word)
     return total
-
-
-@njit
-def _swapped(word):
-    # numba calculates with 64 bits: what is shifted out is still there before it is cast
-    word = np.uint32(((word >> 8) & 0x00FF00FF) | ((word << 8) & 0xFF00FF00))
-    return np.uint32((word >> 16) | (word << 16))
