@@ -37,6 +37,7 @@ CHANGES = {
     "fringe": ("skip: true", "spec2"),
     "photom": ("apply_time_correction: false", "spec2"),
     "residual_fringe": ("save_intermediate_results: true", "spec2"),
+    "adaptive_trace_model": ("oversample: 2", "pixel_replace"),
     "pixel_replace": ("algorithm: fit_profile", "pixel_replace"),
     "cube_build_exposure": ("weighting: emsm", "cube_build_exposure"),
     "extract_1d_exposure": ("ifu_rscale: 1.5", "extract_1d_exposure"),
@@ -45,6 +46,7 @@ OF_AN_EXPOSURE = ("spec2", "pixel_replace", "cube_build_exposure", "extract_1d_e
 ON = """\
   badpix_selfcal: {skip: false}
   residual_fringe: {skip: false}
+  adaptive_trace_model: {skip: false}
   pixel_replace: {skip: false}
 """
 

@@ -1,0 +1,107 @@
+"""How much spectra of single spaxels waver, which the slices and pixels sample too coarsely, and that of an aperture does not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_NEAR = 1  # spaxels on each side of the source
+_PART = 4  # of the planes lie in the window of the running median
+_LEAST = 16  # planes with data
+_SIGMA = 1.4826  # standard deviation over the median absolute deviation of a Gaussian
+
+
+@dataclass(frozen=True)
+class Undersampling:
+    """Relative wavering of the spectra of a point source.
+
+    Attributes
+    ----------
+    spaxels : float
+        Of single spaxels around the source, the median.
+    aperture : float
+        Of the spectrum of the aperture.
+    noise : float
+        What the errors of the spaxels let expect, the median.
+    wave : ndarray (nwave,)
+        Micron.
+    spaxel : ndarray (nwave,)
+        Spectrum of the spaxel of the source over its running median, less 1.
+    whole : ndarray (nwave,)
+        The same of the aperture.
+    """
+
+    spaxels: float
+    aperture: float
+    noise: float
+    wave: np.ndarray
+    spaxel: np.ndarray
+    whole: np.ndarray
+
+    @property
+    def ratio(self):
+        """Wavering of single spaxels beyond their noise, in units of that of the aperture."""
+        return float(np.sqrt(max(self.spaxels**2 - self.noise**2, 0.0)) / self.aperture) if self.aperture else np.nan
+
+
+def undersampling(cube, spectrum):
+    """Measure it: the width of what a running median over a quarter of the planes leaves of a spectrum.
+
+    Lines, few and far out, hardly count in the width, which is that of the median absolute deviation.
+
+    Parameters
+    ----------
+    cube : Cube
+    spectrum : Spectrum
+        Of the cube, with the same planes.
+
+    Returns
+    -------
+    Undersampling or None
+        ``None`` unless the source is a point in the cube, with data in enough planes.
+
+    References
+    ----------
+    Law et al. 2023, AJ 166, 45, section 5.
+    """
+    if str(spectrum.keywords.get("SRCTYPE", "")).upper() != "POINT" or len(spectrum.table) != len(cube.data):
+        return None
+    x, y = (int(round(float(spectrum.keywords[key]))) for key in ("EXTR_X", "EXTR_Y"))
+    _, ny, nx = cube.data.shape
+    if not (_NEAR <= x < nx - _NEAR and _NEAR <= y < ny - _NEAR):
+        return None
+    flux = np.where((spectrum.table["DQ"] & 1) == 0, spectrum.table["FLUX"], np.nan)
+    whole = _left(flux)
+    spaxels, noises = [], []
+    for j in range(y - _NEAR, y + _NEAR + 1):
+        for i in range(x - _NEAR, x + _NEAR + 1):
+            values = np.where(cube.weight[:, j, i] > 0, cube.data[:, j, i], np.nan)
+            spaxels.append(_left(values))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                noise = cube.err[:, j, i] / np.abs(values)
+            noises.append(np.nanmedian(noise) if np.isfinite(noise).any() else np.nan)
+    widths = [_width(one) for one in (*spaxels, whole)]
+    if not np.isfinite(widths).all():
+        return None
+    middle = spaxels[len(spaxels) // 2]
+    wave = np.asarray(spectrum.table["WAVELENGTH"])
+    return Undersampling(
+        float(np.median(widths[:-1])), float(widths[-1]), float(np.nanmedian(noises)), wave, middle, whole
+    )
+
+
+def _left(values):
+    """What a running median leaves of a spectrum, relative to it; NaN where there is no data."""
+    from scipy.ndimage import median_filter
+
+    known = np.isfinite(values)
+    left = np.full(len(values), np.nan)
+    if known.sum() >= _LEAST:
+        smooth = median_filter(values[known], size=2 * (known.sum() // (2 * _PART)) + 1, mode="nearest")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left[known] = np.where(smooth != 0, values[known] / smooth - 1, np.nan)
+    return left
+
+
+def _width(left):
+    known = left[np.isfinite(left)]
+    return _SIGMA * np.median(np.abs(known - np.median(known))) if len(known) >= _LEAST else np.nan
