@@ -142,7 +142,9 @@ def noise_pulls(folder, band, *, seed=1):
         for path in sorted(folder.glob(f"stage3/*_crf/*_{detector}_crf.fits"))
         if str(read_image(path).header["BAND"]).strip().lower() == _NAMES[band[1]]
     ]
-    references = {kind: next((folder / "crds").rglob(f"*miri_{kind}_*"), None) for kind in ("cubepar", "extract1d", "apcorr")}
+    references = {
+        kind: next((folder / "crds").rglob(f"*miri_{kind}_*"), None) for kind in ("cubepar", "extract1d", "apcorr")
+    }
     references = References(references, (1, 1, 1, 1))
     cubes = CubeSet([exposure_of_file(path, read=read) for path in files])
     cube_build(cubes, references, channel=band[0])
@@ -201,7 +203,9 @@ def print_figures(folder):
         ours = point_row(points[0][band], point / "truth")
         theirs = point_row(points[1][band], point / "truth") if points[1][band] else None
         brightness = [
-            f"{recovery.brightness_ratio(recovery.extracted(paths[band]), field / 'truth', 'field'):.4f}" if paths[band] else "-"
+            f"{recovery.brightness_ratio(recovery.extracted(paths[band]), field / 'truth', 'field'):.4f}"
+            if paths[band]
+            else "-"
             for paths in fields
         ]
         print(

@@ -23,7 +23,9 @@ def test_a_cube(cube, tmp_path):
     found = specutils.Spectrum.read(path)
     assert found.flux.unit == units.Unit("MJy/sr")
     # wavelengths along the axis that specutils says, others as in the file
-    flux, error = (np.moveaxis(array, found.spectral_axis_index, 0) for array in (found.flux.value, found.uncertainty.array))
+    flux, error = (
+        np.moveaxis(array, found.spectral_axis_index, 0) for array in (found.flux.value, found.uncertainty.array)
+    )
     np.testing.assert_array_equal(flux, cube.data)
     np.testing.assert_array_equal(error, cube.err)
     np.testing.assert_allclose(found.spectral_axis.to_value("um"), cube.grid.wave, rtol=1e-7)

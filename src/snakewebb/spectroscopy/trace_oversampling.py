@@ -207,7 +207,10 @@ def spline_slice(
         held = left = 0
         for place in range(nspatial):
             if low <= alpha[place, element] <= high:
-                places[held], fitted[held] = place, evaluate(np.float64(alpha[place, element]), own, coefficients[element])
+                places[held], fitted[held] = (
+                    place,
+                    evaluate(np.float64(alpha[place, element]), own, coefficients[element]),
+                )
                 difference = np.float32(np.float64(values[place, element]) - fitted[held] * scale[element])
                 if np.isfinite(difference):
                     rows[left], known[left] = first + place, difference
