@@ -1,8 +1,8 @@
 """What comes out of the spectrometer's bands, against the truth and beside the oracle: ``python -m benchmarks.mrs_truth``.
 
-Slopes of all twelve bands are simulated, of a point source with lines (four dithers) and of a field of uniform brightness, and calibrated by
-the workflow. The oracle makes its cubes and spectra of the same exposures, with the same reference files. Tables in Markdown, a row for each
-band. Everything is kept in benchmarks/work/mrs_truth, and made only if it is not there.
+Slopes of all twelve bands are simulated, of a point source with lines (four dithers) and of a field of uniform brightness, and calibrated
+by the workflow. The oracle makes its cubes and spectra of the same exposures, with the same reference files. A table in Markdown, a row for
+each band. Everything is kept in benchmarks/work/mrs_truth, and made only if it is not there.
 """
 
 import argparse
@@ -193,7 +193,7 @@ def print_figures(folder):
     """Print the tables."""
     point, field = (folder / scene for scene in SCENES)
     print(
-        "| band | flux | without fringes | S/N | jwst: flux | worst line (of) | jwst: worst line | brightness | jwst: brightness | pulls |\n"
+        "| band | flux | without fringes | S/N | jwst: flux | worst line (of) | jwst: line | brightness | jwst: brightness | pulls |\n"
         "|---|---|---|---|---|---|---|---|---|---|"
     )
     points, fields = spectra_of(point), spectra_of(field)

@@ -65,7 +65,7 @@ def undersampling(cube, spectrum):
     """
     if str(spectrum.keywords.get("SRCTYPE", "")).upper() != "POINT" or len(spectrum.table) != len(cube.data):
         return None
-    x, y = (int(round(float(spectrum.keywords[key]))) for key in ("EXTR_X", "EXTR_Y"))
+    x, y = (round(float(spectrum.keywords[key])) for key in ("EXTR_X", "EXTR_Y"))
     _, ny, nx = cube.data.shape
     if not (_NEAR <= x < nx - _NEAR and _NEAR <= y < ny - _NEAR):
         return None

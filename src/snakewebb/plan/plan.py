@@ -325,7 +325,7 @@ class Plan:
         return self._hashes.sha1(path, key)
 
     def is_on(self, step, root=None):
-        """Whether a step that is a rule of its own, or one that its job runs, is in its chain and not skipped, for an exposure or products."""
+        """Whether a step that is a rule of its own, or one that its job runs, is in its chain and on, for an exposure or for products."""
         return not all(entry.get("skip", False) for entry in self.chain(step, root).entries)
 
     @functools.cache  # noqa: B019

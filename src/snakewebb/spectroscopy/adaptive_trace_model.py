@@ -172,7 +172,7 @@ class _Cut:
     def sums(self, *, positive):
         """Sum of the flux of each element of the spectrum, or of what is positive.
 
-        In the order in which the oracle adds the whole width of the detector: samples at the limit of a fit's outliers must not change sides.
+        In the order in which the oracle adds the whole width of the detector: samples at the limit of outliers must not change sides.
         """
         whole = np.full((self.flux.shape[1], self.width), np.nan, self.flux.dtype)
         whole[:, self.first : self.first + len(self.flux)] = self.flux.T

@@ -124,7 +124,7 @@ def _oversample_flags(image, result, columns):
 
 def _oversample_errors(image, cuts, factor, columns, estimated):
     """Interpolate errors linearly, and enlarge them."""
-    ny, nx = image.err.shape
+    ny = image.err.shape[0]
     inflation = _INFLATION[0] * factor + _INFLATION[1]
     for name in ("err", "var_rnoise", "var_poisson", "var_flat"):
         array = getattr(image, name)
