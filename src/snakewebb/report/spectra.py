@@ -67,7 +67,7 @@ def cube_caption(s3d, x1d):
         return text
     return (
         f"{text}. Undersampling: spectra of single spaxels at the source waver by {100 * wavering.spaxels:.1f} % "
-        f"(noise: {100 * wavering.noise:.1f} %), that of the aperture by {100 * wavering.aperture:.1f} %: {wavering.ratio:.1f} times as much"
+        f"(noise: {100 * wavering.noise:.1f} %), that of the aperture by {100 * wavering.aperture:.1f} %: {wavering.ratio:.1f} to 1"
     )
 
 

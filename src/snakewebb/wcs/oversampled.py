@@ -1,7 +1,7 @@
 """Images of the spectrometer whose columns are finer than those of the detector: where their pixels are, and their WCS in files.
 
-In memory an image keeps the WCS of its detector and the factor. In a file its WCS begins with a frame ``coordinates``, its own pixels, as the
-archive's.
+In memory an image keeps the WCS of its detector and the factor. In a file its WCS begins with a frame ``coordinates``, its own pixels, as
+the archive's.
 """
 
 import numpy as np
