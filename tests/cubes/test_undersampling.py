@@ -15,7 +15,8 @@ PART = 0.12
 def wavering(noise=0.0, kind="POINT"):
     """A cube whose neighbouring spaxels waver in opposite senses, by `PART`, and the steady spectrum of its source with one line."""
     cube = make_cube(nwave=PLANES, position=(X, Y))
-    phase = 2 * np.pi * np.arange(PLANES)[:, None, None] / 40
+    cube.data /= (1 + 0.1 * np.arange(PLANES))[:, None, None]  # as bright in all planes
+    phase = 2 * np.pi * np.arange(PLANES)[:, None, None] / 20
     y, x = np.mgrid[: cube.data.shape[1], : cube.data.shape[2]]
     cube.data = (cube.data * (1 + PART * np.sin(phase) * (-1.0) ** (x + y))).astype(np.float32)
     cube.data += np.random.default_rng(3).normal(0, noise or 1e-9, cube.data.shape).astype(np.float32)
@@ -32,9 +33,10 @@ def test_the_part_by_which_spaxels_waver():
     # the median of the absolute value of a sine is its value at 45 degrees
     of_a_sine = 1.4826 * np.sin(np.pi / 4)
     assert found.spaxels == pytest.approx(of_a_sine * PART, rel=0.03)
-    assert found.aperture == pytest.approx(of_a_sine * 0.005, rel=0.05)
+    # at the ends a running median follows the sine a little
+    assert found.aperture == pytest.approx(of_a_sine * 0.005, rel=0.1)
     assert found.noise == 0
-    assert found.ratio == pytest.approx(PART / 0.005, rel=0.05)
+    assert found.ratio == pytest.approx(PART / 0.005, rel=0.12)
     assert np.nanmax(np.abs(found.whole)) > 3  # the line is seen, and does not count
 
 

@@ -6,6 +6,8 @@ import numpy as np
 
 _NEAR = 1  # spaxels on each side of the source
 _PART = 4  # of the planes lie in the window of the running median
+_DEGREE = 3  # of the polynomial through the part of the light that a spaxel has: the image grows with wavelength
+_CLIP, _PASSES = 3.0, 3
 _LEAST = 16  # planes with data
 _SIGMA = 1.4826  # standard deviation over the median absolute deviation of a Gaussian
 
@@ -25,9 +27,9 @@ class Undersampling:
     wave : ndarray (nwave,)
         Micron.
     spaxel : ndarray (nwave,)
-        Spectrum of the spaxel of the source over its running median, less 1.
+        Spectrum of the spaxel of the source over that of the aperture and a polynomial, less 1.
     whole : ndarray (nwave,)
-        The same of the aperture.
+        Spectrum of the aperture over its running median, less 1.
     """
 
     spaxels: float
@@ -44,9 +46,11 @@ class Undersampling:
 
 
 def undersampling(cube, spectrum):
-    """Measure it: the width of what a running median over a quarter of the planes leaves of a spectrum.
+    """Measure it.
 
-    Lines, few and far out, hardly count in the width, which is that of the median absolute deviation.
+    Of a spaxel: the width of its spectrum over that of the aperture, which holds all of the source's lines, about a polynomial. Of the
+    aperture: the width of its spectrum about a running median over a quarter of the planes. Widths are those of the median absolute
+    deviation, in which lines, few and far out, hardly count.
 
     Parameters
     ----------
@@ -70,12 +74,13 @@ def undersampling(cube, spectrum):
     if not (_NEAR <= x < nx - _NEAR and _NEAR <= y < ny - _NEAR):
         return None
     flux = np.where((spectrum.table["DQ"] & 1) == 0, spectrum.table["FLUX"], np.nan)
-    whole = _left(flux)
+    whole = _about_median(flux)
     spaxels, noises = [], []
     for j in range(y - _NEAR, y + _NEAR + 1):
         for i in range(x - _NEAR, x + _NEAR + 1):
             values = np.where(cube.weight[:, j, i] > 0, cube.data[:, j, i], np.nan)
-            spaxels.append(_left(values))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                spaxels.append(_about_polynomial(np.where(flux != 0, values / flux, np.nan)))
             with np.errstate(divide="ignore", invalid="ignore"):
                 noise = cube.err[:, j, i] / np.abs(values)
             noises.append(np.nanmedian(noise) if np.isfinite(noise).any() else np.nan)
@@ -89,7 +94,24 @@ def undersampling(cube, spectrum):
     )
 
 
-def _left(values):
+def _about_polynomial(values):
+    """What a polynomial through all but outliers leaves of values, relative to it; NaN where there is no data."""
+    known = np.isfinite(values)
+    left = np.full(len(values), np.nan)
+    if known.sum() < _LEAST:
+        return left
+    place, used = np.linspace(-1, 1, len(values)), known
+    for _ in range(_PASSES):
+        smooth = np.polynomial.legendre.Legendre.fit(place[used], values[used], _DEGREE, domain=[-1, 1])(place)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left = values / smooth - 1
+        used = known & (np.abs(left) <= _CLIP * _width(left))
+        if used.sum() < _LEAST:
+            break
+    return left
+
+
+def _about_median(values):
     """What a running median leaves of a spectrum, relative to it; NaN where there is no data."""
     from scipy.ndimage import median_filter
 

@@ -138,13 +138,13 @@ def _draw_spectrum(axes, spectrum, colour):
 
 
 def _draw_wavering(axes, wavering):
-    """Spectra of the spaxel of the source and of the aperture over their running medians."""
+    """Spectra of the spaxel of the source and of the aperture without what changes slowly."""
     for values, colour, label in ((wavering.spaxel, style.GREY, "spaxel"), (wavering.whole, style.BLUE, "aperture")):
         axes.plot(wavering.wave, 100 * values, color=colour, lw=0.7, label=label)
     limit = 400 * max(wavering.spaxels, wavering.aperture)
     axes.set_ylim(-limit, limit)
     axes.set_xlabel("wavelength, micron")
-    axes.set_ylabel("over running median, %")
+    axes.set_ylabel("relative change, %")
     axes.set_title(
         f"Undersampling: spaxels {100 * wavering.spaxels:.1f} % (noise {100 * wavering.noise:.1f} %), "
         f"aperture {100 * wavering.aperture:.1f} %"
