@@ -29,7 +29,7 @@ from snakewebb.wcs.mrs import mrs_geometry
 
 BRIGHT = (110, 111, 208)
 """Slices with a point source."""
-SLICES, ROWS = (*range(103, 119), *range(202, 216)), slice(20, 260)
+SLICES, ROWS = (*range(103, 119), *range(202, 216)), slice(20, 180)
 """Slices that there are, and rows, to save time."""
 
 
@@ -88,9 +88,10 @@ def theirs_of(image, coordinates, ifu_model, **parameters):
         return oracle.fit_and_oversample(model, **parameters)
 
 
+@pytest.mark.oracle_long
 @pytest.mark.parametrize(
     ("level", "parameters"),
-    [(3.0, {}), pytest.param(-4.0, {"slope_limit": 0.02}, marks=pytest.mark.oracle_long)],
+    [(3.0, {}), (-4.0, {"slope_limit": 0.02})],
 )
 def test_the_trace_is_the_oracles(exposure, coordinates, ifu_model, assert_close, level, parameters):
     image = exposure(level)
@@ -98,7 +99,7 @@ def test_the_trace_is_the_oracles(exposure, coordinates, ifu_model, assert_close
     before = image.data.copy()
     status = adaptive_trace_model(image, None, **parameters)
     assert status.state == COMPLETE
-    assert np.isfinite(theirs).sum() > 1500
+    assert np.isfinite(theirs).sum() > 1000
     assert_close(image.trace_model, theirs, np.full(SHAPE, 0.01))
     np.testing.assert_array_equal(image.data, before)
 
@@ -122,7 +123,7 @@ def test_the_finer_image_is_the_oracles(exposure, coordinates, ifu_model, assert
     status = adaptive_trace_model(image, None, oversample=factor, compatibility="jwst", **parameters)
     assert status.state == COMPLETE
     assert image.data.shape == (SHAPE[0], factor * SHAPE[1])
-    assert np.isfinite(theirs.trace_model).sum() > 3000
+    assert np.isfinite(theirs.trace_model).sum() > 2000
     for attribute in ("data", "err", "var_poisson", "var_rnoise", "var_flat", "trace_model"):
         ours, expected = getattr(image, attribute), getattr(theirs, attribute)
         assert_close(ours, expected, np.full(ours.shape, 0.01))
@@ -160,7 +161,7 @@ def test_a_level_below_zero_is_given_back_once(exposure):
         adaptive_trace_model(image, None, compatibility=way, **parameters)
     native, jwst = (image.trace_model for image in images)
     known = np.isfinite(native) & np.isfinite(images[0].data)
-    assert known.sum() > 10000
+    assert known.sum() > 5000
     assert np.median((images[0].data - native)[known]) == pytest.approx(0, abs=0.2)
     np.testing.assert_allclose((jwst - native)[known], np.median((jwst - native)[known]), atol=1e-3)
     assert np.median((jwst - native)[known]) < -1
@@ -180,7 +181,7 @@ def test_pixels_for_cubes_are_the_oracles(exposure, coordinates, ifu_model):
     y, x = (values.ravel() for values in np.mgrid[: SHAPE[0], first:last])
     ra, dec, wave = theirs.meta.wcs(x, y)
     known = np.isfinite(ra)
-    assert known.sum() == len(table) > 10000
+    assert known.sum() == len(table) > 5000
     for ours, expected in ((table.ra, ra), (table.dec, dec), (table.wave, wave)):
         np.testing.assert_allclose(ours, expected[known], rtol=0, atol=1e-10)
     np.testing.assert_array_equal(table.slice_number, theirs.regions[y[known], x[known]])
