@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import specutils
 from astropy import units
+from astropy.io import fits
+from astropy.wcs import WCS
 
 from extraction_references import make_cube, write_extract1d
 from snakewebb.cubes.extract_1d import extract_1d
@@ -33,6 +35,14 @@ def test_a_cube(cube, tmp_path):
     ra, dec = cube.grid.pixel_to_sky(14, 16)
     np.testing.assert_allclose(sky, (ra, dec, cube.grid.wave[3]), rtol=0, atol=1e-8)
     assert found.mask[0, 0, 0] != 0
+    # Cubeviz makes its own of these extensions, with the units and the WCS of the headers
+    with fits.open(path) as hdus:
+        wcs = WCS(hdus["SCI"].header, hdus)
+        assert wcs.world_axis_physical_types == ["pos.eq.ra", "pos.eq.dec", "em.wl"]
+        for name in ("SCI", "ERR"):
+            own = specutils.Spectrum(flux=hdus[name].data << units.Unit(hdus[name].header["BUNIT"]), wcs=wcs)
+            np.testing.assert_allclose(own.spectral_axis.to_value("um"), cube.grid.wave, rtol=1e-7)
+        assert hdus["DQ"].data.shape == cube.data.shape
 
 
 @pytest.mark.parametrize("kind", ["POINT", "EXTENDED"])
