@@ -109,6 +109,8 @@ def spectra_of(folder):
 def noise_pulls(folder, band, *, seed=1):
     """Standard deviation of the spectrum of a band over its errors, of exposures that hold nothing but the noise that their errors state.
 
+    The errors are those of independent spaxels.
+
     Parameters
     ----------
     folder : Path
@@ -160,6 +162,16 @@ def noise_pulls(folder, band, *, seed=1):
     return float(np.std(table["FLUX"][known] / table["FLUX_ERROR"][known]))
 
 
+def covariance_of(band):
+    """The covariance scale of a band with the spaxels of the reference."""
+    from snakewebb.cubes.covariance import covariance_scale
+    from snakewebb.simulate.mrs_bands import band as design
+    from snakewebb.simulate.mrs_cube_references import SPAXELS
+
+    one = design(int(band[0]), _NAMES[band[1]].upper())
+    return covariance_scale((one.width, one.scale), SPAXELS[one.channel])
+
+
 def point_row(path, truth):
     """Flux ratio, S/N, and the worst and mean offset of lines (resolution elements) of a spectrum of the point source."""
     spectrum, clean = recovery.extracted(path), recovery.extracted(path, without_fringes=True)
@@ -208,10 +220,11 @@ def print_figures(folder):
             else "-"
             for paths in fields
         ]
+        pulls = noise_pulls(point, band) / covariance_of(band)
         print(
             f"| {band} | {ours['flux']:.4f} | {ours['flux without fringes']:.4f} | {ours['snr']:.0f} | "
             f"{theirs['flux'] if theirs else np.nan:.4f} | {ours['line']:+.4f} ({ours['lines']}) | "
-            f"{theirs['line'] if theirs else np.nan:+.4f} | {brightness[0]} | {brightness[1]} | {noise_pulls(point, band):.2f} |"
+            f"{theirs['line'] if theirs else np.nan:+.4f} | {brightness[0]} | {brightness[1]} | {pulls:.2f} |"
         )
     for name, ratio in leak_rows(point):
         print(f"- flux over truth from {_LEAK[0]} to {_LEAK[1]} micron in band 3A, {name}: {ratio:.4f}")

@@ -1,4 +1,6 @@
-"""All twelve bands of the spectrometer, calibrated by the workflow from simulated slopes: flux, brightness, wavelengths, noise, second order.
+"""All twelve bands of the spectrometer, calibrated by the workflow from simulated slopes.
+
+Flux of a point, brightness of a field, wavelengths, noise, and the second order.
 
 The programmes are made in a temporary folder, or taken from the folder that SNAKEWEBB_MRS_TRUTH names, where ``python -m
 benchmarks.mrs_truth --folder`` has made them.
@@ -61,7 +63,7 @@ def test_lines_are_where_they_were(folder, band):
 
 @pytest.mark.parametrize("band", mrs_truth.BANDS)
 def test_errors_with_the_covariance_are_as_wide_as_the_noise(folder, band):
-    width = mrs_truth.noise_pulls(folder / "point", band) / mrs_truth.COVARIANCE[band[0]]
+    width = mrs_truth.noise_pulls(folder / "point", band) / mrs_truth.covariance_of(band)
     assert width == pytest.approx(1, abs=0.1)
 
 

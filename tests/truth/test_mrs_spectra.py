@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from simulated_mrs import simulated_exposures
+from snakewebb.cubes.covariance import covariance_scale
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.cube_build import cube_build
 from snakewebb.cubes.extract_1d import extract_1d
 from snakewebb.cubes.pixels import mrs_exposure
 from snakewebb.io.references import References
-from snakewebb.simulate.mrs_cube_references import write_apcorr, write_cubepar, write_extract1d
+from snakewebb.simulate.mrs_bands import band
+from snakewebb.simulate.mrs_cube_references import SPAXELS, write_apcorr, write_cubepar, write_extract1d
 from snakewebb.simulate.mrs_scene import Source
 
 STAR = Source("star", flux=0.2, slope=0.0, lines=0.0)
 ROWS = slice(440, 560)
-COVARIANCE = {"1": 1.5, "2": 1.5}
-"""What neighbouring spaxels and planes have in common makes the noise of a spectrum larger than its errors: `ifu_covar_scale`."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,9 @@ def test_the_flux_of_a_point_comes_back(exposures, references, channel):
 
 @pytest.mark.parametrize("channel", ["1", "2"])
 def test_errors_with_the_covariance_are_as_wide_as_the_noise(exposures, references, channel):
-    whole = spectrum(exposures, references, channel, ifu_covar_scale=COVARIANCE[channel])
+    one = band(int(channel), "SHORT")
+    scale = covariance_scale((one.width, one.scale), SPAXELS[int(channel)])
+    whole = spectrum(exposures, references, channel, ifu_covar_scale=scale)
     noisy = [one.image.data for one in exposures]
     for one in exposures:
         one.image.data = one.brightness.astype(np.float32)
@@ -62,5 +64,4 @@ def test_errors_with_the_covariance_are_as_wide_as_the_noise(exposures, referenc
     for one, data in zip(exposures, noisy, strict=True):
         one.image.data = data
     pulls = (whole["FLUX"] - calm["FLUX"]) / whole["FLUX_ERROR"]
-    print(channel, "pulls", np.std(pulls), len(pulls))
     assert np.std(pulls) == pytest.approx(1.0, abs=0.1)
