@@ -141,7 +141,7 @@ def noise_pulls(folder, band, *, seed=1):
     detector = "mirifushort" if band[0] in "12" else "mirifulong"
     files = [
         path
-        for path in sorted(folder.glob(f"stage3/*_crf/*_{detector}_crf.fits"))
+        for path in sorted(folder.glob(f"stage3/*_crf/*_{detector}_*crf.fits"))
         if str(read_image(path).header["BAND"]).strip().lower() == _NAMES[band[1]]
     ]
     references = {
@@ -175,7 +175,7 @@ def covariance_of(band):
 def point_row(path, truth):
     """Flux ratio, S/N, and the worst and mean offset of lines (resolution elements) of a spectrum of the point source."""
     spectrum, clean = recovery.extracted(path), recovery.extracted(path, without_fringes=True)
-    lines = recovery.line_offsets(spectrum, truth)
+    lines = recovery.line_offsets(clean, truth)
     worst = max(lines["offset"], key=abs) if len(lines) else np.nan
     return {
         "flux": recovery.flux_ratio(spectrum, truth, "star"),

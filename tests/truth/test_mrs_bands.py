@@ -35,8 +35,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-def spectrum_of(folder, scene, band):
-    return recovery.extracted(mrs_truth.spectra_of(folder / scene)[0][band])
+def spectrum_of(folder, scene, band, **options):
+    return recovery.extracted(mrs_truth.spectra_of(folder / scene)[0][band], **options)
 
 
 @pytest.mark.parametrize("band", mrs_truth.BANDS)
@@ -55,8 +55,8 @@ def test_the_brightness_of_a_field_comes_back(folder, band):
 
 @pytest.mark.parametrize("band", mrs_truth.BANDS)
 def test_lines_are_where_they_were(folder, band):
-    """Within 0.02 resolution elements."""
-    lines = recovery.line_offsets(spectrum_of(folder, "point", band), folder / "point/truth")
+    """Within 0.02 resolution elements, without residual fringes, which are as narrow as lines and move them."""
+    lines = recovery.line_offsets(spectrum_of(folder, "point", band, without_fringes=True), folder / "point/truth")
     assert (len(lines) == 0) == (band in NO_LINES)
     assert np.all(np.abs(lines["offset"]) < 0.02), lines
 
