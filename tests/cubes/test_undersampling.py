@@ -25,6 +25,7 @@ def wavering(noise=0.0, kind="POINT"):
     table["WAVELENGTH"] = cube.grid.wave
     table["FLUX"] = 0.1 * (1 + 0.005 * np.sin(phase[:, 0, 0]))
     table["FLUX"][200:206] *= 5
+    table["RF_FLUX"] = np.nan
     return cube, Spectrum(table, cube.header, {"SRCTYPE": kind, "EXTR_X": X + 0.2, "EXTR_Y": Y - 0.3})
 
 
@@ -38,6 +39,14 @@ def test_the_part_by_which_spaxels_waver():
     assert found.noise == 0
     assert found.ratio == pytest.approx(PART / 0.005, rel=0.12)
     assert np.nanmax(np.abs(found.whole)) > 3  # the line is seen, and does not count
+
+
+def test_the_aperture_counts_without_residual_fringes():
+    cube, spectrum = wavering()
+    spectrum.table["RF_FLUX"] = 0.1 + 1e-5 * (np.arange(PLANES) % 2)
+    found = undersampling(cube, spectrum)
+    assert found.aperture < 1e-4
+    assert found.spaxels == undersampling(*wavering()).spaxels
 
 
 def test_noise_is_told_apart():

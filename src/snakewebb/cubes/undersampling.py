@@ -49,7 +49,8 @@ def undersampling(cube, spectrum):
     """Measure it.
 
     Of a spaxel: the width of its spectrum over that of the aperture, which holds all of the source's lines, about a polynomial. Of the
-    aperture: the width of its spectrum about a running median over a quarter of the planes. Widths are those of the median absolute
+    aperture: the width of its spectrum, without residual fringes where these were corrected, about a running median over a quarter of the
+    planes. Widths are those of the median absolute
     deviation, in which lines, few and far out, hardly count.
 
     Parameters
@@ -74,7 +75,9 @@ def undersampling(cube, spectrum):
     if not (_NEAR <= x < nx - _NEAR and _NEAR <= y < ny - _NEAR):
         return None
     flux = np.where((spectrum.table["DQ"] & 1) == 0, spectrum.table["FLUX"], np.nan)
-    whole = _about_median(flux)
+    # spaxels and aperture have the same fringes, so these are no matter of sampling
+    clean = spectrum.table["RF_FLUX"] if "RF_FLUX" in spectrum.table.dtype.names else flux
+    whole = _about_median(np.where(np.isfinite(clean) & np.isfinite(flux), clean, flux))
     spaxels, noises = [], []
     for j in range(y - _NEAR, y + _NEAR + 1):
         for i in range(x - _NEAR, x + _NEAR + 1):

@@ -145,10 +145,7 @@ def _draw_wavering(axes, wavering):
     axes.set_ylim(-limit, limit)
     axes.set_xlabel("wavelength, micron")
     axes.set_ylabel("relative change, %")
-    axes.set_title(
-        f"Undersampling: spaxels {100 * wavering.spaxels:.1f} % (noise {100 * wavering.noise:.1f} %), "
-        f"aperture {100 * wavering.aperture:.1f} %"
-    )
+    axes.set_title(f"Spaxels waver by {100 * wavering.spaxels:.1f} %, aperture by {100 * wavering.aperture:.1f} %")
     axes.legend(loc="upper right", ncols=2)
 
 
