@@ -305,6 +305,7 @@ STEPS = {
     "straylight": "snakewebb.spectroscopy.straylight",
     "fringe": "snakewebb.spectroscopy.fringe",
     "residual_fringe": "snakewebb.spectroscopy.residual_fringe",
+    "adaptive_trace_model": "snakewebb.spectroscopy.adaptive_trace_model",
     "pixel_replace": "snakewebb.spectroscopy.pixel_replace",
     "resample_exposure": "snakewebb.imaging.resample_exposure",
     "tweakreg": "snakewebb.imaging.tweakreg",

@@ -13,6 +13,11 @@ from snakewebb.spectroscopy.master_background import MEMBERS
 from snakewebb.spectroscopy.mrs import SHAPE
 from snakewebb.spectroscopy.slice_geometry import SliceGeometry
 from snakewebb.steps import find_step
+from snakewebb.wcs.ifu_wcs import IfuWCS, SpectralFrame
+from snakewebb.wcs.image_wcs import Frame
+from snakewebb.wcs.mrs import mrs_geometry
+from snakewebb.wcs.regions import LabelMap, RegionsSelector
+from snakewebb.wcs.transforms import Constant, Identity, Mapping, Polynomial
 
 FRAME = (1, 1, SHAPE[1], SHAPE[0])
 SAMPLE = np.s_[::41, ::23]  # of a full frame, so that the files stay small
@@ -165,6 +170,39 @@ def pixel_replace(folder):
     return results
 
 
+def _bent_slices():
+    """The WCS of one bent slice in each half."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+    labels, selector = np.zeros(SHAPE, np.int32), {}
+    for label, left, (low, high) in ((103, 100, (4.9, 5.74)), (204, 640, (7.5, 8.8))):
+        bent = x + 6 * ((y - 512) / 512) ** 2
+        labels[(bent >= left) & (bent < left + 32)] = label
+        # of y first, then of x
+        square = 0.18 * 6 / 512**2
+        alpha = Polynomial([[square * 512**2 - 0.18 * (left + 15.5), 0.18, 0], [-1024 * square, 0, 0], [square, 0, 0]])
+        wavelength = Polynomial([[low, 0], [(high - low) / 1023, 0]])
+        selector[label] = Mapping([1, 0, 0, 1, 0]) | (alpha & Constant(0.3) & wavelength)
+    frames = [Frame("detector", "pixel"), SpectralFrame("alpha_beta", Frame("a", "arcsec"))]
+    frames.append(SpectralFrame("world", Frame("icrs", "deg")))
+    return IfuWCS(frames, [RegionsSelector(LabelMap(labels), selector), Identity(3)])
+
+
+def adaptive_trace_model(folder):
+    results = {}
+    for factor in (1.0, 2.0):
+        wcs = _bent_slices()
+        geometry = mrs_geometry(wcs)[0]
+        image = _spectrometer(np.where(geometry.slices > 0, _trace(geometry, 262, 0.25), 0.2 * noise(SHAPE, 260)), 261)
+        image.data[(image.dq & 1) != 0] = np.nan
+        image.geometry, image.wcs = geometry, wcs
+        _run("adaptive_trace_model", image, oversample=factor)
+        columns = np.r_[100:134:3, 640:674:3] if factor == 1 else np.r_[200:268:5, 1280:1348:5]
+        sample = np.ix_(np.arange(0, SHAPE[0], 61), columns)
+        results[f"factor{factor:.0f}_trace"] = image.trace_model[sample]
+        results |= {f"factor{factor:.0f}_{name}": array for name, array in _arrays(image, sample).items()}
+    return results
+
+
 def master_background(folder):
     """Two spectra of the sky on wavelengths that differ, and their running median."""
     spectra = []
@@ -222,6 +260,7 @@ CASES = {
         badpix_selfcal,
         straylight,
         residual_fringe,
+        adaptive_trace_model,
         pixel_replace,
     )
 }

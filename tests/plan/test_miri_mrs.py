@@ -8,7 +8,7 @@ from raw_exposures import CONTEXT, write_raw
 from snakewebb.errors import ConfigError
 from snakewebb.plan import crds_selection
 from snakewebb.plan.jobs import planned_jobs
-from snakewebb.plan.needs import require_memory
+from snakewebb.plan.needs import Needs, require_memory
 from snakewebb.plan.summary import summary_lines
 
 pytestmark = pytest.mark.usefixtures("no_references", "no_context_in_environment")
@@ -219,3 +219,23 @@ def test_a_cube_far_from_the_others_is_refused_where_it_does_not_fit(expose, pla
     ):
         require_memory(plan)
     require_memory(plan_of("miri_mrs", memory_mb=1_000_000))
+
+
+def test_a_trace_model_without_the_job_that_runs_it_is_refused(expose, plan_of):
+    expose(1)
+    with pytest.raises(ConfigError, match="found 'adaptive_trace_model' without pixel_replace, whose job runs it"):
+        plan_of("miri_mrs", chain_edits={"spec2": {"remove": ["pixel_replace"]}})
+
+
+def test_a_finer_exposure_takes_more_memory(expose, plan_of):
+    root = expose(1)
+    needs = [
+        Needs(plan_of("miri_mrs", steps={"adaptive_trace_model": {"skip": False, "oversample": factor}}))
+        for factor in (1.0, 2.0)
+    ]
+    # a dozen arrays of twice as many columns
+    plain, finer = (one.work("pixel_replace", root) for one in needs)
+    assert finer.frame == 3 * plain.frame
+    name = "jw01234-o001_t001_miri_ch1-short"
+    assert needs[1].work("cube_build", None, name).exposures == 2
+    assert needs[1].megabytes("cube_build", None, name) > needs[0].megabytes("cube_build", None, name)

@@ -47,6 +47,7 @@ TABLES = {
     "miri_mrs": {
         **dict.fromkeys(MIRI, "detector1"),
         **dict.fromkeys(SPEC2, "spec2"),
+        "adaptive_trace_model": "pixel_replace",
         "pixel_replace": "pixel_replace",
         "cube_build_exposure": "cube_build_exposure",
         "extract_1d_exposure": "extract_1d_exposure",
@@ -92,7 +93,8 @@ IN_WINDOWS = {
     ("persistence", "compatibility"),
 }
 OFF_BY_DEFAULT = names("""
-    emicorr firstframe charge_migration picture_frame clean_flicker_noise persistence badpix_selfcal residual_fringe pixel_replace
+    emicorr firstframe charge_migration picture_frame clean_flicker_noise persistence badpix_selfcal residual_fringe
+    adaptive_trace_model pixel_replace
 """)
 # they decide which cubes there are, and have a test of their own
 DECIDE_CUBES = {
@@ -100,6 +102,7 @@ DECIDE_CUBES = {
 }
 # step that is a rule of its own -> rules whose jobs come, go and change when it is switched
 SWITCHES_OF_CUBES = {
+    "adaptive_trace_model": (["pixel_replace"], [], ["cube_build", "cube_build_exposure"]),
     "pixel_replace": (["pixel_replace"], [], ["cube_build", "cube_build_exposure"]),
     "outlier_detection": ([], ["outlier_detection"], ["cube_build"]),
     "cube_build_exposure": ([], ["cube_build_exposure", "extract_1d_exposure"], []),

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -37,6 +38,7 @@ CHANGES = {
     "fringe": ("skip: true", "spec2"),
     "photom": ("apply_time_correction: false", "spec2"),
     "residual_fringe": ("save_intermediate_results: true", "spec2"),
+    "adaptive_trace_model": ("oversample: 2", "pixel_replace"),
     "pixel_replace": ("algorithm: fit_profile", "pixel_replace"),
     "cube_build_exposure": ("weighting: emsm", "cube_build_exposure"),
     "extract_1d_exposure": ("ifu_rscale: 1.5", "extract_1d_exposure"),
@@ -45,6 +47,7 @@ OF_AN_EXPOSURE = ("spec2", "pixel_replace", "cube_build_exposure", "extract_1d_e
 ON = """\
   badpix_selfcal: {skip: false}
   residual_fringe: {skip: false}
+  adaptive_trace_model: {skip: false}
   pixel_replace: {skip: false}
 """
 
@@ -195,6 +198,43 @@ def test_jobs_take_no_more_memory_than_is_planned(finished, monkeypatch):
 def test_a_parameter_makes_stale_what_follows_it(again, steps, expected):
     again.configure(f"steps: {{cube_build_exposure: {{channel: '2'}}, {steps}}}\n")
     assert again.counts() == expected
+
+
+def test_modelling_the_traces_makes_stale_what_replacing_pixels_does(again):
+    """Both run in one job of an exposure, and in those of the cubes."""
+    steps = "adaptive_trace_model: {skip: false, oversample: 2}"
+    again.configure(f"steps: {{cube_build_exposure: {{channel: '2'}}, {steps}}}\n")
+    assert again.counts() == {
+        "pixel_replace": 1,
+        "cube_build_exposure": 1,
+        "extract_1d_exposure": 1,
+        "cube_build": 2,
+        "extract_1d": 2,
+        "report_spectra": 1,
+    }
+
+
+@pytest.mark.long
+def test_cubes_of_finer_exposures_hold_the_same_flux(finished, tmp_path):
+    """From the calibrated exposure on: the file of the finer exposure, its cube, and the cube and spectrum of the product."""
+    programme = Programme(tmp_path / "finer")
+    (programme.folder / "cal").mkdir(parents=True)
+    (programme.folder / "crds").symlink_to(finished.folder / "crds")
+    shutil.copy(finished.folder / f"stage2/{ROOT}_cal.fits", programme.folder / "cal")
+    steps = "adaptive_trace_model: {skip: false, oversample: 2}, pixel_replace: {skip: false, algorithm: trace_model}"
+    programme.configure(f"steps: {{cube_build: {{channel: '1'}}, cube_build_exposure: {{channel: '1'}}, {steps}}}\n")
+    programme.snakemake()
+    with opened(programme.folder / f"stage2/{ROOT}_pixel_replace.fits") as model:
+        assert model.data.shape == (1024, 2064)
+        assert model.meta.cal_step.adaptive_trace_model == model.meta.cal_step.pixel_replace == "COMPLETE"
+        assert "coordinates" in model.meta.wcs.available_frames
+    for folder in ("stage2", "stage3"):
+        name = f"stage2/{ROOT}" if folder == "stage2" else f"stage3/{PRODUCT}_ch1-short"
+        with opened(programme.folder / f"{name}_x1d.fits") as model:
+            table = model.spec[0].spec_table
+            good = (table["DQ"] & 1) == 0
+            assert good.mean() > 0.95
+            assert np.mean(table["FLUX"][good]) == pytest.approx(STAR.flux, rel=0.03)
 
 
 def test_a_cube_that_does_not_fit_is_refused_with_the_numbers(again):

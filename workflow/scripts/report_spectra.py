@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakewebb.job import job
 from snakewebb.report.page import Picture, write_page
-from snakewebb.report.spectra import write_cube_figure, write_spectra_figure
+from snakewebb.report.spectra import cube_caption, write_cube_figure, write_spectra_figure
 
 
 def draw_product(folder, page, *, product, cubes, spectra, records, **circumstances):
@@ -15,8 +15,7 @@ def draw_product(folder, page, *, product, cubes, spectra, records, **circumstan
     write_spectra_figure(spectra, pictures[-1].path)
     for cube, spectrum in zip(cubes, spectra, strict=True):
         name = Path(cube).name.removesuffix("_s3d.fits")
-        caption = "The cube, its planes averaged, with the aperture; its contributions; its spectrum"
-        pictures.append(Picture(folder / f"{name}.png", name, caption))
+        pictures.append(Picture(folder / f"{name}.png", name, cube_caption(cube, spectrum)))
         write_cube_figure(cube, spectrum, pictures[-1].path)
     logs = sorted(Path("logs").glob("*/*.log"))
     write_page(page, title=product, records=records, pictures=pictures, logs=logs, **circumstances)

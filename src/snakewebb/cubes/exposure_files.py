@@ -7,6 +7,7 @@ import numpy as np
 from snakewebb.cubes.pixels import IFUExposure, mrs_bands, mrs_pixels, slice_axis
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.invalid_pixels import match_invalid
+from snakewebb.wcs.oversampled import detector_columns, nearest_columns
 
 
 class WcsGeometry:
@@ -16,16 +17,21 @@ class WcsGeometry:
     ----------
     wcs : object
         With frames detector, alpha_beta and world, and the map of its slices in its first transform.
+    oversample : float
+        Columns of the image for each one of the detector.
     """
 
-    def __init__(self, wcs):
+    def __init__(self, wcs, oversample=1.0):
         self.regions = np.asarray(wcs.transforms[0].label_mapper.labels)
+        self.oversample = oversample
+        if oversample != 1:
+            self.regions = self.regions[:, nearest_columns(self.regions.shape[1], oversample)]
         self._local = wcs.get_transform("detector", "alpha_beta")
         self._sky = wcs.get_transform("alpha_beta", "world")
 
     def to_local(self, x, y):
         """Alpha, beta (arcsec) and wavelength (micron) of 0-based pixel coordinates."""
-        return self._local(x, y)
+        return self._local(detector_columns(x, self.oversample), y)
 
     def to_sky(self, alpha, beta, wave, channel):
         """Right ascension and declination, degrees."""
@@ -61,7 +67,7 @@ def exposure_of_file(path, *, read):
     def opened():
         image = read(path)
         match_invalid(image, ...)
-        return image, WcsGeometry(image.wcs)
+        return image, WcsGeometry(image.wcs, image.oversample)
 
     def load(band, corners):
         image, geometry = opened()

@@ -81,7 +81,7 @@ def extract_1d(
         Radius of the circle for the MRS, in units of the full width at half maximum of the point spread function; that of the
         reference is 2.
     ifu_covar_scale : float
-        Factor of all errors.
+        Factor of all errors; `snakewebb.cubes.covariance.covariance_scale` gives it for apertures in drizzled cubes.
     compatibility : {"native", "jwst"}
         "jwst" puts a target given by TARG_RA and TARG_DEC at the centre of the nearest spaxel and a source without position half a
         spaxel beyond the middle of the cube, takes the limits of clipping from the whole plane and the mean background over the ring with

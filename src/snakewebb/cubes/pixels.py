@@ -9,6 +9,7 @@ from astropy.io import fits
 
 from snakewebb.dq import DO_NOT_USE, NON_SCIENCE
 from snakewebb.imaging.invalid_pixels import match_invalid
+from snakewebb.wcs.oversampled import image_columns
 
 # columns of the detectors (0-based, half-open) that the oracle gives to a channel, and numbers of the first and the last slice
 MRS_COLUMNS = {"1": (0, 512), "2": (513, 1031), "3": (513, 1031), "4": (0, 512)}
@@ -121,7 +122,8 @@ def mrs_exposure(image, geometry, *, name=None, spectral_region=None):
     geometry : object
         Coordinates of the exposure: ``regions`` (ndarray of int (ny, nx), labels of slices), ``to_local(x, y)`` from 0-based pixel
         coordinates to alpha, beta (arcsec) and wavelength (micron) of the slice of the nearest pixel, and
-        ``to_sky(alpha, beta, wave, channel)`` to right ascension and declination (degrees).
+        ``to_sky(alpha, beta, wave, channel)`` to right ascension and declination (degrees); ``oversample``, columns of the image for each
+        one of the detector, if it is not 1.
     """
     match_invalid(image, ...)
     name = name or str(image.header.get("FILENAME", "exposure"))
@@ -210,7 +212,8 @@ def slice_axis(shape, geometry, channel):
 
 def _channel_pixels(shape, geometry, channel):
     """Coordinates of the pixels of a channel that belong to a slice."""
-    first, last = MRS_COLUMNS[channel]
+    first, last = image_columns(MRS_COLUMNS[channel], getattr(geometry, "oversample", 1.0))
+    first, last = int(np.floor(first)), int(np.ceil(last))
     regions = np.asarray(geometry.regions)[:, first:last]
     y, x = np.nonzero(regions > 0)
     return (x + first).astype(np.float64), y.astype(np.float64)

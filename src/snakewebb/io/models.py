@@ -40,6 +40,10 @@ class Image:
         Slices, wavelengths and positions along the slices of the pixels of an image of an integral-field unit.
     members : dict of list of Image
         Images that belong to this one by their role in the association: ``background``, ``imprint``, ``selfcal``.
+    trace_model : ndarray of float32 (ny, nx) or None
+        Light of compact sources, as adaptive_trace_model found it.
+    oversample : float
+        Columns of the image for each one of the detector, whose pixels ``wcs`` is for.
     """
 
     header: fits.Header
@@ -58,6 +62,8 @@ class Image:
     extra: dict = field(default_factory=dict)
     geometry: Any = None
     members: dict = field(default_factory=dict)
+    trace_model: np.ndarray | None = None
+    oversample: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from snakewebb.io.models import Image
 from snakewebb.io.words import swap_and_sum
 from snakewebb.wcs.ifu_wcs import wcs_of_tree
 from snakewebb.wcs.image_wcs import ImageWCS
+from snakewebb.wcs.oversampled import with_own_pixels, without_own_pixels
 from snakewebb.wcs.transforms import UnsupportedTransformError
 
 # attribute and extension, in the archive's order
@@ -30,6 +31,7 @@ _ARRAYS = (
     ("var_poisson", "VAR_POISSON"),
     ("var_rnoise", "VAR_RNOISE"),
     ("var_flat", "VAR_FLAT"),
+    ("trace_model", "TRACEMODEL"),
 )
 _REQUIRED = ("SCI", "ERR", "DQ")
 _REQUIRED_KEYWORDS = ("INSTRUME", "DETECTOR", "EXP_TYPE", "SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2")
@@ -107,8 +109,12 @@ def write_image(path, image, model):
             elif name == "ERR" and "BUNIT" in image.sci_header:
                 header["BUNIT"] = (image.sci_header["BUNIT"], "physical units of the array values")
             units.append(named_unit(fits.ImageHDU(array, header), name))
+    if image.oversample != 1:
+        for name, array in (("REGIONS", image.geometry.slices), ("WAVELENGTH", image.geometry.wavelength)):
+            kind = np.int32 if name == "REGIONS" else np.float32
+            units.append(named_unit(fits.ImageHDU(array.astype(kind)), name))
     # readers of the archive's files look for it even where it is empty
-    units.append(asdf_unit(image.wcs, image.tree))
+    units.append(asdf_unit(image.wcs, image.tree, oversample=image.oversample))
     return write(path, units)
 
 
@@ -160,7 +166,7 @@ def _content(header):
     return copy
 
 
-def asdf_unit(wcs, tree=None):
+def asdf_unit(wcs, tree=None, *, oversample=1.0):
     """The ASDF extension, with the WCS where the data models look for it.
 
     Parameters
@@ -168,10 +174,15 @@ def asdf_unit(wcs, tree=None):
     wcs : ImageWCS, gwcs.WCS or None
     tree : dict, optional
         Further content, of plain types and `Tagged` nodes.
+    oversample : float
+        Columns of the image for each one of the WCS.
     """
     tree = dict(tree or {})
     if wcs is not None:
-        tree["meta"] = {**tree.get("meta", {}), "wcs": _wcs_tree(wcs)}
+        node = _wcs_tree(wcs)
+        if oversample != 1:
+            node = with_own_pixels(node, oversample)
+        tree["meta"] = {**tree.get("meta", {}), "wcs": node}
     software = {"name": "snakewebb", "version": __version__, "author": "the snakewebb developers"}
     return asdf_table(dump({"asdf_library": Tagged(f"{CORE}core/software-1.0.0", software), **tree}))
 
@@ -207,7 +218,7 @@ def read_image(path, *, wcs=False, planes=None):
     Returns
     -------
     Image
-        ``wcs`` is an `ImageWCS`, or a gwcs where the file's is not one of an image.
+        ``wcs`` is an `ImageWCS`, or a gwcs where the file's is not one of an image; that of the detector, if the image is oversampled.
 
     Raises
     ------
@@ -234,7 +245,7 @@ def read_image(path, *, wcs=False, planes=None):
                 setattr(image, attribute, file[attribute.upper()].data)
     if wcs:
         tree = _read_tree(path, named)
-        image.wcs = _wcs_of_tree(tree, path, named)
+        image.wcs, image.oversample = _wcs_of_tree(tree, path, named)
         extra = {key: value for key, value in tree.get("meta", {}).get("wcsinfo", {}).items() if _only_in_tree(key)}
         if extra:
             image.tree = {"meta": {"wcsinfo": extra}}
@@ -251,7 +262,7 @@ def read_wcs(path):
     """
     path = Path(path)
     named = _by_name(units_of(path)[1:])
-    wcs = _wcs_of_tree(_read_tree(path, named), path, named)
+    wcs, _ = _wcs_of_tree(_read_tree(path, named), path, named)
     if wcs is None:
         raise BadDataError(f"{path}: there is no WCS in the ASDF extension; run assign_wcs (stage 2) on the exposure")
     return wcs
@@ -285,7 +296,8 @@ def _check_content(path, header, named):
     if odd:
         raise BadDataError(f"{path}: the shapes of {odd} disagree with that of SCI, {science}; get the file again")
     stated = tuple(int(header[key]) for key in ("SUBSIZE2", "SUBSIZE1"))
-    if stated != science[-2:]:
+    oversampled = "REGIONS" in named and header.get("INSTRUME") == "MIRI"  # only then are the slices mapped in the file
+    if stated != science[-2:] and not oversampled:
         raise BadDataError(
             f"{path}: SUBSIZE1 and SUBSIZE2 say {stated[1]} x {stated[0]} pixels, but SCI has "
             f"{science[-1]} x {science[-2]}; get the file again"
@@ -342,11 +354,12 @@ def _asdf_content(path, unit):
 
 
 def _wcs_of_tree(tree, path, named):
-    node = tree.get("meta", {}).get("wcs")
+    """The WCS of the detector's pixels, or None, and the number of columns of the image for each one of these."""
+    node, oversample = without_own_pixels(tree.get("meta", {}).get("wcs"))
     if node is None:
-        return None
+        return None, 1.0
     try:
-        return wcs_of_tree(node)
+        return wcs_of_tree(node), oversample
     except UnsupportedTransformError:
         import io
 
@@ -354,7 +367,7 @@ def _wcs_of_tree(tree, path, named):
 
         content = _asdf_content(path, named["ASDF"])
         with asdf.open(io.BytesIO(content), lazy_load=False, memmap=False) as file:
-            return file["meta"]["wcs"]
+            return file["meta"]["wcs"], oversample
 
 
 def _only_in_tree(key):

@@ -16,8 +16,16 @@ OF_PRODUCTS = (
     *("cube_build", "extract_1d", "spectral_leak"),
 )
 """Steps of stage 3, which all are rules of their own."""
-OWN_RULES = (*OF_PRODUCTS, *OF_EXPOSURES)
+BEFORE = {"pixel_replace": ("adaptive_trace_model",)}
+"""Steps that the job of another one runs before it: whose product there is if either is on."""
+OWN_RULES = (*OF_PRODUCTS, *OF_EXPOSURES, *(name for names in BEFORE.values() for name in names))
 """Steps that are rules of their own: what they are made from decides their order, not the chain."""
+
+
+def steps_of_rule(step, chains):
+    """Steps that the job of a step that is a rule of its own runs, of those that are in the chains of a mode."""
+    before = [name for name in BEFORE.get(step, ()) if any(name in chain for chain in chains.values())]
+    return [*before, step]
 
 
 def edited_chains(chains, edits):
@@ -57,6 +65,13 @@ def _check_places(name, chain, before):
             f"chain_edits.{name}: found the order {', '.join(kept)}, expected {', '.join(fixed)}: these steps are rules of their "
             "own, whose order is fixed; they can be removed"
         )
+    for step, names in BEFORE.items():
+        alone = [name for name in names if name in chain and step not in chain]
+        if alone:
+            raise ConfigError(
+                f"chain_edits.{name}: found {alone[0]!r} without {step}, whose job runs it; remove both, or set steps.{step}.skip: true "
+                "instead"
+            )
     first = next((number for number, step in enumerate(chain) if step in OWN_RULES), len(chain))
     late = [step for step in chain[first:] if step not in OWN_RULES]
     if late:

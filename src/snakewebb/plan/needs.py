@@ -14,7 +14,7 @@ from snakewebb.plan.resources import (
     minutes,
     mosaic_pixels,
 )
-from snakewebb.plan.stage2_work import exposure_steps, members_of
+from snakewebb.plan.stage2_work import exposure_steps, members_of, oversampling
 from snakewebb.profiles import physical_memory_mb
 
 _OF_A_PRODUCT = ("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report", "report_spectra")
@@ -116,7 +116,11 @@ class Needs:
             cube = shape_of(self._plan, root=root) if rule in _OF_AN_EXPOSURES_CUBE else ()
             members = members_of(self._plan, root) if rule == "spec2" else {}
             number = 1 + len({member for found in members.values() for member in found})
-            return Work(exposure.shape, exposure.header, exposures=number, cube=cube)
+            finer = oversampling(self._plan, root) if rule in ("pixel_replace", "cube_build_exposure") else 1
+            shape = exposure.shape
+            if finer != 1 and rule == "pixel_replace":  # it holds a dozen arrays of the finer image
+                shape = (*shape[:-1], math.ceil(shape[-1] * (1 + finer)))
+            return Work(shape, exposure.header, exposures=math.ceil(number * finer), cube=cube)
         if product in self._plan.cubes:
             return self._cube_work(product)
         roots = self._plan.associations[product].members if product is not None else tuple(self._plan.exposures)
@@ -132,8 +136,10 @@ class Needs:
         return Work(largest.shape, largest.header, exposures=len(members), mosaic=mosaic)
 
     def _cube_work(self, name):
-        members = [self._plan.exposures[root] for root in self._plan.cubes[name].members]
-        return Work(members[0].shape, members[0].header, exposures=len(members), cube=shape_of(self._plan, name=name))
+        roots = self._plan.cubes[name].members
+        first = self._plan.exposures[roots[0]]
+        number = math.ceil(sum(oversampling(self._plan, root) for root in roots))
+        return Work(first.shape, first.header, exposures=number, cube=shape_of(self._plan, name=name))
 
     @functools.lru_cache(maxsize=4096)  # noqa: B019
     def _mosaic_pixels(self, product):

@@ -24,7 +24,7 @@ from snakewebb.plan.associations import (
     read_association,
     suspect_pointing,
 )
-from snakewebb.plan.chains import OF_EXPOSURES, OWN_RULES, edited_chains
+from snakewebb.plan.chains import OF_EXPOSURES, OWN_RULES, edited_chains, steps_of_rule
 from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.context import chosen_context, context_notes
 from snakewebb.plan.contracts import contract_of
@@ -280,7 +280,7 @@ class Plan:
         if names is None and transition in OWN_RULES and not any(transition in chain for chain in self.chains.values()):
             return _switched_off(transition)
         if names is None:
-            names = [transition]
+            names = steps_of_rule(transition, self.chains)
         elif transition == self.mode.stage2:
             names = [name for name in names if name not in OWN_RULES]
         header = self.exposures[root].header if root else None
@@ -325,8 +325,8 @@ class Plan:
         return self._hashes.sha1(path, key)
 
     def is_on(self, step, root=None):
-        """Whether a step that is a rule of its own is in its chain and not skipped, for an exposure or for products."""
-        return not self.chain(step, root).entries[0].get("skip", False)
+        """Whether a step that is a rule of its own, or one that its job runs, is in its chain and on, for an exposure or for products."""
+        return not all(entry.get("skip", False) for entry in self.chain(step, root).entries)
 
     @functools.cache  # noqa: B019
     def exposure_work(self, transition, root):

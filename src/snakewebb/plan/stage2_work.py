@@ -25,6 +25,14 @@ def exposure_steps(plan, root):
     return names
 
 
+def oversampling(plan, root):
+    """Columns that an exposure gets for each one of its detector on its way to cubes."""
+    if not plan.is_on("adaptive_trace_model", root):
+        return 1.0
+    entries = plan.chain("pixel_replace", root).entries
+    return next(entry["parameters"]["oversample"] for entry in entries if entry["step"] == "adaptive_trace_model")
+
+
 def first_job(plan, root):
     """The transition that reads the file of the user, ``None`` if only jobs of products do."""
     level = plan.exposures[root].level

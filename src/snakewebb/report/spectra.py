@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from snakewebb.cubes.undersampling import undersampling
 from snakewebb.report import style
 
 _COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE)
@@ -25,7 +26,11 @@ def cube_figure(s3d, x1d):
 
     cube, spectrum = read_cube(s3d), read_spectra(x1d)[0]
     image, weight = _average(cube.data, cube.weight), cube.weight.mean(axis=0)
-    sheet, axes = style.figure(12.5, 4.2, mosaic=[["image", "weight", "spectrum"]], width_ratios=[1, 1, 1.6])
+    wavering = undersampling(cube, spectrum)
+    layout = [["image", "weight", "spectrum"]]
+    if wavering is not None:
+        layout = [layout[0], ["image", "weight", "wavering"]]
+    sheet, axes = style.figure(12.5, 4.2 if wavering is None else 5.6, mosaic=layout, width_ratios=[1, 1, 1.6])
     unit = cube.sci_header.get("BUNIT", "MJy/sr")
     style.show(axes["image"], image, style.asinh_norm(image), label=unit, cmap="gray_r")
     axes["image"].set_title("Mean of the planes")
@@ -37,7 +42,33 @@ def cube_figure(s3d, x1d):
     axes["weight"].set_title(f"{100 * np.mean(weight > 0):.0f} % of the spaxels covered")
     _draw_spectrum(axes["spectrum"], spectrum, style.BLUE)
     axes["spectrum"].set_title("Spectrum")
+    if wavering is not None:
+        _draw_wavering(axes["wavering"], wavering)
     return sheet
+
+
+def cube_caption(s3d, x1d):
+    """What the picture of a cube shows, and how much single spaxels waver.
+
+    Parameters
+    ----------
+    s3d, x1d : path-like
+
+    Returns
+    -------
+    str
+    """
+    from snakewebb.io.cube_file import read_cube
+    from snakewebb.io.spectrum_file import read_spectra
+
+    text = "The cube, its planes averaged, with the aperture; its contributions; its spectrum"
+    wavering = undersampling(read_cube(s3d), read_spectra(x1d)[0])
+    if wavering is None:
+        return text
+    return (
+        f"{text}. Undersampling: spectra of single spaxels at the source waver by {100 * wavering.spaxels:.1f} % "
+        f"(noise: {100 * wavering.noise:.1f} %), that of the aperture by {100 * wavering.aperture:.1f} %: {wavering.ratio:.1f} to 1"
+    )
 
 
 @style.styled
@@ -104,6 +135,18 @@ def _draw_spectrum(axes, spectrum, colour):
     axes.plot(wave[[0, -1]], flux[[0, -1]], ".", color=colour, ms=5)
     axes.set_xlabel("wavelength, micron")
     axes.set_ylabel("flux, mJy")
+
+
+def _draw_wavering(axes, wavering):
+    """Spectra of the spaxel of the source and of the aperture without what changes slowly."""
+    for values, colour, label in ((wavering.spaxel, style.GREY, "spaxel"), (wavering.whole, style.BLUE, "aperture")):
+        axes.plot(wavering.wave, 100 * values, color=colour, lw=0.7, label=label)
+    limit = 400 * max(wavering.spaxels, wavering.aperture)
+    axes.set_ylim(-limit, limit)
+    axes.set_xlabel("wavelength, micron")
+    axes.set_ylabel("relative change, %")
+    axes.set_title(f"Spaxels waver by {100 * wavering.spaxels:.1f} %, aperture by {100 * wavering.aperture:.1f} %")
+    axes.legend(loc="upper right", ncols=2)
 
 
 def write_cube_figure(s3d, x1d, path):

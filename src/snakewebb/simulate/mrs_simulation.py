@@ -48,7 +48,7 @@ def simulate_mrs(out, *, preset, seed, effects, errors, references, progress, **
     report = progress or (lambda text: None)
     out = Path(out)
     programme = mrs_programme(preset, seed=seed, velocity_aberration="velocity_aberration" in effects)
-    _write_sky(out / "truth", preset)
+    write_sky(out / "truth", preset)
     paths, rows, traps = {}, {}, {}
     # one detector in memory at a time
     for exposure in sorted(programme.exposures, key=lambda entry: entry.detector):
@@ -179,7 +179,7 @@ def mrs_parameters(exposures, effects):
     ]
 
 
-def _write_sky(folder, preset):
+def write_sky(folder, preset):
     """Write the tables of sources, their spectra and lines, and the background."""
     target = preset.target
     rows = [

@@ -20,7 +20,7 @@ def pixel_replace(
     image: Image,
     refs: References,
     *,
-    algorithm: Literal["mingrad", "fit_profile"] = "mingrad",
+    algorithm: Literal["mingrad", "fit_profile", "trace_model"] = "mingrad",
     n_adjacent_cols: Annotated[int, Between(1, None)] = 3,
     compatibility: Literal["native", "jwst"] = "native",
 ) -> Status:
@@ -30,7 +30,8 @@ def pixel_replace(
     ----------
     algorithm : str
         ``mingrad``: the mean of the two neighbours along the axis on which these differ less. ``fit_profile``: the median spatial
-        profile of neighbouring lines, scaled to the good pixels of the line.
+        profile of neighbouring lines, scaled to the good pixels of the line. ``trace_model``: the model that adaptive_trace_model
+        made, and ``mingrad`` where it has none.
     n_adjacent_cols : int
         Lines on each side that the profile of ``fit_profile`` is made of.
     compatibility : str
@@ -47,18 +48,23 @@ def pixel_replace(
     ``jwst.pixel_replace``.
     """
     before = _estimated(image)
+    reason = ""
     planes = [image] if image.data.ndim == 2 else [_plane(image, number) for number in range(len(image.data))]
     axis = image.sci_header.get("DISPAXIS", image.header.get("DISPAXIS", _VERTICAL))
     slices = None
     if algorithm == "fit_profile" and str(image.header.get("EXP_TYPE", "")).upper() in ("MIR_MRS", "NRS_IFU"):
         slices = geometry_of(image, "pixel_replace").slices
+    if algorithm == "trace_model" and image.trace_model is None:
+        reason = "; no trace model (adaptive_trace_model is off), so mingrad was used"
     for plane in planes:
         if algorithm == "fit_profile":
             replace_from_profiles(plane, slices, axis, adjacent=n_adjacent_cols, simplex=compatibility == "jwst")
-        else:
-            _from_neighbours(plane)
+            continue
+        if algorithm == "trace_model" and image.trace_model is not None:
+            _from_trace_model(plane, image.trace_model, axis)
+        _from_neighbours(plane)
     number = int(np.count_nonzero(_estimated(image) & ~before))
-    return Status(COMPLETE, f"{number} pixels replaced")
+    return Status(COMPLETE, f"{number} pixels replaced{reason}")
 
 
 def _estimated(image):
@@ -108,3 +114,26 @@ def _from_neighbours(plane):
     flags = plane.dq[y, x]
     flags[(flags & NON_SCIENCE) == 0] &= np.uint32(0xFFFFFFFF ^ DO_NOT_USE)
     plane.dq[y, x] = flags | np.uint32(FLUX_ESTIMATED)
+
+
+def _from_trace_model(plane, model, axis):
+    """Values of the model; errors by interpolation along the dispersion."""
+    replaced = ~np.isfinite(plane.data) & np.isfinite(model)
+    if not replaced.any():
+        return
+    plane.data[replaced] = model[replaced]
+    plane.dq[replaced] &= np.uint32(0xFFFFFFFF ^ DO_NOT_USE)
+    plane.dq[replaced] |= np.uint32(FLUX_ESTIMATED)
+    lines = replaced.T if axis == _VERTICAL else replaced
+    for name in ("err", *_VARIANCES):
+        array = getattr(plane, name)
+        if array is None:
+            continue
+        view = array.T if axis == _VERTICAL else array
+        for number in np.flatnonzero(lines.any(axis=1)):
+            line, missing = view[number], lines[number]
+            deviation = np.sqrt(line) if name != "err" else line
+            known = np.isfinite(deviation) & ~missing
+            if known.any():
+                value = np.interp(np.flatnonzero(missing), np.flatnonzero(known), deviation[known])
+                line[missing] = value if name == "err" else value.astype(array.dtype) ** 2

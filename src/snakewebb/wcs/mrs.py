@@ -9,6 +9,7 @@ from snakewebb.io.asdf_tree import parse
 from snakewebb.spectroscopy.slice_geometry import SliceGeometry
 from snakewebb.wcs.ifu_wcs import IfuWCS, SpectralFrame
 from snakewebb.wcs.image_wcs import Frame
+from snakewebb.wcs.oversampled import detector_columns, nearest_columns
 from snakewebb.wcs.regions import LabelMap, LabelOfCoordinate, LabelOfRange, Multiply, RegionsSelector, SliceOfBeta
 from snakewebb.wcs.transforms import Constant, Divide, Identity, Mapping, transform_of
 
@@ -84,12 +85,14 @@ def mrs_wcs(image, refs, aberration, to_sky):
     )
 
 
-def mrs_geometry(wcs):
+def mrs_geometry(wcs, oversample=1.0):
     """Slices, wavelengths and positions along the slices of all pixels of the detector.
 
     Parameters
     ----------
     wcs : IfuWCS
+    oversample : float
+        Columns for each one of the detector.
 
     Returns
     -------
@@ -98,8 +101,10 @@ def mrs_geometry(wcs):
         Right ascension and declination of the pixels, degrees.
     """
     labels = wcs.transforms[0].label_mapper.labels
+    if oversample != 1:
+        labels = labels[:, nearest_columns(labels.shape[1], oversample)]
     y, x = np.indices(labels.shape, np.float64)
-    alpha, beta, wavelength = wcs.transforms[0](x, y)
+    alpha, beta, wavelength = wcs.transforms[0](detector_columns(x, oversample), y)
     ra, dec, valid = wcs.get_transform("alpha_beta", "world")(alpha, beta, wavelength)
     alpha[np.isnan(valid)] = np.nan
     return SliceGeometry(labels.astype(np.int32), valid, alpha), ra, dec

@@ -100,6 +100,18 @@ def test_the_scale_of_a_profile_is_exact(make_mrs, slices):
     assert 1e-6 < worst["jwst"] < 2e-4
 
 
+def test_the_trace_model(exposure, ifu_model, assert_same):
+    image = exposure()
+    image.trace_model = np.where(image.geometry.slices % 2 == 0, np.float32(77.0), np.float32(np.nan))
+    model = ifu_model(image)
+    model.trace_model = image.trace_model
+    model.meta.wcsinfo.dispersion_direction = 2
+    theirs = oracle(model, "trace_model")
+    pixel_replace(image, None, algorithm="trace_model")
+    assert_same(image, theirs, ulps=2)
+    assert (image.data == 77.0).any()
+
+
 def test_a_spectrum_along_rows_in_integrations(exposure):
     turned, image = exposure(), exposure()
     turned.geometry = image.geometry = None
@@ -120,3 +132,4 @@ def test_messages(exposure):
     image.geometry = None
     with pytest.raises(BadDataError, match="step 'pixel_replace' needs them; run assign_wcs before it"):
         pixel_replace(image, None, algorithm="fit_profile")
+    assert "adaptive_trace_model is off" in pixel_replace(image, None, algorithm="trace_model").reason

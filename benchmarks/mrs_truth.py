@@ -1,0 +1,234 @@
+"""What comes out of the spectrometer's bands, against the truth and beside the oracle: ``python -m benchmarks.mrs_truth``.
+
+Slopes of all twelve bands are simulated, of a point source with lines (four dithers) and of a field of uniform brightness, and calibrated
+by the workflow. The oracle makes its cubes and spectra of the same exposures, with the same reference files. A table in Markdown, a row for
+each band. Everything is kept in benchmarks/work/mrs_truth, and made only if it is not there.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from benchmarks.process import run
+
+from snakewebb.simulate import mrs_recovery as recovery
+from snakewebb.simulate.crds_cache import environment
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent
+CONFIG = "crds_path: crds\ncrds_context: jwst_9999.pmap\n"
+SCENES = ("point", "field")
+BANDS = [f"{channel}{letter}" for channel in "1234" for letter in "ABC"]
+_NAMES = {letter: name for letter, name in zip("ABC", ("short", "medium", "long"), strict=True)}
+_LEAK = 11.9, 12.6  # micron, where light of band 1B is seen in 3A
+
+# the oracle's cubes and spectra of exposures whose outliers are flagged
+_ORACLE = """
+import sys
+from jwst.pipeline import Spec3Pipeline
+folder = sys.argv[1]
+off = {name: {"skip": True} for name in ("outlier_detection", "master_background", "pixel_replace")}
+Spec3Pipeline.call(f"{folder}/oracle_asn.json", output_dir=folder, save_results=True, steps=off)
+"""
+
+
+def main():
+    """Make what is not there, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=HERE / "work" / "mrs_truth")
+    parser.add_argument("--no-oracle", action="store_true")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    for scene in SCENES:
+        make(folder / scene, scene)
+        if not options.no_oracle:
+            make_with_oracle(folder / scene)
+    print_figures(folder)
+
+
+# -- making -----------------------------------------------------------------------------------------------------------
+
+
+def make(folder, scene, **changes):
+    """Simulate and calibrate a scene, as far as it is not there yet; ``changes`` of the preset."""
+    from snakewebb.simulate.mrs_scene import Source
+    from snakewebb.simulate.mrs_slopes import simulate_slopes
+
+    sources = {
+        "point": (Source("star", flux=0.2, slope=0.0, lines=30.0, redshift=0.002),),
+        # 1000 MJy/sr in the middle, 0.01 % less at the edges of the field of view
+        "field": (Source("field", size=200.0, flux=5907.0, slope=0.0, lines=0.0),),
+    }
+    design = {"background_dithers": 0, "sources": sources[scene], "dithers": 4 if scene == "point" else 1}
+    if not (folder / "config.yaml").exists():
+        simulate_slopes(folder, seed=21, progress=print, **(design | changes))
+        kind = "POINT" if scene == "point" else "EXTENDED"
+        off = "  cube_build_exposure: {skip: true}\n"
+        (folder / "config.yaml").write_text(f"{CONFIG}steps:\n  srctype: {{source_type: {kind}}}\n{off}")
+    profile = REPOSITORY / "config/profiles/miri_mrs"
+    command = [sys.executable, "-m", "snakemake", "--profile", profile, "--cores", "2", "--directory", folder]
+    run(command, log=folder / "snakemake.log")
+
+
+def make_with_oracle(folder):
+    """Cubes and spectra of the oracle, of the same calibrated exposures."""
+    out = folder / "oracle"
+    if list(out.glob("*_x1d.fits")):
+        return
+    out.mkdir(exist_ok=True)
+    members = [{"expname": str(path), "exptype": "science"} for path in sorted(folder.glob("stage3/*_crf/*_crf.fits"))]
+    association = {
+        "asn_type": "spec3",
+        "asn_rule": "Asn_Lv3MIRMRS",
+        "asn_id": "o001",
+        "asn_pool": "none",
+        "program": "01235",
+        "target": "t001",
+        "products": [{"name": "oracle", "members": members}],
+    }
+    (out / "oracle_asn.json").write_text(json.dumps(association, indent=2))
+    run([sys.executable, "-c", _ORACLE, out], log=out / "spec3.log", **environment(folder / "crds"))
+
+
+# -- figures ----------------------------------------------------------------------------------------------------------
+
+
+def spectra_of(folder):
+    """Files x1d by band: ours, and the oracle's."""
+    found = []
+    for place in (folder / "stage3", folder / "oracle"):
+        paths = {}
+        for band in BANDS:
+            paths[band] = next(iter(place.glob(f"*_ch{band[0]}-{_NAMES[band[1]]}_x1d.fits")), None)
+        found.append(paths)
+    return found
+
+
+def noise_pulls(folder, band, *, seed=1):
+    """Standard deviation of the spectrum of a band over its errors, of exposures that hold nothing but the noise that their errors state.
+
+    The errors are those of independent spaxels.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the point source, calibrated.
+    band : str
+    seed : int
+
+    Returns
+    -------
+    float
+    """
+    from snakewebb.cubes.cube import CubeSet
+    from snakewebb.cubes.cube_build import cube_build
+    from snakewebb.cubes.exposure_files import exposure_of_file
+    from snakewebb.cubes.extract_1d import extract_1d
+    from snakewebb.io.cube_file import read_cube
+    from snakewebb.io.products import read_image
+    from snakewebb.io.references import References
+    from snakewebb.io.spectrum_file import read_spectra
+
+    def read(path):
+        image = read_image(path, wcs=True)
+        random = np.random.default_rng([seed, *Path(path).name.encode()])
+        # what is invalid stays invalid
+        image.data = (0 * image.data + image.err * random.standard_normal(image.data.shape)).astype(np.float32)
+        return image
+
+    detector = "mirifushort" if band[0] in "12" else "mirifulong"
+    files = [
+        path
+        for path in sorted(folder.glob(f"stage3/*_crf/*_{detector}_*crf.fits"))
+        if str(read_image(path).header["BAND"]).strip().lower() == _NAMES[band[1]]
+    ]
+    references = {
+        kind: next((folder / "crds").rglob(f"*miri_{kind}_*"), None) for kind in ("cubepar", "extract1d", "apcorr")
+    }
+    references = References(references, (1, 1, 1, 1))
+    cubes = CubeSet([exposure_of_file(path, read=read) for path in files])
+    cube_build(cubes, references, channel=band[0])
+    (cube,) = cubes.cubes
+    path = spectra_of(folder)[0][band]
+    (spectrum,) = read_spectra(path)
+    place = [float(spectrum.keywords[key]) for key in ("EXTR_X", "EXTR_Y")]
+    assert cube.data.shape == read_cube(str(path).replace("_x1d", "_s3d").replace("with_leak/", "")).data.shape
+    cube.sci_header["SRCTYPE"] = "POINT"
+    extract_1d(cube, references, center_xy=place, ifu_rfcorr=False)
+    table = cube.spectra[0].table
+    known = ((table["DQ"] & 1) == 0) & (table["FLUX_ERROR"] > 0)
+    return float(np.std(table["FLUX"][known] / table["FLUX_ERROR"][known]))
+
+
+def covariance_of(band):
+    """The covariance scale of a band with the spaxels of the reference."""
+    from snakewebb.cubes.covariance import covariance_scale
+    from snakewebb.simulate.mrs_bands import band as design
+    from snakewebb.simulate.mrs_cube_references import SPAXELS
+
+    one = design(int(band[0]), _NAMES[band[1]].upper())
+    return covariance_scale((one.width, one.scale), SPAXELS[one.channel])
+
+
+def point_row(path, truth):
+    """Flux ratio, S/N, and the worst and mean offset of lines (resolution elements) of a spectrum of the point source."""
+    spectrum, clean = recovery.extracted(path), recovery.extracted(path, without_fringes=True)
+    lines = recovery.line_offsets(clean, truth)
+    worst = max(lines["offset"], key=abs) if len(lines) else np.nan
+    return {
+        "flux": recovery.flux_ratio(spectrum, truth, "star"),
+        "flux without fringes": recovery.flux_ratio(clean, truth, "star") if len(clean.wave) else np.nan,
+        "snr": spectrum.signal_to_noise,
+        "line": float(worst),
+        "lines": len(lines),
+    }
+
+
+def leak_rows(folder):
+    """Flux over truth where light of band 1B is seen in 3A: extracted, corrected, and the oracle's."""
+    truth = folder / "truth"
+    ours, theirs = (paths["3A"] for paths in spectra_of(folder))
+    with_leak = next(iter(folder.glob("stage3/with_leak/*_ch3-short_x1d.fits")), None)
+    rows = []
+    for name, path in (("extracted", with_leak), ("corrected", ours), ("jwst 3.0.0", theirs)):
+        if path is not None:
+            spectrum = recovery.extracted(path)
+            near = (spectrum.wave > _LEAK[0]) & (spectrum.wave < _LEAK[1])
+            part = recovery.Extracted(spectrum.band, *(array[near] for array in list(vars(spectrum).values())[1:]))
+            rows.append((name, recovery.flux_ratio(part, truth, "star")))
+    return rows
+
+
+def print_figures(folder):
+    """Print the tables."""
+    point, field = (folder / scene for scene in SCENES)
+    print(
+        "| band | flux | without fringes | S/N | jwst: flux | worst line (of) | jwst: line | brightness | jwst: brightness | pulls |\n"
+        "|---|---|---|---|---|---|---|---|---|---|"
+    )
+    points, fields = spectra_of(point), spectra_of(field)
+    for band in BANDS:
+        if points[0][band] is None:
+            continue
+        ours = point_row(points[0][band], point / "truth")
+        theirs = point_row(points[1][band], point / "truth") if points[1][band] else None
+        brightness = [
+            f"{recovery.brightness_ratio(recovery.extracted(paths[band]), field / 'truth', 'field'):.4f}"
+            if paths[band]
+            else "-"
+            for paths in fields
+        ]
+        pulls = noise_pulls(point, band) / covariance_of(band)
+        print(
+            f"| {band} | {ours['flux']:.4f} | {ours['flux without fringes']:.4f} | {ours['snr']:.0f} | "
+            f"{theirs['flux'] if theirs else np.nan:.4f} | {ours['line']:+.4f} ({ours['lines']}) | "
+            f"{theirs['line'] if theirs else np.nan:+.4f} | {brightness[0]} | {brightness[1]} | {pulls:.2f} |"
+        )
+    for name, ratio in leak_rows(point):
+        print(f"- flux over truth from {_LEAK[0]} to {_LEAK[1]} micron in band 3A, {name}: {ratio:.4f}")
+
+
+if __name__ == "__main__":
+    main()
