@@ -74,15 +74,17 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--case", default="all", choices=["all", *CASES])
     parser.add_argument("--oracle-cores", type=int, choices=(1, 2), help="measure the oracle with this setting only")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of our side (default: 1 2)")
     options = parser.parse_args()
     wanted = options.case
     rows = []
     for name, case in CASES.items():
         if wanted in ("all", name):
             prepare(case)
-            rows += measure(name, case, options.oracle_cores)
+            measured = measure(name, case, options.threads, options.oracle_cores)
             with open(RESULTS, "a") as stream:
-                stream.writelines(json.dumps(row) + "\n" for row in rows[-2:])
+                stream.writelines(json.dumps(row) + "\n" for row in measured)
+            rows += measured
     print_table(rows)
 
 
@@ -98,11 +100,14 @@ def prepare(case):
     os.chdir(programme)
     if case.stage != 1:
         profile = REPOSITORY / "config" / "profiles" / case.mode
-        run([sys.executable, "-m", "snakemake", "--profile", profile, "--cores", "2"], log=WORK / "snakemake.log")
+        command = [sys.executable, "-m", "snakemake", "--profile", profile, "--cores", "2"]
+        # what the cases of the spectrometer read is no more than that
+        command += ["--until", "outlier_detection"] if isinstance(case.stage, str) else []
+        run(command, log=WORK / "snakemake.log")
 
 
-def measure(name, case, oracle_cores=None):
-    """Measure one case with 1 and with 2 threads: a row of results for each; the oracle with all its settings, or with one."""
+def measure(name, case, numbers, oracle_cores=None):
+    """Measure one case with these numbers of threads: a row of results for each; the oracle with all its settings, or with one."""
     plan = load_plan(case.mode, case.steps)
     folder = WORK / f"oracle-{name}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -122,7 +127,7 @@ def measure(name, case, oracle_cores=None):
     plan = load_plan(case.mode, compatible(case.steps))
     run_once(linked(jobs_of_stage(plan, case.stage, root, product, scratch["compatible"])), threads=2)
     rows = []
-    for threads in (1, 2):
+    for threads in numbers:
         own = measure_own(jobs, threads, case.repeats)
         found = {
             kind: [compare_products(where / ours, folder / theirs) for ours, theirs in task.pairs.items()]
