@@ -14,7 +14,7 @@ import time
 from types import SimpleNamespace
 
 # what the preamble of every script imports
-from snakemake.iocontainers import Snakemake  # noqa: F401
+from snakemake.iocontainers import Namedlist, Snakemake  # noqa: F401
 from snakemake.logging import logger  # noqa: F401
 
 
@@ -24,7 +24,7 @@ def read_job(path):
         job = json.load(stream)
     given = SimpleNamespace(log=[job["log"]], threads=job["threads"])
     for key in ("input", "output", "params", "wildcards"):
-        setattr(given, key, SimpleNamespace(**job[key]))
+        setattr(given, key, Namedlist(fromdict=job[key]))
     return given, job["script"]
 
 

@@ -9,7 +9,6 @@ from benchmarks.process import run
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
-REPEATS = 3
 
 
 def load_plan(mode, steps=None):
@@ -55,7 +54,7 @@ def written_jobs(jobs, threads, scratch):
     return paths
 
 
-def measure_own(jobs, threads, repeats=REPEATS):
+def measure_own(jobs, threads, repeats):
     """Run jobs one after the other as the workflow does; the best of ``repeats`` rounds, and warm seconds inside."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=HERE / "work") as scratch:
         paths = written_jobs(jobs, threads, Path(scratch))
@@ -64,7 +63,7 @@ def measure_own(jobs, threads, repeats=REPEATS):
         rounds = [run(whole(paths), log=log) for _ in range(repeats)]
         inside = 0.0
         for path in paths:
-            lines = run([sys.executable, HERE / "job.py", path, "4"], log=log).output.splitlines()
+            lines = run([sys.executable, HERE / "job.py", path, str(repeats + 1)], log=log).output.splitlines()
             inside += min([float(line.split()[1]) for line in lines if line.startswith("inside ")][1:])
     best = min(rounds, key=lambda measured: measured.wall_s)
     peak = max(measured.peak_gb for measured in rounds)
@@ -82,7 +81,7 @@ def linked(jobs):
     for job in jobs:
         inputs = dict(job["input"])
         for key in inputs.keys() & written.keys():
-            inputs[key] = written[key] if isinstance(inputs[key], list) else written[key][0]
+            inputs[key] = written[key] if isinstance(inputs[key], list) else written[key][-1]
         result.append({**job, "input": inputs})
         for key, path in job["output"].items():
             written.setdefault(key, []).append(path)

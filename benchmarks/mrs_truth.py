@@ -131,8 +131,8 @@ def noise_pulls(folder, band, *, seed=1):
     from snakewebb.io.references import References
     from snakewebb.io.spectrum_file import read_spectra
 
-    def read(path):
-        image = read_image(path, wcs=True)
+    def read(path, wcs=True):
+        image = read_image(path, wcs=wcs)
         random = np.random.default_rng([seed, *Path(path).name.encode()])
         # what is invalid stays invalid
         image.data = (0 * image.data + image.err * random.standard_normal(image.data.shape)).astype(np.float32)

@@ -14,10 +14,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.compare import compare_images, compare_runs
+from benchmarks.compare import compare_products, compare_runs
 from benchmarks.jobs import REPOSITORY, cold_compile, compatible, jobs_of, linked, load_plan, measure_own, run_once
-from benchmarks.oracle import measure_oracle
+from benchmarks.oracle import OracleTask, measure_oracle
 from benchmarks.process import run
+from benchmarks.spectrometer import jobs_of_spectrometer, oracle_of_spectrometer
 
 WORK = Path(__file__).parent / "work"
 RESULTS = Path(__file__).parent / "results.jsonl"
@@ -33,16 +34,22 @@ class Case:
         What ``snakewebb simulate`` is asked for, preset ``full``.
     mode : str
         Mode of the workflow.
-    stage : int
+    stage : int or str
+        1 to 3, or what of the spectrometer: spec2, cube, spec3.
     steps : dict
         Parameters of steps, for both sides.
+    preset : str or None
+        ``None``: a programme of the benchmarks' own.
+    repeats : int
+        Rounds of our side, of which the best counts.
     """
 
     simulated: str
     mode: str
-    stage: int = 1
+    stage: int | str = 1
     steps: dict = field(default_factory=dict)
-    preset: str = "full"
+    preset: str | None = "full"
+    repeats: int = 3
 
 
 CASES = {
@@ -56,6 +63,9 @@ CASES = {
     "stage1_soss": Case("niriss_soss", "niriss_soss"),
     "stage2_nircam": Case("nircam_imaging", "nircam_imaging", stage=2),
     "stage3_nircam": Case("nircam_imaging", "nircam_imaging", stage=3),
+    "mrs_spec2": Case("miri_mrs", "miri_mrs", stage="spec2", preset=None),
+    "mrs_cube": Case("miri_mrs", "miri_mrs", stage="cube", preset=None, repeats=2),
+    "mrs_spec3": Case("miri_mrs", "miri_mrs", stage="spec3", preset=None, repeats=2),
 }
 
 
@@ -64,72 +74,92 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--case", default="all", choices=["all", *CASES])
     parser.add_argument("--oracle-cores", type=int, choices=(1, 2), help="measure the oracle with this setting only")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of our side (default: 1 2)")
     options = parser.parse_args()
     wanted = options.case
     rows = []
     for name, case in CASES.items():
         if wanted in ("all", name):
             prepare(case)
-            rows += measure(name, case, options.oracle_cores)
+            measured = measure(name, case, options.threads, options.oracle_cores)
             with open(RESULTS, "a") as stream:
-                stream.writelines(json.dumps(row) + "\n" for row in rows[-2:])
+                stream.writelines(json.dumps(row) + "\n" for row in measured)
+            rows += measured
     print_table(rows)
 
 
 def prepare(case):
     """Simulate the programme of a case once and go there; let the workflow make the inputs of the later stages."""
-    programme = WORK / (case.simulated if case.preset == "full" else f"{case.simulated}_{case.preset}")
+    programme = WORK / (f"{case.simulated}_{case.preset}" if case.preset not in ("full", None) else case.simulated)
     if not (programme / "config.yaml").exists():
         shutil.rmtree(programme, ignore_errors=True)
-        command = [sys.executable, "-m", "snakewebb.cli", "simulate", case.simulated]
-        subprocess.run([*command, "--out", programme, "--preset", case.preset], check=True)
+        command = [sys.executable, "-m", "snakewebb.cli", "simulate", case.simulated, "--preset", case.preset, "--out"]
+        if case.preset is None:
+            command = [sys.executable, "-m", "benchmarks.spectrometer"]
+        subprocess.run([*command, programme], check=True, cwd=REPOSITORY)
     os.chdir(programme)
-    if case.stage > 1:
+    if case.stage != 1:
         profile = REPOSITORY / "config" / "profiles" / case.mode
-        run([sys.executable, "-m", "snakemake", "--profile", profile, "--cores", "2"], log=WORK / "snakemake.log")
+        command = [sys.executable, "-m", "snakemake", "--profile", profile, "--cores", "2"]
+        # what the cases of the spectrometer read is no more than that
+        command += ["--until", "outlier_detection"] if isinstance(case.stage, str) else []
+        run(command, log=WORK / "snakemake.log")
 
 
-def measure(name, case, oracle_cores=None):
-    """Measure one case with 1 and with 2 threads: a row of results for each; the oracle with all its settings, or with one."""
+def measure(name, case, numbers, oracle_cores=None):
+    """Measure one case with these numbers of threads: a row of results for each; the oracle with all its settings, or with one."""
     plan = load_plan(case.mode, case.steps)
-    settings = {}
     folder = WORK / f"oracle-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     root, product = next(iter(plan.exposures)), next(iter(plan.associations), None)
+    task = oracle_task(plan, case.stage, root, product, folder)
+    settings = {1: case.steps}
     if case.stage == 1:
-        pipeline, alias, source = "Detector1Pipeline", "calwebb_detector1", Path(plan.exposures[root].path)
         cores = {step: {"maximum_cores": "2"} | case.steps.get(step, {}) for step in ("jump", "ramp_fit")}
-        settings[2] = case.steps | cores  # its flags differ along the cut: the default comes last, to be compared
-        pairs = {f"{root}_rate.fits": f"{root}_rate.fits"}
-    elif case.stage == 2:
-        pipeline, alias, source = "Image2Pipeline", "calwebb_image2", Path(f"stage1/{root}_rate.fits")
-        pairs = {f"{root}_{suffix}.fits": f"{root}_{suffix}.fits" for suffix in ("cal", "i2d")}
-    else:
-        pipeline, alias, source = "Image3Pipeline", "calwebb_image3", Path("stage2/bench_asn.json")
-        source.write_text(json.dumps(plan.associations[product].as_json()))
-        pairs = {"mosaic_i2d.fits": f"{product}_i2d.fits"}
-    settings[1] = case.steps
+        settings = {2: case.steps | cores} | settings  # its flags differ along the cut: the default is compared
     if oracle_cores:
         settings = {oracle_cores: settings[oracle_cores]}
-    shutil.rmtree(folder, ignore_errors=True)
-    oracle = measure_oracle(pipeline, alias, source.resolve(), folder, settings, plan.context)
+    oracle = measure_oracle(task, folder, settings, plan.context)
     scratch = {kind: Path("bench", kind) for kind in ("default", "compatible")}
     jobs = jobs_of_stage(plan, case.stage, root, product, scratch["default"])
     cold = cold_compile(jobs)
     plan = load_plan(case.mode, compatible(case.steps))
     run_once(linked(jobs_of_stage(plan, case.stage, root, product, scratch["compatible"])), threads=2)
     rows = []
-    for threads in (1, 2):
-        own = measure_own(jobs, threads)
+    for threads in numbers:
+        own = measure_own(jobs, threads, case.repeats)
         found = {
-            kind: [compare_images(where / ours, folder / theirs) for ours, theirs in pairs.items()]
+            kind: [compare_products(where / ours, folder / theirs) for ours, theirs in task.pairs.items()]
             for kind, where in scratch.items()
         }
         rows.append(result(name, own, oracle, threads, compare_runs(**found), cold))
     return rows
 
 
+def oracle_task(plan, stage, root, product, folder):
+    """What the oracle runs of a stage; an association of the spectrometer is written to ``folder``."""
+    if stage == 1:
+        source, pairs = Path(plan.exposures[root].path).resolve(), {f"{root}_rate.fits": f"{root}_rate.fits"}
+        return OracleTask("pipeline.Detector1Pipeline", "calwebb_detector1", source, pairs)
+    if stage == 2:
+        pairs = {f"{root}_{suffix}.fits": f"{root}_{suffix}.fits" for suffix in ("cal", "i2d")}
+        return OracleTask(
+            "pipeline.Image2Pipeline", "calwebb_image2", Path(f"stage1/{root}_rate.fits").resolve(), pairs
+        )
+    if stage == 3:
+        source = Path("stage2/bench_asn.json").resolve()
+        source.write_text(json.dumps(plan.associations[product].as_json()))
+        return OracleTask(
+            "pipeline.Image3Pipeline", "calwebb_image3", source, {"mosaic_i2d.fits": f"{product}_i2d.fits"}
+        )
+    return oracle_of_spectrometer(plan, stage, root, product, folder)
+
+
 def jobs_of_stage(plan, stage, root, product, scratch):
     """Jobs of a stage: of one exposure in the stages 1 and 2, of one product in stage 3; their outputs go to ``scratch``."""
+    if isinstance(stage, str):
+        return jobs_of_spectrometer(plan, stage, root, product, scratch)
     if stage == 1:
         return jobs_of(plan, "detector1", roots=[root], scratch=scratch)
     if stage == 2:

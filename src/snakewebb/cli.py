@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakewebb.errors import SnakewebbError, TransientError
 
-_SIMULATED_CONFIG = """\
+SIMULATED_CONFIG = """\
 # Of the simulation: reference files and truth. Add what you want to change.
 crds_path: crds
 crds_context: jwst_9999.pmap
@@ -186,7 +186,7 @@ def _simulate(options):
     simulate(options.mode, out, preset=options.preset, seed=options.seed, effects=effects, progress=print)
     config = out / "config.yaml"
     if not config.exists():
-        config.write_text(_SIMULATED_CONFIG)
+        config.write_text(SIMULATED_CONFIG)
         print(f"wrote {config}")
 
 

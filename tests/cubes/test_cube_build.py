@@ -232,8 +232,8 @@ def test_exposures_are_read_from_files_as_they_are_needed(references):
     reads = []
     geometry = SliceGeometry(NROWS)
 
-    def read(path):
-        reads.append(path.name)
+    def read(path, wcs=True):
+        reads.append((path.name, wcs))
         header = synthetic_exposure(noise()).header
         header["FILENAME"] = path.name
         data = noise().astype(np.float32)
@@ -244,7 +244,7 @@ def test_exposures_are_read_from_files_as_they_are_needed(references):
     found = build([exposure], references, coord_system="ifualign")
     expected = build([synthetic_exposure(noise())], references, coord_system="ifualign")
     np.testing.assert_array_equal(found.data, expected.data)
-    assert reads == ["a_crf.fits"] * 3  # headers, the direction of the slices, the pixels
+    assert reads == [("a_crf.fits", True), ("a_crf.fits", False)]  # headers and WCS, the pixels
     with pytest.raises(BadDataError, match=r"a_crf.fits: EXP_TYPE is 'MIR_IMAGE', expected 'MIR_MRS'"):
         exposure_of_file(
             "a_crf.fits", read=lambda path: Image(fits.Header({"EXP_TYPE": "MIR_IMAGE"}), None, None, None, None)

@@ -14,6 +14,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+sys.path.append(str(Path(__file__).parents[2]))  # the repository, for its benchmarks
+
+from benchmarks.jobs import run_once
+from benchmarks.spectrometer import jobs_of_spectrometer
+
 from raw_exposures import REPOSITORY, write_raw
 from snakewebb.bundle.products import products_of
 from snakewebb.plan.needs import Needs
@@ -175,6 +180,28 @@ def test_jobs_take_no_more_memory_than_is_planned(finished, monkeypatch):
         # the cube and a gigabyte
         shape = needs.work(rule, root, name).cube
         assert planned < 1024 + (16 * np.prod(shape, dtype=float) / 1e6 if shape else 0), rule
+
+
+@pytest.mark.parametrize("stage", ["spec2", "cube", "spec3"])
+def test_benchmarks_make_the_products_of_the_workflow(finished, tmp_path, monkeypatch, stage):
+    monkeypatch.chdir(finished.folder)
+    (REPOSITORY / "benchmarks" / "work").mkdir(exist_ok=True)
+    run_once(jobs_of_spectrometer(finished.plan(), stage, ROOT, PRODUCT, tmp_path), threads=2)
+    made, expected = sums(tmp_path), sums(finished.folder / "stage2") | sums(finished.folder / "stage3")
+    assert {name: expected[name] for name in made} == made
+    cubes = [f"{PRODUCT}_ch1-short", f"{PRODUCT}_ch2-short"]
+    stems = {
+        "spec2": [f"{ROOT}_cal", f"{ROOT}_s3d", f"{ROOT}_x1d"],
+        "cube": [f"{cube}_s3d" for cube in cubes],
+        "spec3": [f"{ROOT}_o001_crf", *(f"{cube}_{suffix}" for cube in cubes for suffix in ("s3d", "x1d"))],
+    }
+    assert sorted(made) == sorted(f"{stem}.fits" for stem in stems[stage])
+
+
+def sums(folder):
+    """DATASUM of the extensions of all products of a folder, by the names of their files, from their records."""
+    records = [json.loads(path.read_text()) for path in folder.rglob("*.json")]
+    return {name: file["datasum"] for record in records for name, file in record.get("files", {}).items()}
 
 
 @pytest.mark.parametrize(

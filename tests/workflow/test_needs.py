@@ -19,6 +19,10 @@ __all__ = ["cache", "mode_programme"]
 MEASURED = ("detector1", "image2", "resample_exposure", "find_sources", "tweakreg", "skymatch", "outlier_detection")
 MEASURED += ("resample", "source_catalog", "report")
 PERSISTENCE = "steps: {persistence: {skip: false, persistence_time: 1000}}\n"
+# all rules of the spectrometer
+REPLACED = "steps: {pixel_replace: {skip: false}}\n"
+SPECTRA = {"detector1", "spec2", "pixel_replace", "cube_build_exposure", "extract_1d_exposure", "outlier_detection"}
+SPECTRA |= {"cube_build", "extract_1d", "spectral_leak", "report_spectra"}
 # what is slow of stage 1 and off by default
 SLOWEST = """\
 steps:
@@ -58,14 +62,14 @@ def compare(programme, monkeypatch, mode="nircam_imaging"):
     """A row for every job that was run."""
     plan, needs = needs_of(programme.folder, REPOSITORY, monkeypatch, mode)
     for log in sorted((programme.folder / "logs").rglob("*.log")):
-        rule, name = log.parent.name, log.stem
+        rule, name = log.relative_to(programme.folder / "logs").parts[0].removesuffix(".log"), log.stem
         if rule in ("references", "association"):
             continue
-        job = {"product": name} if name in plan.associations else {"root": name}
+        job = {"product": name} if name in plan.associations or name in plan.cubes else {"root": name}
         if rule == "guider":
             rule = "guider_rates"
-        elif rule == "logs":
-            rule, job = name, {}
+        elif rule == name:
+            job = {}
         measured = re.search(
             r"the job's memory: at most (\d+) MB; its time: ([\d.]+) s, ([\d.]+) s of", log.read_text()
         )
@@ -143,13 +147,14 @@ def test_memory_of_darks_windows_guider_and_pages_is_predicted(mode_programme, m
 @pytest.mark.parametrize(
     ("mode", "preset", "configuration", "rules"),
     [
+        ("miri_mrs", "small", REPLACED, SPECTRA),
         ("guider", "full", "", {"guider_rates", "report_exposures"}),
         ("miri_imaging", "small", "", {"detector1", "report_exposures"}),
         ("niriss_soss", "full", "", {"detector1", "report_exposures"}),
         ("fgs_imaging", "full", "", {"detector1", "report_exposures"}),
         ("fgs_imaging", "full", SLOWEST, {"detector1", "report_exposures"}),
     ],
-    ids=["guider", "MIRI", "SOSS", "FGS", "FGS slowly"],
+    ids=["MRS", "guider", "MIRI", "SOSS", "FGS", "FGS slowly"],
 )
 def test_memory_of_other_modes_is_predicted(tmp_path, monkeypatch, capsys, mode, preset, configuration, rules):
     from snakewebb.cli import main

@@ -24,9 +24,9 @@ def exposure_files(given, members):
 def reader(replaced):
     """Reads exposures, and replaces the bad pixels of those whose step is on."""
 
-    def read(path):
-        image = read_image(path, wcs=True)
+    def read(path, wcs=True):
         chain = next((found for root, found in replaced.items() if Path(path).name.startswith(f"{root}_")), None)
+        image = read_image(path, wcs=wcs or bool(chain))
         if chain and image.wcs is not None:
             image.geometry, _, _ = mrs_geometry(image.wcs)
             run_chain(image, chain, References({}, (1, 1, 1, 1)))

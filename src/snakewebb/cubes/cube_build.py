@@ -170,6 +170,7 @@ def cube_build(
         )
         corners = "local" if local else "sky" if weighting == "drizzle" else None
         pixels = PixelCache(members, corners, offsets)
+        pixels.read_ahead()
         if local:
             grid = _slice_grid(pixels, parameters, instrument)
         else:

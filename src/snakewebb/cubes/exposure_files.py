@@ -45,7 +45,7 @@ def exposure_of_file(path, *, read):
     ----------
     path : path-like
     read : callable
-        Makes an `Image` with its WCS of a path.
+        Makes an `Image` of a path, with its WCS unless it is called with ``wcs=False``.
 
     Returns
     -------
@@ -64,18 +64,16 @@ def exposure_of_file(path, *, read):
     if image.wcs is None:
         raise BadDataError(f"{path}: there is no WCS in the ASDF extension; run assign_wcs (stage 2) on the exposure")
 
-    def opened():
-        image = read(path)
-        match_invalid(image, ...)
-        return image, WcsGeometry(image.wcs, image.oversample)
+    # the arrays are read again when they are needed; the WCS is small, and takes longer to read than all of them
+    geometry, shape = WcsGeometry(image.wcs, image.oversample), image.data.shape
 
     def load(band, corners):
-        image, geometry = opened()
+        image = read(path, wcs=False)
+        match_invalid(image, ...)
         return mrs_pixels(image, geometry, band[0], corners=corners)
 
     def angle(band):
-        image, geometry = opened()
-        return slice_axis(image.data.shape, geometry, band[0])
+        return slice_axis(shape, geometry, band[0])
 
     region = image.tree.get("meta", {}).get("wcsinfo", {}).get("spectral_region")
     return IFUExposure(

@@ -25,6 +25,8 @@ class IFUMember:
         Primary header.
     load : callable
         Returns the `Image`.
+    look : callable or None
+        Returns the `Image` without its WCS, for steps that only look at its arrays; by default ``load``.
     save : callable or None
         Called with the `Image` by steps that change it, whether it changed or not.
     pixels : callable or None
@@ -36,6 +38,10 @@ class IFUMember:
     load: Callable[[], Image]
     save: Callable[[Image], Any] | None = None
     pixels: Callable[[], IFUExposure] | None = None
+    look: Callable[[], Image] | None = None
+
+    def __post_init__(self):
+        self.look = self.look or self.load
 
     @property
     def instrument(self):
@@ -91,7 +97,7 @@ class IFUMembers:
         paths : list of path-like
             cal files with their WCS.
         read : callable
-            Makes an `Image` of a path.
+            Makes an `Image` of a path, with its WCS unless it is called with ``wcs=False``.
         save : callable
             Called with a path of ``paths`` and the `Image` of its exposure.
         """
@@ -112,4 +118,5 @@ def _member_of_file(path, read, save):
         lambda: read(path),
         lambda image: save(path, image),
         lambda: exposure_of_file(path, read=read),
+        lambda: read(path, wcs=False),
     )

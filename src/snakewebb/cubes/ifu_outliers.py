@@ -107,7 +107,7 @@ def _smallest_difference(members, keep):
     vertical = members[0].instrument == "NIRSPEC"  # it disperses along the rows
     smallest = None
     for member in members:
-        image = member.load()
+        image = member.look()
         if smallest is None:
             smallest = np.full(image.data.shape, np.nan)
         if image.data.shape != smallest.shape:

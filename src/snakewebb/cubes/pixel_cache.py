@@ -1,9 +1,11 @@
 """The pixels of all exposures of a cube: read as they are needed, kept as far as memory allows."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from snakewebb.compiled import at_once, granted_threads
 from snakewebb.cubes.pixels import MRS_SLICES, usable
 from snakewebb.cubes.pointing_offsets import shifted
 from snakewebb.plan.cube_needs import TABLE_BYTES
@@ -82,8 +84,22 @@ class PixelCache:
 
     def table(self, number):
         """Pixels of an exposure, its offset applied."""
-        if number in self._kept:
-            return self._kept[number]
+        if number not in self._kept:
+            return self._keep(number, self._read(number))
+        return self._kept[number]
+
+    def read_ahead(self):
+        """Read the pixels of exposures on all threads, as far as there is room to keep them."""
+        threads = granted_threads()
+        for first in range(0, len(self.members), threads):
+            numbers = range(first, min(first + threads, len(self.members)))
+            tables = at_once(*(partial(self._read, number) for number in numbers))
+            for number, table in zip(numbers, tables, strict=True):
+                self._keep(number, table)
+            if self._room < threads * max(table.nbytes for table in tables):
+                return
+
+    def _read(self, number):
         exposure, band = self.members[number]
         table = exposure.load(band, self._corners)
         offset = self._offsets.get(exposure.name)
@@ -91,6 +107,9 @@ class PixelCache:
             table.ra, table.dec = shifted(table.ra, table.dec, *offset)
             if table.corner_ra is not None:
                 table.corner_ra, table.corner_dec = shifted(table.corner_ra, table.corner_dec, *offset)
+        return table
+
+    def _keep(self, number, table):
         if table.nbytes <= self._room:
             self._room -= table.nbytes
             self._kept[number] = table

@@ -85,6 +85,7 @@ MODELS = {
     "tweakreg": Model(process=92, members=0.2, seconds=0.05),
     "skymatch": Model(process=200, frame=75, seconds=0.3),
     "outlier_detection": Model(process=208, frame=30, mosaic=30, written=45, seconds=0.3),
+    "ifu_outliers": Model(process=170, frame=110, written=45, seconds=1.0),
     "resample": Model(process=195, frame=68, mosaic=36, written=60, seconds=0.3),
     "source_catalog": Model(process=262, mosaic=50, written=8, seconds=1.0),
     "report": Model(process=235, frame=27, mosaic=27, written=2, seconds=0.5),
@@ -165,6 +166,7 @@ def megabytes(rule, work, attempt=1):
     -------
     int
     """
+    rule = _kind(rule, work)
     if rule == "guider_rates":
         process, sample, pixel = GUIDER
         need = process + (sample * math.prod(work.shape) + pixel * work.shape[0] * work.frame) / 1e6
@@ -184,6 +186,11 @@ def megabytes(rule, work, attempt=1):
     return math.ceil(need * 1.5 ** (attempt - 1))
 
 
+def _kind(rule, work):
+    """Name of the model of a rule: outliers of spectra are another job than those of images, which have a mosaic."""
+    return "ifu_outliers" if rule == "outlier_detection" and not work.mosaic else rule
+
+
 def minutes(rule, work, attempt=1):
     """Minutes after which a job may be stopped: the start, and `SAFETY` times what was measured.
 
@@ -194,6 +201,7 @@ def minutes(rule, work, attempt=1):
     attempt : int
         Twice as long each time.
     """
+    rule = _kind(rule, work)
     if rule not in MODELS:
         seconds = STAGE1_SECONDS[rule] * math.prod(work.shape) / 1e6
     else:
