@@ -11,12 +11,14 @@ OF_EXPOSURES = {
     "extract_1d_exposure": "x1d",
 }
 """Steps of stage 2 that are rules of their own, and the suffix of what each makes of what the one before made."""
+OF_MEMBERS = {"master_background": "mbsub", "nod_subtract": "nodsub"}
+"""Steps of stage 3 that are rules of their own for each exposure, and the suffix of what each makes of what the one before made."""
 OF_PRODUCTS = (
     *("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog"),
-    *("cube_build", "extract_1d", "spectral_leak"),
+    *("measured_offsets", "cube_outliers", "cube_build", "extract_1d", "spectral_leak", "stitch_spectra"),
 )
-"""Steps of stage 3, which all are rules of their own."""
-OWN_RULES = (*OF_PRODUCTS, *OF_EXPOSURES)
+"""The other steps of stage 3, which all are rules of their own."""
+OWN_RULES = (*OF_PRODUCTS, *OF_MEMBERS, *OF_EXPOSURES)
 """Steps that are rules of their own: what they are made from decides their order, not the chain."""
 
 

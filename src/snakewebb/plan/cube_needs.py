@@ -105,3 +105,13 @@ def cube_bytes(shape, exposure_pixels, *, nexposures=1):
     slab = min(max(SLAB_BYTES, plane), voxels * SUM_BYTES)
     tables = min(TABLE_BYTES, nexposures * exposure_pixels * PIXEL_BYTES) + exposure_pixels * PIXEL_BYTES
     return voxels * VOXEL_BYTES + slab + tables
+
+
+def outlier_bytes(shape, exposure_pixels, *, nexposures):
+    """Bytes of memory that comparing exposures with cubes of each other takes at most; parameters as those of `cube_bytes`."""
+    voxels = math.prod(int(size) for size in shape)
+    # data and errors of the cube of each exposure, and four more planes for the median
+    cubes = min(SLAB_BYTES, voxels * 8 * (nexposures + 4))
+    sums = cubes * SUM_BYTES // (8 * (nexposures + 4))
+    tables = min(TABLE_BYTES, nexposures * exposure_pixels * PIXEL_BYTES) + exposure_pixels * PIXEL_BYTES
+    return cubes + sums + tables

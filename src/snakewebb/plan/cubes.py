@@ -1,5 +1,6 @@
 """The cubes of a plan: which ones its products and exposures have, what each is made of, and how much memory it takes."""
 
+import math
 from dataclasses import dataclass
 
 from snakewebb.cubes.cubes_of_product import MRS, grouped_bands, selected_bands, suffix_of
@@ -93,31 +94,6 @@ def _groups(parameters, settings):
     return grouped_bands(bands, "MIRI", "band" if local else parameters["output_type"]) if bands else []
 
 
-def cube_work(plan, step, name):
-    """The work of a job of a cube: what determines its result, besides the products it is made of."""
-    cube = plan.cubes[name]
-    chain = plan.chain(step, like=cube.members[0])
-    work = {"chain": chain.entries}
-    if step == "cube_build":
-        (entry,) = chain.entries
-        own = {
-            name: ",".join(dict.fromkeys(part))
-            for name, part in zip(("channel", "band"), zip(*cube.bands, strict=True), strict=True)
-        }
-        work = {"chain": [entry | {"parameters": entry["parameters"] | own}], "members": list(cube.members)}
-        replaced = [root for root in cube.members if plan.is_on("pixel_replace", root)]
-        if plan.is_on("outlier_detection"):
-            # pixels are replaced after more of them are found to be bad, so not by the job of the exposure
-            if replaced:
-                work["replaced"] = {root: plan.chain("pixel_replace", root).entries for root in replaced}
-        elif users := [r for r in cube.members if plan.exposures[r].level == "cal" and r not in replaced]:
-            work["inputs"] = {root: plan.exposures[root].identity for root in users}
-    types = chain.reference_types()
-    if types:
-        work["references"] = {reftype: plan.reference(cube.members[0], reftype, chain.overrides) for reftype in types}
-    return work
-
-
 def leak_cubes(plan, product):
     """The cubes of a product whose spectra spectral_leak needs: that with band 3A, which it corrects, and that with band 1B.
 
@@ -150,6 +126,53 @@ def spectrum_of(plan, name):
     return f"{'with_leak/' if spectra_of_leak(plan, name) else ''}{name}_x1d"
 
 
+def stitched_cubes(plan, product):
+    """Cubes of a product whose spectra stitch_spectra joins: those of single bands, with the gratings of one setting.
+
+    Returns
+    -------
+    tuple of str
+        Names; empty if there are fewer than two.
+    """
+    if not (plan.is_on("stitch_spectra") and plan.is_on("extract_1d")):
+        return ()
+    names = [name for name, cube in plan.cubes.items() if cube.product == product and _is_plain(cube)]
+    return tuple(names) if len(names) > 1 else ()
+
+
+def _is_plain(cube):
+    return len(cube.bands) == 1 and "-" not in cube.bands[0][1]
+
+
+def stitching_notes(plan):
+    """What is to be said of spectra that cannot be joined.
+
+    Raises
+    ------
+    ConfigError
+        If cubes hold several bands.
+    """
+    if not (plan.is_on("stitch_spectra") and plan.is_on("extract_1d")):
+        return []
+    wide = [name for name, cube in plan.cubes.items() if len(cube.bands) > 1]
+    if wide:
+        raise ConfigError(
+            f"steps.stitch_spectra: the cube {wide[0]} holds {len(plan.cubes[wide[0]].bands)} bands, expected one; set "
+            "steps.cube_build.output_type: band, or switch stitch_spectra off"
+        )
+    lines = [
+        f"{name}: not in the stitched spectrum, as its gratings are of two settings"
+        for name, cube in plan.cubes.items()
+        if not _is_plain(cube)
+    ]
+    lines += [
+        f"{product}: no stitched spectrum, as it has fewer than two bands"
+        for product in plan.associations
+        if not stitched_cubes(plan, product)
+    ]
+    return lines
+
+
 def cube_suffixes(plan, name):
     """Suffixes of the files that are made of a cube of a product."""
     return ("s3d", "x1d") if plan.is_on("extract_1d") else ("s3d",)
@@ -170,3 +193,21 @@ def shape_of(plan, *, root=None, name=None):
         bands, members = cube.bands, cube.members
         parameters = _parameters(plan, "cube_build", like=members[0])
     return cube_shape(bands, [plan.exposures[root].header for root in members], parameters)
+
+
+def shape_of_bands(plan, step, product):
+    """Planes, rows and columns of the largest cube of a single band of a product, for a step that makes such cubes on its way."""
+    roots = plan.associations[product].members
+    given = _parameters(plan, step, like=roots[0]) or {}
+    parameters = {
+        "scalexy": given.get("scalexy"),
+        "scalew": given.get("scalew"),
+        "linear_wave": True,
+        "output_type": "band",
+    }
+    parameters |= dict.fromkeys(("nspax_x", "nspax_y", "wavemin", "wavemax"))
+    members = {}
+    for root in roots:
+        for band in setting_of(plan.exposures[root].header).bands:
+            members.setdefault(band, []).append(plan.exposures[root].header)
+    return max((cube_shape([band], headers, parameters) for band, headers in members.items()), key=math.prod)
