@@ -37,7 +37,8 @@ def planned_cubes(plan):
     Raises
     ------
     ConfigError
-        If the parameters name a channel or band that there is not, or none of those of a product, or ask for several cubes of an exposure.
+        If the parameters name a channel or band that there is not, or none of those of a product, or ask for several cubes of an exposure
+        or for a cube of the slices of several.
     """
     found = {}
     if plan.mode.stage3 != "spec3":
@@ -59,6 +60,11 @@ def planned_cubes(plan):
         for bands in groups:
             name = f"{product}_{suffix_of('MIRI', bands, internal=parameters['coord_system'] == 'internal_cal')}"
             members = tuple(root for root in association.members if set(bands) & set(bands_of[root]))
+            if parameters["coord_system"] == "internal_cal" and len(members) > 1:
+                raise ConfigError(
+                    f"steps.cube_build.coord_system: found 'internal_cal', but {name} has {len(members)} exposures of one band, expected "
+                    "one: the slices of several exposures do not coincide; use skyalign or ifualign, or steps.cube_build_exposure"
+                )
             found[name] = PlannedCube(name, product, tuple(bands), members)
     return found
 
@@ -75,6 +81,11 @@ def exposure_bands(plan, root):
     if parameters is None:
         return []
     groups = _groups(parameters, [setting_of(plan.exposures[root].header).bands])
+    if len(groups) > 1 and parameters["coord_system"] == "internal_cal":
+        raise ConfigError(
+            f"steps.cube_build_exposure.coord_system: found 'internal_cal', which makes {len(groups)} cubes of {root}, one of each "
+            "channel, but an exposure has one cube; choose one with steps.cube_build_exposure.channel"
+        )
     if len(groups) > 1:
         raise ConfigError(
             f"steps.cube_build_exposure.output_type: found {parameters['output_type']!r}, which makes {len(groups)} cubes of {root}, "
