@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from snakewebb.cubes.cubes_of_product import MRS, grouped_bands, selected_bands, suffix_of
 from snakewebb.errors import ConfigError
 from snakewebb.plan.cube_needs import cube_shape
+from snakewebb.plan.cube_sampling import stated_sampling
 from snakewebb.plan.ifu_exposures import setting_of
 
 
@@ -197,13 +198,14 @@ def reported_products(plan):
 def shape_of(plan, *, root=None, name=None):
     """Planes, rows and columns of a cube of an exposure or of a product, a little more rather than less."""
     if root is not None:
-        bands, members = exposure_bands(plan, root), (root,)
-        parameters = _parameters(plan, "cube_build_exposure", root)
+        step, bands, members = "cube_build_exposure", exposure_bands(plan, root), (root,)
+        parameters = _parameters(plan, step, root)
     else:
         cube = plan.cubes[name]
-        bands, members = cube.bands, cube.members
-        parameters = _parameters(plan, "cube_build", like=members[0])
-    return cube_shape(bands, [plan.exposures[root].header for root in members], parameters)
+        step, bands, members = "cube_build", cube.bands, cube.members
+        parameters = _parameters(plan, step, like=members[0])
+    stated = stated_sampling(plan, step, members[0])
+    return cube_shape(bands, [plan.exposures[root].header for root in members], parameters, stated)
 
 
 def shape_of_bands(plan, step, product):
@@ -221,4 +223,5 @@ def shape_of_bands(plan, step, product):
     for root in roots:
         for band in setting_of(plan.exposures[root].header).bands:
             members.setdefault(band, []).append(plan.exposures[root].header)
-    return max((cube_shape([band], headers, parameters) for band, headers in members.items()), key=math.prod)
+    stated = stated_sampling(plan, step, roots[0])
+    return max((cube_shape([band], headers, parameters, stated) for band, headers in members.items()), key=math.prod)
