@@ -62,3 +62,12 @@ def synthetic_references(path):
     from flight_geometry import write_cubepar
 
     return References({"cubepar": write_cubepar(path)}, (1, 1, 1, 1))
+
+
+def point_source(geometry, width=0.35, total=5.0):
+    """Surface brightness of a Gaussian source off the centre, with the given integral (MJy/sr arcsec2)."""
+    rows, columns = geometry.regions.shape
+    y, x = np.mgrid[:rows, :columns].astype(float)
+    alpha, beta, _ = geometry.to_local(x, y)
+    profile = np.exp(-((alpha - 0.21) ** 2 + (beta + 0.13) ** 2) / (2 * width**2)) / (2 * np.pi * width**2)
+    return np.where(geometry.regions > 0, total * profile, 0.0)

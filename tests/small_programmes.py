@@ -32,12 +32,21 @@ rule figure:
 
 @dataclass
 class Programme:
-    """A programme folder."""
+    """A programme folder, with the context of its CRDS cache."""
 
     folder: Path
+    context: str = CONTEXT
 
     def configure(self, text=""):
-        (self.folder / "config.yaml").write_text(f"crds_path: crds\ncrds_context: {CONTEXT}\n{text}")
+        (self.folder / "config.yaml").write_text(f"crds_path: crds\ncrds_context: {self.context}\n{text}")
+
+    def plan(self, mode, **configuration):
+        """The plan of a mode, in this process, whose working directory must be the folder."""
+        from snakewebb.plan.plan import Plan
+
+        config = REPOSITORY / "config"
+        files = (config / "modes" / f"{mode}.yaml", config / "chains.yaml", config / "builds.yaml")
+        return Plan(*files, config_file="config.yaml", command_line={"mode": mode, **configuration})
 
     def snakemake(self, mode, *arguments, check=True):
         """Run Snakemake there with the profile of a mode; returns the completed process."""
@@ -81,18 +90,10 @@ def programme(cache, tmp_path):
 @pytest.fixture
 def plan_of(programme, monkeypatch):
     """Plan of a mode, in this process: ``plan_of(mode, **configuration)``."""
-    from snakewebb.plan.plan import Plan
 
     def make(mode, **configuration):
         monkeypatch.chdir(programme.folder)
-        config = REPOSITORY / "config"
-        return Plan(
-            config / "modes" / f"{mode}.yaml",
-            config / "chains.yaml",
-            config / "builds.yaml",
-            config_file="config.yaml",
-            command_line={"mode": mode, **configuration},
-        )
+        return programme.plan(mode, **configuration)
 
     return make
 

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from slice_geometry import PIXEL, SLICE, STEP, WAVE, SliceGeometry, synthetic_exposure, synthetic_references
+from slice_geometry import (
+    PIXEL,
+    SLICE,
+    STEP,
+    WAVE,
+    SliceGeometry,
+    point_source,
+    synthetic_exposure,
+    synthetic_references,
+)
 from snakewebb import compiled
 from snakewebb.cubes import cube as cube_module
 from snakewebb.cubes.coverage import HOLE, OUTSIDE
@@ -50,15 +59,6 @@ def test_a_uniform_source_gives_a_uniform_cube(references, weighting, coord_syst
     assert np.isnan(cube.data[~good]).all()
     assert np.isnan(cube.err[~good]).all()
     assert (cube.err[good] > 0).all()
-
-
-def point_source(geometry, width=0.35, total=5.0):
-    """Surface brightness of a Gaussian source off the centre, with the given integral (MJy/sr arcsec2)."""
-    rows, columns = geometry.regions.shape
-    y, x = np.mgrid[:rows, :columns].astype(float)
-    alpha, beta, _ = geometry.to_local(x, y)
-    profile = np.exp(-((alpha - 0.21) ** 2 + (beta + 0.13) ** 2) / (2 * width**2)) / (2 * np.pi * width**2)
-    return np.where(geometry.regions > 0, total * profile, 0.0)
 
 
 @pytest.mark.parametrize("coord_system", ["skyalign", "ifualign"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from simulated_mrs import members_of, simulated_exposures
 from slice_geometry import synthetic_references
@@ -10,10 +11,12 @@ from snakewebb.cubes import cube_outliers as module
 from snakewebb.cubes.cube_outliers import cube_outliers
 from snakewebb.dq import DO_NOT_USE, OUTLIER
 from snakewebb.errors import ConfigError
+from snakewebb.imaging.members import write_table
 from snakewebb.imaging.outlier_detection import outlier_detection
 from snakewebb.steps import COMPLETE, NOT_APPLICABLE
 
 ROWS = slice(490, 530)
+MOVED = ((0.0, 0.0), (0.5, -0.4), (-0.4, 0.5), (0.3, 0.4))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,25 @@ def test_low_values_are_flagged_where_three_others_confirm_it(references):
         flagged.append(((few[0].image.dq[y, x] & OUTLIER) != 0).mean())
     assert flagged[0] > 0.8
     assert flagged[1] < 0.01
+
+
+def test_offsets_of_the_pointing_are_undone(references, tmp_path):
+    """Exposures that point wrongly do not confirm each other's sources, unless it is said how they point."""
+    wrong = []
+    for stated in (False, True):
+        few = simulated_exposures(rows=ROWS, hits=0.003, moved=MOVED)
+        members = members_of(few)
+        if stated:
+            names = [member.name for member in members.members]
+            rows = {"filename": names, "raoffset": [-m[0] for m in MOVED], "decoffset": [-m[1] for m in MOVED]}
+            members.offset_file = tmp_path / "offsets.ecsv"
+            write_table(members.offset_file, Table(rows))
+        cube_outliers(members, references)
+        complete, share = found(10, few)
+        wrong.append(share)
+    assert complete > 0.8
+    assert wrong[1] < 1e-4
+    assert wrong[0] > 3 * wrong[1]
 
 
 def test_planes_at_a_time_and_threads_change_nothing(references, monkeypatch):

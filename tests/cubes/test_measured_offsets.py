@@ -1,16 +1,23 @@
 """Offsets of the pointing, measured in simulated exposures whose pointing is wrong by known amounts."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from astropy.table import Table
 
 from simulated_mrs import simulated_exposures
 from slice_geometry import synthetic_exposure, synthetic_references
-from snakewebb.cubes.measured_offsets import mean_offsets, measure_offsets, write_offsets
+from snakewebb.cubes.cube import CubeSet
+from snakewebb.cubes.imager_offsets import IMAGER, imager_offsets
+from snakewebb.cubes.measured_offsets import mean_offsets, measure_offsets, measured_offsets, write_offsets
 from snakewebb.cubes.pixels import mrs_exposure
 from snakewebb.cubes.pointing_offsets import read_offsets
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.members import write_table
+from snakewebb.steps import COMPLETE, NOT_APPLICABLE
+from snakewebb.wcs.correction import _correction
+from snakewebb.wcs.tangent import ARCSEC, tangent_to_sky, v2v3_to_tangent
 
 MOVED = ((0.0, 0.0), (0.12, -0.07), (-0.05, 0.21), (0.03, 0.09))
 
@@ -74,3 +81,76 @@ def test_an_exposure_without_a_source(references):
         measure_offsets([empty], references)
     rows = {"filename": ["a", "b"], "raoffset": [np.nan, 0.1], "decoffset": [np.nan, 0.2]}
     assert mean_offsets(Table(rows)) == {"a": (0.0, 0.0), "b": (0.1, 0.2)}
+
+
+def test_the_step_takes_each_method(exposures, references, tmp_path):
+    """Centroids, or a table that names the exposures by another of their files."""
+    group = CubeSet(exposures[:2])
+    assert measured_offsets(group, references).state == COMPLETE
+    moved = np.array(MOVED[:2]) - np.mean(MOVED[:2], axis=0)
+    np.testing.assert_allclose(list(mean_offsets(group.offsets).values()), -moved, rtol=0, atol=0.02)
+    names = [exposure.name.replace("_cal", "_o001_crf") for exposure in exposures[:2]]
+    write_table(tmp_path / "mine.ecsv", Table({"filename": names, "raoffset": [0.1, 0.2], "decoffset": [0.3, 0.4]}))
+    measured_offsets(group, references, method="table", offset_table=str(tmp_path / "mine.ecsv"))
+    assert mean_offsets(group.offsets) == {exposures[0].name: (0.1, 0.3), exposures[1].name: (0.2, 0.4)}
+    with pytest.raises(ConfigError, match=r"steps\.measured_offsets\.offset_table: .* does not list"):
+        measured_offsets(CubeSet(exposures), references, method="table", offset_table=str(tmp_path / "mine.ecsv"))
+    with pytest.raises(ConfigError, match=r"steps\.measured_offsets\.alignment_tables: found nothing"):
+        measured_offsets(group, references, method="imager")
+
+
+def test_without_a_source_all_offsets_are_zero_and_the_status_says_so(references):
+    group = CubeSet([synthetic_exposure(np.full((12, 1032), 5.0), name="empty_cal.fits")])
+    status = measured_offsets(group, references)
+    assert (status.state, mean_offsets(group.offsets)) == (NOT_APPLICABLE, {"empty_cal.fits": (0.0, 0.0)})
+    assert status.reason.startswith("empty_cal.fits: no source is found in any cube")
+
+
+def test_the_alignment_of_the_imager_moves_the_spectrometer(tmp_path):
+    """Against the corrected world coordinates of an imager, evaluated where the spectrometer looks: one minute of arc away."""
+    v2, v3 = -503.65, -318.74
+    pointing = {"RA_REF": 359.9999, "DEC_REF": -69.5, "ROLL_REF": 123.4, "V2_REF": v2, "V3_REF": v3}
+    root = "jw01234001001_02101_00001"
+    rows = {}
+    attitude = tangent_to_sky(pointing["RA_REF"], pointing["DEC_REF"]) @ v2v3_to_tangent(v2, v3, pointing["ROLL_REF"])
+    imager = attitude @ v2v3_to_tangent(*IMAGER, 0.0)[0]
+    angle = np.radians(0.02)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    for matrix, shift in ((np.eye(2), (0.12, -0.05)), (turn, (0.0, 0.0)), (turn, (0.3, 0.2))):
+        rows |= {"exposure": [f"{root}_mirimage"], "status": ["SUCCESS"]}
+        rows |= {f"m{i + 1}{k + 1}": [matrix[i, k]] for i in (0, 1) for k in (0, 1)}
+        rows |= {"shift_x": [shift[0]], "shift_y": [shift[1]]}
+        write_table(tmp_path / "alignment.ecsv", Table(rows))
+        one = SimpleNamespace(name=f"{root}_mirifushort_cal.fits", keyword=pointing.get)
+        east, north = imager_offsets([one], [tmp_path / "alignment.ecsv"])[one.name]
+        expected = _moved_by_alignment(pointing, imager, matrix, shift)
+        assert (east, north) == pytest.approx(expected, abs=1e-6)
+        if matrix is turn and shift == (0.0, 0.0):
+            assert np.hypot(east, north) == pytest.approx(np.hypot(v2 - IMAGER[0], v3 - IMAGER[1]) * angle, rel=0.01)
+    with pytest.raises(BadDataError, match=r"no alignment of jw01234001001_02101_00009_mirimage \(not there\)"):
+        imager_offsets([SimpleNamespace(name=f"{root[:-1]}9_mirifulong_cal.fits")], [tmp_path / "alignment.ecsv"])
+    write_table(tmp_path / "alignment.ecsv", Table(rows | {"status": ["FAILED"]}))
+    with pytest.raises(BadDataError, match=r"00001_mirimage \(FAILED\); align these exposures"):
+        imager_offsets([one], [tmp_path / "alignment.ecsv"])
+    write_table(tmp_path / "other.ecsv", Table({"exposure": ["a"]}))
+    with pytest.raises(ConfigError, match=r"other\.ecsv has no column status, m11, m12"):
+        imager_offsets([one], [tmp_path / "other.ecsv"])
+
+
+def _moved_by_alignment(pointing, imager, matrix, shift):
+    """How far the archive's transform of an alignment moves the sky where the spectrometer points, arcsec.
+
+    The correction is that of an exposure of the imager with its own reference point and roll angle.
+    """
+    ra, dec = np.degrees(np.arctan2(imager[1], imager[0])), np.degrees(np.arcsin(imager[2]))
+    own = tangent_to_sky(pointing["RA_REF"], pointing["DEC_REF"]) @ v2v3_to_tangent(
+        pointing["V2_REF"], pointing["V3_REF"], pointing["ROLL_REF"]
+    )
+    # the roll angle at the imager: of the rotation that is left between both frames
+    left = tangent_to_sky(ra, dec).T @ own @ v2v3_to_tangent(*IMAGER, 0.0).T
+    roll = np.degrees(np.arctan2(left[1, 2], left[1, 1]))
+    transform = _correction([IMAGER[0] / 3600, -IMAGER[1] / 3600, roll], np.array(matrix), np.array(shift) * ARCSEC)
+    v2, v3 = transform(np.array([pointing["V2_REF"]]), np.array([pointing["V3_REF"]]))
+    moved = own @ v2v3_to_tangent(float(v2[0]), float(v3[0]), 0.0)[0]
+    along = tangent_to_sky(pointing["RA_REF"], pointing["DEC_REF"]).T @ moved
+    return along[1] / along[0] / ARCSEC, along[2] / along[0] / ARCSEC

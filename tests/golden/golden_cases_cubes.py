@@ -10,7 +10,7 @@ from golden_input import chosen, make_image, noise
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for make.py, too
 
 from extraction_references import make_cube, write_apcorr, write_extract1d, write_mrsptcorr
-from slice_geometry import STEP, WAVE, SliceGeometry, synthetic_exposure, synthetic_references
+from slice_geometry import STEP, WAVE, SliceGeometry, point_source, synthetic_exposure, synthetic_references
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.ifu_members import IFUMember, IFUMembers
 from snakewebb.cubes.pixels import mrs_exposure
@@ -155,7 +155,25 @@ def cube_outliers(folder):
     return {f"{name}_{n}": getattr(image, name) for n, image in enumerate(images) for name in ("data", "dq")}
 
 
+def measured_offsets(folder):
+    """Three exposures of a source, whose pointings are wrong; centroids in cubes of few planes."""
+    references = synthetic_references(Path(folder) / "cubepar.fits")
+    exposures = [
+        synthetic_exposure(
+            point_source(SliceGeometry(NROWS), total=50.0) + 0.1 * noise((NROWS, 1032), 530 + number),
+            name=f"d{number}_cal.fits",
+            centre=(80.0 + 4e-5 * number, -30.0 + 3e-5 * number),
+        )
+        for number in range(3)
+    ]
+    group = CubeSet(exposures)
+    status = find_step("measured_offsets")(group, references)
+    assert status.state == "COMPLETE", status
+    return {name: np.array(group.offsets[name]) for name in ("ra", "dec", "error", "raoffset", "decoffset")}
+
+
 CASES = {
-    function.__name__: function for function in (cube_build, extract_1d, spectral_leak, cube_outliers, stitch_spectra)
+    function.__name__: function
+    for function in (cube_build, extract_1d, spectral_leak, cube_outliers, stitch_spectra, measured_offsets)
 }
 CASES["outlier_detection.ifu"] = ifu_outliers

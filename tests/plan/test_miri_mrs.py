@@ -200,6 +200,25 @@ def test_an_exposure_has_one_cube(expose, plan_of):
     }
 
 
+def test_slices_of_several_exposures_are_no_cube(expose, plan_of):
+    first = expose(1)
+    steps = {"cube_build": {"coord_system": "internal_cal"}}
+    assert list(plan_of("miri_mrs", steps=steps).cubes) == [
+        f"jw01234-o001_t001_miri_ch{channel}-short_internal" for channel in "12"
+    ]
+    expose(2)
+    with pytest.raises(
+        ConfigError, match=r"'internal_cal', but jw01234-o001_t001_miri_ch1-short_internal has 2 exposures of one band"
+    ):
+        plan_of("miri_mrs", steps=steps)
+    single = {"coord_system": "internal_cal"}
+    with pytest.raises(
+        ConfigError, match=rf"coord_system: found 'internal_cal', which makes 2 cubes of {first}, one of"
+    ):
+        plan_of("miri_mrs", steps={"cube_build_exposure": single})
+    plan_of("miri_mrs", steps={"cube_build_exposure": {**single, "channel": "2"}})
+
+
 def test_a_band_that_is_not_there_is_named(expose, plan_of):
     expose(1)
     with pytest.raises(

@@ -51,10 +51,15 @@ TABLES = {
         "pixel_replace": "pixel_replace",
         "cube_build_exposure": "cube_build_exposure",
         "extract_1d_exposure": "extract_1d_exposure",
+        "master_background": "master_background",
+        "nod_subtract": "nod_subtract",
+        "measured_offsets": "measured_offsets",
+        "cube_outliers": "cube_outliers",
         "outlier_detection": "outlier_detection",
         "cube_build": "cube_build",
         "extract_1d": "extract_1d",
         "spectral_leak": "spectral_leak",
+        "stitch_spectra": "stitch_spectra",
     },
     "miri_imaging": {**dict.fromkeys(MIRI, "detector1"), **IMAGING},
     **{
@@ -95,34 +100,51 @@ IN_WINDOWS = {
 OFF_BY_DEFAULT = names("""
     emicorr firstframe charge_migration picture_frame clean_flicker_noise persistence badpix_selfcal residual_fringe
     adaptive_trace_model pixel_replace
+    nod_subtract measured_offsets cube_outliers stitch_spectra
 """)
-# they decide which cubes there are, and have a test of their own
-DECIDE_CUBES = {
+# they decide which jobs there are, and have tests of their own
+DECIDE_JOBS = {
     (step, name) for step in ("cube_build", "cube_build_exposure") for name in ("output_type", "channel", "band")
-}
+} | {("nod_subtract", "force_subtract")}
 # step that is a rule of its own -> rules whose jobs come, go and change when it is switched
 SWITCHES_OF_CUBES = {
     "adaptive_trace_model": (["pixel_replace"], [], ["cube_build", "cube_build_exposure"]),
     "pixel_replace": (["pixel_replace"], [], ["cube_build", "cube_build_exposure"]),
     "outlier_detection": ([], ["outlier_detection"], ["cube_build"]),
-    "cube_build_exposure": ([], ["cube_build_exposure", "extract_1d_exposure"], []),
-    "extract_1d_exposure": ([], ["extract_1d_exposure"], []),
+    # without them the backgrounds have no spectra
+    "cube_build_exposure": (
+        [],
+        ["cube_build_exposure", "extract_1d_exposure", "master_background"],
+        ["outlier_detection"],
+    ),
+    "extract_1d_exposure": ([], ["extract_1d_exposure", "master_background"], ["outlier_detection"]),
+    "master_background": ([], ["master_background"], ["outlier_detection"]),
+    "nod_subtract": (["nod_subtract"], [], ["outlier_detection"]),
+    "measured_offsets": (["measured_offsets"], [], ["cube_build"]),
+    "cube_outliers": (["cube_outliers"], [], ["cube_build"]),
     "cube_build": ([], ["cube_build", "extract_1d", "spectral_leak"], []),
     "extract_1d": ([], ["extract_1d", "spectral_leak"], []),
     # the spectrum of band 3A is extracted under its final name then
     "spectral_leak": (["extract_1d"], ["extract_1d", "spectral_leak"], []),
+    "stitch_spectra": (["stitch_spectra"], [], []),
 }
+# what else must be said for a step to have a job: another one has subtracted the background
+SWITCHED_WITH = {"nod_subtract": {"force_subtract": True}}
 # exposures of bands 1B, 2B, and 3A, 4A: light of 1B leaks into 3A
 SETTINGS = (
     {"DETECTOR": "MIRIFUSHORT", "CHANNEL": "12", "BAND": "MEDIUM"},
     {"DETECTOR": "MIRIFULONG", "CHANNEL": "34", "BAND": "SHORT"},
 )
+# backgrounds of both, which are not subtracted as images
+SKY = {"TARGPROP": "SKY", "BKGDTARG": True, "READPATT": "SLOWR1"}
 ALL_ON = {
     **{name: {"skip": False} for name in OFF_BY_DEFAULT},
     "persistence": {"skip": False, "persistence_time": 100},
+    **{step: {"skip": False} | given for step, given in SWITCHED_WITH.items()},
 }
 # another value, where it does not follow from the type
 VALUES = {
+    "alignment_tables": ["of_the_user.ecsv"],
     "center_xy": [10.0, 12.0],
     "fillval": "0",
     "snr": "6.0 4.0",
@@ -202,17 +224,18 @@ def differing_rules(before, after):
 
 @pytest.fixture
 def planned(programme, plan_of, no_references):
-    """Make the plan of a mode with two exposures of it."""
+    """Make the plan of a mode with two exposures of it; of the spectrometer with two of each detector and, with ``sky``, backgrounds."""
 
-    def make(mode, **configuration):
+    def make(mode, *, sky=False, **configuration):
         config = REPOSITORY / "config"
         taken = read_mode(config / "modes" / f"{mode}.yaml", mode, config / "chains.yaml")
         kind = taken.exp_types[0]
-        for number in range(1, 1 + (2 * len(SETTINGS) if mode == "miri_mrs" else 2)):
+        count = 2 * len(SETTINGS) if mode == "miri_mrs" else 2
+        for number in range(1, 1 + count + (len(SETTINGS) if sky else 0)):
             start = 60000.0 + 10 * number / DAY
             times = {"EXPSTART": start, "EXPEND": start + 6 / DAY}
             if mode == "miri_mrs":
-                times |= SETTINGS[number % 2 - 1]
+                times |= SETTINGS[number % 2 - 1] | (SKY if number > count else {})
             write_raw(programme.folder / "uncal" / raw_name(kind, number), kind, TSOVISIT=taken.tso is True, **times)
         return plan_of(mode, **configuration)
 
@@ -221,7 +244,7 @@ def planned(programme, plan_of, no_references):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_parameter_is_in_the_work_of_its_rule_and_of_no_other(planned, mode):
-    plan = planned(mode, steps=ALL_ON)
+    plan = planned(mode, sky=mode == "miri_mrs", steps=ALL_ON)
     before = works(plan)
     rules = {"nir_dark": "dark", "miri_dark": "dark", "guider": "guider_rates"}
     assert {job[0] for job in before} >= {rules.get(mode, "detector1")}
@@ -229,7 +252,7 @@ def test_every_parameter_is_in_the_work_of_its_rule_and_of_no_other(planned, mod
     for step in STEPS:
         contract = contract_of(step)
         for name, parameter in contract.parameters.items():
-            if mode == "miri_mrs" and (step, name) in DECIDE_CUBES:
+            if mode == "miri_mrs" and (step, name) in DECIDE_JOBS:
                 continue
             value = (plan.mode.steps.get(step, {}) | ALL_ON.get(step, {})).get(name, parameter.default)
             new = another_value(parameter, value)
@@ -284,8 +307,9 @@ def test_a_step_switched_off_or_on_changes_the_work_of_its_rule(planned, mode):
 
 @pytest.mark.parametrize("step", SWITCHES_OF_CUBES)
 def test_a_rule_of_cubes_switched_off_or_on_changes_what_follows_it(planned, step):
-    plan = planned("miri_mrs")
-    before, after = works(plan), works(changed(plan, {step: {"skip": not contract_of(step).skip}}))
+    plan = planned("miri_mrs", sky=True)
+    switched = {"skip": not contract_of(step).skip} | SWITCHED_WITH.get(step, {})
+    before, after = works(plan), works(changed(plan, {step: switched}))
     come, gone, differ = SWITCHES_OF_CUBES[step]
     assert {job[0] for job in after.keys() - before.keys()} == set(come)
     assert {job[0] for job in before.keys() - after.keys()} == set(gone)

@@ -1,13 +1,10 @@
 """The mode of MIRI's spectrometer: a tiny simulated programme from raw ramps to cubes and spectra, and what reruns."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +17,17 @@ from benchmarks.jobs import run_once
 from benchmarks.spectrometer import jobs_of_spectrometer
 
 from raw_exposures import REPOSITORY, write_raw
+from small_programmes import Programme
 from snakewebb.bundle.products import products_of
 from snakewebb.plan.needs import Needs
-from snakewebb.plan.plan import Plan
 from snakewebb.simulate.mrs_scene import Source
 from snakewebb.simulate.truth import simulate
 
 STAR = Source("star", flux=0.05, slope=0.0, lines=0.0)
 ROOT = "jw01235001001_02101_00001_mirifushort"
 PRODUCT = "jw01235-o001_t001_miri"
-CONTEXT = "crds_path: crds\ncrds_context: jwst_9999.pmap\n"
+CONTEXT = "jwst_9999.pmap"
+MODE = "miri_mrs"
 
 # a change of each step of a single exposure, and the rule that its parameters belong to
 CHANGES = {
@@ -57,46 +55,18 @@ ON = """\
 """
 
 
-@dataclass
-class Programme:
-    """A programme folder."""
-
-    folder: Path
-
-    def configure(self, text=""):
-        (self.folder / "config.yaml").write_text(CONTEXT + text)
-
-    def snakemake(self, *arguments, check=True):
-        """Run Snakemake there; returns the completed process."""
-        profile = REPOSITORY / "config" / "profiles" / "miri_mrs"
-        command = [sys.executable, "-m", "snakemake", "--profile", str(profile), "--cores", "2", *arguments]
-        variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-        result = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True)
-        if check and result.returncode:
-            logs = "\n".join(path.read_text() for path in sorted((self.folder / "logs").rglob("*.log")))
-            raise AssertionError(f"{result.stdout}\n{result.stderr}\n{logs}")
-        return result
-
-    def counts(self, *arguments):
-        """Number of jobs of each rule that a dry run would start, without tokens and the targets."""
-        result = self.snakemake("--dry-run", *arguments)
-        found = re.finditer(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
-        return {m[1]: int(m[2]) for m in found if m[1] not in ("total", "all", "miri_mrs", "references")}
-
-    def plan(self):
-        """The plan, in this process."""
-        config = REPOSITORY / "config"
-        files = (config / "modes" / "miri_mrs.yaml", config / "chains.yaml", config / "builds.yaml")
-        return Plan(*files, config_file="config.yaml", command_line={"mode": "miri_mrs"})
+def jobs(programme, *arguments):
+    """Number of jobs of each rule that a dry run would start, without tokens and the targets."""
+    return {rule: n for rule, n in programme.counts(MODE, *arguments).items() if rule != "references"}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A star without neighbours, exposed once in the short bands of channels 1 and 2, calibrated."""
-    programme = Programme(tmp_path_factory.mktemp("spectrometer"))
-    simulate("miri_mrs", programme.folder, preset="tiny", seed=5, sources=(STAR,), ngroups=5)
+    programme = Programme(tmp_path_factory.mktemp("spectrometer"), CONTEXT)
+    simulate(MODE, programme.folder, preset="tiny", seed=5, sources=(STAR,), ngroups=5)
     programme.configure("steps: {cube_build_exposure: {channel: '2'}}\n")
-    programme.snakemake()
+    programme.snakemake(MODE)
     return programme
 
 
@@ -161,17 +131,17 @@ def test_the_flux_of_the_star_comes_back(finished, channel):
 
 
 def test_a_finished_programme_has_nothing_to_do(finished):
-    assert finished.counts() == {}
+    assert jobs(finished) == {}
 
 
 def test_jobs_take_no_more_memory_than_is_planned(finished, monkeypatch):
     monkeypatch.chdir(finished.folder)
-    needs = Needs(finished.plan())
+    needs = Needs(finished.plan(MODE))
     cubes = [f"{PRODUCT}_ch{channel}-short" for channel in "12"]
-    jobs = [(rule, ROOT, None) for rule in ("spec2", "cube_build_exposure", "extract_1d_exposure")]
-    jobs += [(rule, None, cube) for rule in ("cube_build", "extract_1d") for cube in cubes]
-    jobs += [("outlier_detection", None, PRODUCT), ("report_spectra", None, PRODUCT)]
-    for rule, root, name in jobs:
+    made = [(rule, ROOT, None) for rule in ("spec2", "cube_build_exposure", "extract_1d_exposure")]
+    made += [(rule, None, cube) for rule in ("cube_build", "extract_1d") for cube in cubes]
+    made += [("outlier_detection", None, PRODUCT), ("report_spectra", None, PRODUCT)]
+    for rule, root, name in made:
         log = (finished.folder / f"logs/{rule}/{root or name}.log").read_text()
         measured = int(re.search(r"the job's memory: at most (\d+) MB", log)[1])
         planned = needs.megabytes(rule, root, name)
@@ -186,7 +156,7 @@ def test_jobs_take_no_more_memory_than_is_planned(finished, monkeypatch):
 def test_benchmarks_make_the_products_of_the_workflow(finished, tmp_path, monkeypatch, stage):
     monkeypatch.chdir(finished.folder)
     (REPOSITORY / "benchmarks" / "work").mkdir(exist_ok=True)
-    run_once(jobs_of_spectrometer(finished.plan(), stage, ROOT, PRODUCT, tmp_path), threads=2)
+    run_once(jobs_of_spectrometer(finished.plan(MODE), stage, ROOT, PRODUCT, tmp_path), threads=2)
     made, expected = sums(tmp_path), sums(finished.folder / "stage2") | sums(finished.folder / "stage3")
     assert {name: expected[name] for name in made} == made
     cubes = [f"{PRODUCT}_ch1-short", f"{PRODUCT}_ch2-short"]
@@ -224,14 +194,14 @@ def sums(folder):
 )
 def test_a_parameter_makes_stale_what_follows_it(again, steps, expected):
     again.configure(f"steps: {{cube_build_exposure: {{channel: '2'}}, {steps}}}\n")
-    assert again.counts() == expected
+    assert jobs(again) == expected
 
 
 def test_modelling_the_traces_makes_stale_what_replacing_pixels_does(again):
     """Both run in one job of an exposure, and in those of the cubes."""
     steps = "adaptive_trace_model: {skip: false, oversample: 2}"
     again.configure(f"steps: {{cube_build_exposure: {{channel: '2'}}, {steps}}}\n")
-    assert again.counts() == {
+    assert jobs(again) == {
         "pixel_replace": 1,
         "cube_build_exposure": 1,
         "extract_1d_exposure": 1,
@@ -244,13 +214,13 @@ def test_modelling_the_traces_makes_stale_what_replacing_pixels_does(again):
 @pytest.mark.long
 def test_cubes_of_finer_exposures_hold_the_same_flux(finished, tmp_path):
     """From the calibrated exposure on: the file of the finer exposure, its cube, and the cube and spectrum of the product."""
-    programme = Programme(tmp_path / "finer")
+    programme = Programme(tmp_path / "finer", CONTEXT)
     (programme.folder / "cal").mkdir(parents=True)
     (programme.folder / "crds").symlink_to(finished.folder / "crds")
     shutil.copy(finished.folder / f"stage2/{ROOT}_cal.fits", programme.folder / "cal")
     steps = "adaptive_trace_model: {skip: false, oversample: 2}, pixel_replace: {skip: false, algorithm: trace_model}"
     programme.configure(f"steps: {{cube_build: {{channel: '1'}}, cube_build_exposure: {{channel: '1'}}, {steps}}}\n")
-    programme.snakemake()
+    programme.snakemake(MODE)
     with opened(programme.folder / f"stage2/{ROOT}_pixel_replace.fits") as model:
         assert model.data.shape == (1024, 2064)
         assert model.meta.cal_step.adaptive_trace_model == model.meta.cal_step.pixel_replace == "COMPLETE"
@@ -266,7 +236,7 @@ def test_cubes_of_finer_exposures_hold_the_same_flux(finished, tmp_path):
 
 def test_a_cube_that_does_not_fit_is_refused_with_the_numbers(again):
     again.configure("steps: {cube_build: {scalexy: 0.002}}\nmemory_mb: 8000\n")
-    result = again.snakemake("--dry-run", check=False)
+    result = again.snakemake(MODE, "--dry-run", check=False)
     text = result.stdout + result.stderr
     found = re.search(
         r"the cube of (\S+) has about (\d+) x (\d+) x (\d+) voxels \(planes, rows, columns\) and needs (\d+) MB", text
@@ -282,7 +252,7 @@ def test_a_cube_that_does_not_fit_is_refused_with_the_numbers(again):
 @pytest.mark.long
 def test_a_change_of_each_step_makes_stale_the_exposures_that_it_is_for(finished, tmp_path, monkeypatch):
     """One real dry run: each of some exposures has a change of its own."""
-    programme = Programme(tmp_path / "many")
+    programme = Programme(tmp_path / "many", CONTEXT)
     programme.folder.mkdir()
     (programme.folder / "crds").symlink_to(finished.folder / "crds")
     roots = {}
@@ -297,18 +267,18 @@ def test_a_change_of_each_step_makes_stale_the_exposures_that_it_is_for(finished
         )
     programme.configure(f"steps:\n{ON}")
     monkeypatch.chdir(programme.folder)
-    plan = programme.plan()
+    plan = programme.plan(MODE)
     assert sorted(plan.exposures) == sorted(roots.values())
     pretend_made(programme.folder, plan)
-    programme.snakemake("--touch", "--forceall")
-    assert programme.counts() == {}
+    programme.snakemake(MODE, "--touch", "--forceall")
+    assert jobs(programme) == {}
     changes = [f"  - {{select: {{exposure: {roots[s]}}}, steps: {{{s}: {{{c}}}}}}}\n" for s, (c, _) in CHANGES.items()]
     programme.configure(f"steps:\n{ON}overrides:\n{''.join(changes)}")
     expected = {rule: 0 for rule in OF_AN_EXPOSURE}
     for _, first in CHANGES.values():
         for rule in OF_AN_EXPOSURE[OF_AN_EXPOSURE.index(first) :]:
             expected[rule] += 1
-    assert programme.counts() == {
+    assert jobs(programme) == {
         **expected,
         "outlier_detection": 1,
         "cube_build": 2,
@@ -319,7 +289,7 @@ def test_a_change_of_each_step_makes_stale_the_exposures_that_it_is_for(finished
 
 def test_slopes_of_the_user_lose_their_background_and_imprint(finished, tmp_path):
     """A background of a tenth of the light, and an imprint that is in both: nine tenths are left, and nothing of the imprint."""
-    programme = Programme(tmp_path / "slopes")
+    programme = Programme(tmp_path / "slopes", CONTEXT)
     (programme.folder / "rate").mkdir(parents=True)
     (programme.folder / "crds").symlink_to(finished.folder / "crds")
     roles = {
@@ -340,7 +310,7 @@ def test_slopes_of_the_user_lose_their_background_and_imprint(finished, tmp_path
                 unit.header.pop("CHECKSUM", None)
             units.writeto(programme.folder / "rate" / f"{root}_rate.fits")
     programme.configure()
-    programme.snakemake("--until", "spec2")
+    programme.snakemake(MODE, "--until", "spec2")
     assert len(list((programme.folder / "stage2").glob("*_cal.fits"))) == 2  # the imprint ends at its slopes
     with (
         opened(programme.folder / f"stage2/{ROOT}_cal.fits") as cal,

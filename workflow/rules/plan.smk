@@ -1,7 +1,7 @@
 # Questions that the rules ask the plan.
 
 
-from snakewebb.plan.cubes import cube_suffixes, reported_products
+from snakewebb.plan.cubes import cube_suffixes, reported_products, stitched_cubes
 from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN
 from snakewebb.plan.stage2_work import last_records
 from snakewebb.plan.staleness import MARK
@@ -159,7 +159,13 @@ def product_targets():
     """What is made of associations: the last product of each that is on."""
     targets = []
     if PLAN.mode.stage3 == "spec3":
-        return [f"stage3/{product}_asn.json" for product in PLAN.associations] + [
+        targets = [f"stage3/{product}_asn.json" for product in PLAN.associations]
+        targets += [
+            f"stage3/{product}_stitched.json"
+            for product in PLAN.associations
+            if stitched_cubes(PLAN, product)
+        ]
+        return targets + [
             f"stage3/{cube}_{suffix}.json"
             for cube in PLAN.cubes
             for suffix in cube_suffixes(PLAN, cube)

@@ -2,7 +2,16 @@
 # reruns an earlier one.
 
 
-from snakewebb.plan.cubes import spectra_of_leak, spectrum_of
+from snakewebb.plan.cubes import spectra_of_leak, spectrum_of, stitched_cubes
+from snakewebb.plan.product_members import (
+    member_records,
+    offsets_before,
+    product_jobs,
+    read_by,
+)
+
+
+include: "spec3_exposures.smk"
 
 
 def cubes_of(wildcards):
@@ -15,17 +24,32 @@ def cubes_of(wildcards):
 def cube_inputs(wildcards):
     """What a cube is made of: the folder of its product's exposures, or single files of exposures."""
     cube = PLAN.cubes[wildcards.product]
-    if PLAN.is_on("outlier_detection"):
-        return [ancient(f"stage3/{cube.product}_crf")]
-    return [ancient(combined(root)) for root in cube.members]
+    files, _ = read_by(PLAN, "cube_build", cube.product, cube.members)
+    return [ancient(path) for path in files]
 
 
 def cube_input_records(wildcards):
     """Records of what a cube is made of."""
     cube = PLAN.cubes[wildcards.product]
-    if PLAN.is_on("outlier_detection"):
-        return [f"stage3/{cube.product}_crf.json"]
-    return [record for root in cube.members for record in combined_record(root)]
+    return read_by(PLAN, "cube_build", cube.product, cube.members)[1]
+
+
+def stitched_files(product, extension):
+    """Path of the spectrum of all bands of a product, or of its record, in a list; empty if there is none."""
+    if not stitched_cubes(PLAN, product):
+        return []
+    return [f"stage3/{product}_stitched.{extension}"]
+
+
+def records_before_cubes(wildcards):
+    """Records of what exposures of a product, and all of them together, went through before its cubes."""
+    before = [
+        record
+        for root in members(wildcards)
+        for record in member_records(PLAN, root)
+        if not record.startswith("stage2/")
+    ]
+    return before + [record for _, record, _ in product_jobs(PLAN, wildcards.product)]
 
 
 # only some spectra have light of another band: these are extracted beside, and corrected under the final name
@@ -33,38 +57,13 @@ ruleorder: spectral_leak > extract_1d
 ruleorder: report_spectra > report
 
 
-rule outlier_detection:
-    input:
-        cals=calibrated_members,
-        cal_records=calibrated_member_records,
-        mark=mark_for("stage3/{product}_crf.json"),
-    output:
-        crf=directory("stage3/{product}_crf"),
-        record="stage3/{product}_crf.json",
-    log:
-        "logs/outlier_detection/{product}.log",
-    benchmark:
-        "benchmarks/outlier_detection/{product}.tsv"
-    conda:
-        "../../envs/conda.yaml"
-    threads: threads_of("outlier_detection")
-    resources:
-        mem_mb=mem_mb_of("outlier_detection"),
-        runtime=runtime_of("outlier_detection"),
-        disk_mb=disk_mb_of("outlier_detection"),
-    params:
-        work=product_work_of("outlier_detection"),
-        circumstances=circumstances_of("outlier_detection"),
-    message:
-        "outliers: {wildcards.product}"
-    script:
-        "../scripts/ifu_outliers.py"
-
-
 rule cube_build:
     input:
         cals=cube_inputs,
         cal_records=cube_input_records,
+        offsets=lambda wildcards: offsets_before(
+            PLAN, "cube_build", PLAN.cubes[wildcards.product].product
+        ),
         references=product_token_of("cube_build"),
         mark=mark_for("stage3/{product}_s3d.json"),
     output:
@@ -155,6 +154,38 @@ rule spectral_leak:
         "../scripts/spectral_leak.py"
 
 
+rule stitch_spectra:
+    input:
+        spectra=lambda wildcards: [
+            ancient(f"stage3/{name}_x1d.fits")
+            for name in stitched_cubes(PLAN, wildcards.product)
+        ],
+        spectra_records=lambda wildcards: [
+            f"stage3/{name}_x1d.json"
+            for name in stitched_cubes(PLAN, wildcards.product)
+        ],
+        mark=mark_for("stage3/{product}_stitched.json"),
+    output:
+        stitched="stage3/{product}_stitched.fits",
+        record="stage3/{product}_stitched.json",
+    log:
+        "logs/stitch_spectra/{product}.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: threads_of("stitch_spectra")
+    resources:
+        mem_mb=mem_mb_of("stitch_spectra"),
+        runtime=runtime_of("stitch_spectra"),
+        disk_mb=disk_mb_of("stitch_spectra"),
+    params:
+        work=product_work_of("stitch_spectra"),
+        circumstances=circumstances_of("stitch_spectra"),
+    message:
+        "one spectrum of all bands: {wildcards.product}"
+    script:
+        "../scripts/stitch_spectra.py"
+
+
 rule report_spectra:
     input:
         cubes=lambda wildcards: [
@@ -168,7 +199,13 @@ rule report_spectra:
             for cube in cubes_of(wildcards)
             for suffix in ("s3d", "x1d")
         ],
+        stitched=lambda wildcards: [
+            ancient(path) for path in stitched_files(wildcards.product, "fits")
+        ],
+        stitched_record=lambda wildcards: stitched_files(wildcards.product, "json"),
+        offsets=lambda wildcards: offsets_before(PLAN, "cube_build", wildcards.product),
         cal_records=calibrated_member_records,
+        member_records=records_before_cubes,
     output:
         pictures=report(
             directory("report/{product}"),

@@ -5,20 +5,13 @@ from pathlib import Path
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
 from snakewebb.cubes.cube import CubeSet
-from snakewebb.cubes.exposure_files import exposure_of_file
+from snakewebb.cubes.exposure_files import exposure_of_file, files_of
 from snakewebb.io.cube_file import write_cube
 from snakewebb.io.products import read_image, stamp
 from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 from snakewebb.wcs.mrs import mrs_geometry
-
-
-def exposure_files(given, members):
-    """Files of the members of a cube: as given, or in the one folder that is given."""
-    if not Path(given[0]).is_dir():
-        return list(given)
-    return [next(Path(given[0]).glob(f"{root}_*.fits")) for root in members]
 
 
 def reader(replaced):
@@ -35,15 +28,18 @@ def reader(replaced):
     return read
 
 
-def build_cube(paths, s3d, record, *, work, circumstances, threads, inputs=()):
-    """Combine exposures to the one cube that the work asks for and write it, the record last."""
+def build_cube(paths, s3d, record, *, work, circumstances, threads, offsets=None, inputs=()):
+    """Combine exposures, their pointings corrected by a table of offsets, to the one cube that the work asks for; the record last."""
     set_threads(threads)
     for path in paths:
         check_product(path)
     read = reader(work.get("replaced", {}))
     cubes = CubeSet([exposure_of_file(path, read=read) for path in paths])
     references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
-    outcomes = run_chain(cubes, work["chain"], references, origins=circumstances.get("origins"))
+    (entry,) = work["chain"]
+    if offsets is not None:
+        entry = {**entry, "parameters": {**entry["parameters"], "offset_file": offsets}}
+    outcomes = run_chain(cubes, [entry], references, origins=circumstances.get("origins"))
     (cube,) = cubes.cubes
     stamp(cube.header, outcomes, work.get("references"), circumstances["context"])
     files = {Path(s3d).name: write_cube(s3d, cube)}
@@ -57,12 +53,14 @@ if "snakemake" in globals():
         transition="cube_build_exposure",
         work=snakemake.params.work,
     ):
+        offsets = list(snakemake.input.get("offsets", ()))
         build_cube(
-            exposure_files(snakemake.input.cals, snakemake.params.work.get("members", ())),
+            files_of(snakemake.input.cals, snakemake.params.work.get("members", ())),
             snakemake.output.s3d,
             snakemake.output.record,
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
             threads=snakemake.threads,
-            inputs=snakemake.input.cal_records,
+            offsets=offsets[0] if offsets else None,
+            inputs=[*snakemake.input.cal_records, *offsets],
         )

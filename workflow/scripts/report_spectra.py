@@ -4,21 +4,33 @@ from pathlib import Path
 
 from snakewebb.job import job
 from snakewebb.report.page import Picture, write_page
-from snakewebb.report.spectra import cube_caption, write_cube_figure, write_spectra_figure
+from snakewebb.report.spectra import (
+    cube_caption,
+    factors_table,
+    offsets_table,
+    write_cube_figure,
+    write_spectra_figure,
+    write_stitched_figure,
+)
 
 
-def draw_product(folder, page, *, product, cubes, spectra, records, **circumstances):
-    """Draw the spectra of all bands and each cube into a folder, and write the page."""
+def draw_product(folder, page, *, product, cubes, spectra, records, stitched=(), offsets=(), **circumstances):
+    """Draw the spectra of all bands, joined and each, and each cube into a folder, and write the page."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [Picture(folder / "spectrum.png", product, "The spectra of all bands, and the background")]
     write_spectra_figure(spectra, pictures[-1].path)
+    for path in stitched:
+        caption = "The bands joined to one spectrum; the factor of each band, with its error"
+        pictures.append(Picture(folder / "stitched.png", product, caption))
+        write_stitched_figure(path, pictures[-1].path)
     for cube, spectrum in zip(cubes, spectra, strict=True):
         name = Path(cube).name.removesuffix("_s3d.fits")
         pictures.append(Picture(folder / f"{name}.png", name, cube_caption(cube, spectrum)))
         write_cube_figure(cube, spectrum, pictures[-1].path)
     logs = sorted(Path("logs").glob("*/*.log"))
-    write_page(page, title=product, records=records, pictures=pictures, logs=logs, **circumstances)
+    tables = [*map(factors_table, stitched), *map(offsets_table, offsets)]
+    write_page(page, title=product, records=records, pictures=pictures, logs=logs, tables=tables, **circumstances)
 
 
 if "snakemake" in globals():
@@ -29,7 +41,14 @@ if "snakemake" in globals():
             product=snakemake.wildcards.product,
             cubes=list(snakemake.input.cubes),
             spectra=list(snakemake.input.spectra),
-            records=[*snakemake.input.cal_records, *snakemake.input.records],
+            records=[
+                *snakemake.input.cal_records,
+                *snakemake.input.member_records,
+                *snakemake.input.records,
+                *snakemake.input.stitched_record,
+            ],
+            stitched=list(snakemake.input.stitched),
+            offsets=list(snakemake.input.offsets),
             mode=snakemake.params.mode,
             context=snakemake.params.context,
             left_out=snakemake.params.left_out,

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from snakewebb.errors import ConfigError
-from snakewebb.plan.cubes import reported_products
+from snakewebb.plan.cubes import reported_products, stitched_cubes
 from snakewebb.plan.jobs import planned_jobs
+from snakewebb.plan.product_members import FOLDERS
 
 REPORTS = ("report", "report_spectra", "report_exposures")
 """Rules whose pages tell dates and seconds: they are bundled as they are, and not compared."""
-_TABLES = ("find_sources", "tweakreg", "skymatch")
+_TABLES = ("find_sources", "tweakreg", "skymatch", "measured_offsets")
 _SHARED = {"detector1": ("rate.fits", "rateints.fits"), "source_catalog": ("cat.ecsv", "segm.fits")}
 
 
@@ -25,7 +26,7 @@ class Product:
     record : str or None
         Path of its record, relative to the working folder; of an association, the association; of a report, none.
     files : tuple of str
-        Its other files; those of outlier_detection are told by the record.
+        Its other files; those of steps that write a folder of exposures are told by the record.
     inputs : tuple of str
         Records, tables and associations that it is made from.
     raw : tuple of str
@@ -97,7 +98,7 @@ def _product(plan, job):
         files = (f"{stem}.ecsv",)
     elif job.rule in _SHARED:
         files = tuple(f"{stem.rpartition('_')[0]}_{ending}" for ending in _SHARED[job.rule])
-    elif job.rule in ("outlier_detection", "association"):
+    elif job.rule in (*FOLDERS, "association"):
         files = ()
     else:
         files = (f"{stem}.fits",)
@@ -114,6 +115,7 @@ def _pages(plan, products):
     if plan.mode.stage3 == "spec3":
         for product in reported_products(plan):
             spectra = tuple(f"stage3/{cube.name}_x1d.json" for cube in plan.cubes.values() if cube.product == product)
+            spectra += (f"stage3/{product}_stitched.json",) if stitched_cubes(plan, product) else ()
             yield Product("report_spectra", product, None, (f"report/{product}.html",), spectra)
         return
     for product in plan.associations:

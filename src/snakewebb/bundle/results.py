@@ -27,7 +27,7 @@ class Result:
     files : list of str
         All its files but records.
     records : list of str
-        Its record; of outlier_detection, those of the exposures too.
+        Its record; of steps that write a folder of exposures, those of the exposures too.
     date : str
         When it was written (ISO 8601, UTC), by the DATE of its first FITS file; empty if it has none.
     reasons : list of str

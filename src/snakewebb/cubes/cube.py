@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -62,11 +63,14 @@ class CubeSet:
         Empty if ``save`` is set.
     save : callable or None
         Called with each `Cube` when it is finished.
+    offsets : Table or None
+        Offsets of the pointing of the exposures, set by `measured_offsets`.
     """
 
     exposures: list
     cubes: list = field(default_factory=list)
     save: Callable | None = None
+    offsets: Any = None
 
 
 def slabs(grid):

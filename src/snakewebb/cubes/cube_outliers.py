@@ -14,6 +14,7 @@ from snakewebb.cubes.cube_parameters import cube_parameters
 from snakewebb.cubes.ifu_members import IFUMembers
 from snakewebb.cubes.pixel_cache import PixelCache
 from snakewebb.cubes.pixels import usable
+from snakewebb.cubes.pointing_offsets import read_offsets
 from snakewebb.imaging.outlier_detection import flag_outliers, middle, pair_of
 from snakewebb.imaging.outlier_limits import confirmed
 from snakewebb.io.references import References
@@ -47,7 +48,7 @@ def cube_outliers(
     Parameters
     ----------
     product : IFUMembers
-        With ``pixels``; its exposures are changed.
+        With ``pixels`` and, if there are any, offsets of the pointing; its exposures are changed.
     refs : References
         Spaxel and plane of the cubes are those of the reference.
     snr : str
@@ -77,6 +78,7 @@ def cube_outliers(
     """
     limits = (*pair_of(snr, "cube_outliers.snr"), *pair_of(scale, "cube_outliers.scale"))
     exposures = [member.pixels() for member in product.members]
+    offsets = read_offsets(product.offset_file, exposures) if product.offset_file else {}
     passed = {}
     bands = [
         band
@@ -89,7 +91,7 @@ def cube_outliers(
             refs, "MIRI", [band], weighting="drizzle", linear=True, nexposures=len(members), scalexy=scalexy, scalew=scalew,
             rois=0.0, roiw=0.0, weight_power=0.0, wavemin=None, wavemax=None,
         )  # fmt: skip
-        pixels = PixelCache([(exposure, band) for _, exposure in members], "sky", {})
+        pixels = PixelCache([(exposure, band) for _, exposure in members], "sky", offsets)
         found = _compared(pixels, parameters, limits)
         for (number, _), (place, bits) in zip(members, found, strict=True):
             passed.setdefault(number, []).append((place, bits))

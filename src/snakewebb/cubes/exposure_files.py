@@ -85,3 +85,22 @@ def exposure_of_file(path, *, read):
         angle,
         spectral_region=None if region is None else tuple(float(value) for value in region),
     )
+
+
+def files_of(given, roots):
+    """Files of exposures: as given, or of the one folder that is given.
+
+    Parameters
+    ----------
+    given : list of path-like
+        A file of each exposure, or a folder with one of each.
+    roots : iterable of str
+        Names of the exposures, without suffix.
+
+    Returns
+    -------
+    list of path-like
+    """
+    if not Path(given[0]).is_dir():
+        return list(given)
+    return [next(Path(given[0]).glob(f"{root}_*.fits")) for root in roots]

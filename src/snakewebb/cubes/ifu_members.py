@@ -82,11 +82,14 @@ class IFUMembers:
         Called with the kind, the name of an exposure or group, and an array, if intermediate results are kept.
     outlier_fractions : dict
         Part of the usable pixels of each exposure that were flagged, set by steps that do so.
+    offset_file : path-like or None
+        Offsets of the pointing of the exposures, as `snakewebb.cubes.pointing_offsets.read_offsets` reads them.
     """
 
     members: list
     save_intermediate: Callable | None = None
     outlier_fractions: dict = field(default_factory=dict)
+    offset_file: str | Path | None = None
 
     @classmethod
     def of_files(cls, paths, *, read, save):

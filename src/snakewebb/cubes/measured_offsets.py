@@ -2,16 +2,20 @@
 
 import logging
 import warnings
+from typing import Literal
 
 import numpy as np
 
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.cube_build import cube_build
+from snakewebb.cubes.imager_offsets import imager_offsets
+from snakewebb.cubes.pointing_offsets import read_offsets
 from snakewebb.cubes.source_position import LONGEST, brightest_source
-from snakewebb.errors import BadDataError
+from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.windowed_centroid import windowed_centroids
 from snakewebb.io.asdf_tree import dump
 from snakewebb.io.fits import atomic
+from snakewebb.steps import NOT_APPLICABLE, Status, step
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +23,94 @@ FLOOR = 0.003
 """Error of a centroid that no brightness undercuts, arcsec: the slices sample the image too coarsely."""
 
 _COLUMNS = ("filename", "channel", "band", "ra", "dec", "error", "raoffset", "decoffset")
+
+
+class NoSourceError(BadDataError):
+    """No exposure shows a source."""
+
+
+@step(version=1, keyword="S_OFFSET", references=("cubepar",), skip=True)
+def measured_offsets(
+    product: CubeSet,
+    references,
+    *,
+    method: Literal["centroid", "imager", "table"] = "centroid",
+    reference: Literal["mean", "target"] = "mean",
+    weighting: Literal["drizzle", "emsm", "msm"] = "drizzle",
+    alignment_tables: list[str] | None = None,
+    offset_table: str | None = None,
+) -> Status:
+    """Find how far the pointing of each exposure is off, for the cubes of a product.
+
+    Parameters
+    ----------
+    product : CubeSet
+        ``offsets`` is set: a table with columns ``filename``, ``raoffset`` and ``decoffset`` (arcsec on the sky, to add to the pointing),
+        as `measure_offsets` makes it.
+    references : References
+        Spaxel and plane of the cubes that sources are looked for in.
+    method : str
+        Positions of the brightest source in cubes of single exposures and bands (centroid); the alignment of the imager's exposures of
+        the same time (imager); or a table of the user's (table).
+    reference : str
+        For centroids, where the source should be: at the mean position of the exposures of its band, or at TARG_RA, TARG_DEC.
+    weighting : str
+        Of the cubes for centroids.
+    alignment_tables : list of str or None
+        For the imager: alignment tables of its products (``stage3/..._alignment.ecsv``), which together have all exposures.
+    offset_table : str or None
+        For a table: ECSV or ASDF with ``filename``, ``raoffset`` and ``decoffset``; an exposure may be named by any of its files.
+
+    Returns
+    -------
+    Status
+        NOT_APPLICABLE if no exposure shows a source: all offsets are 0.
+
+    Raises
+    ------
+    ConfigError
+        If the table of the method is not given, or does not list an exposure.
+    BadDataError
+        If the imager's exposure of the same time was not aligned, or a target is asked for that the headers do not have.
+    """
+    exposures = product.exposures
+    if method == "centroid":
+        try:
+            product.offsets = measure_offsets(exposures, references, reference=reference, weighting=weighting)
+        except NoSourceError as error:
+            product.offsets = _table_of({exposure.name: (0.0, 0.0) for exposure in exposures})
+            return Status(NOT_APPLICABLE, f"{error}; all offsets are 0")
+        lost = [name for name in _names(product.offsets) if not np.isfinite(_rows(product.offsets, name)["ra"]).any()]
+        return Status(reason=f"no source in {', '.join(lost)}, whose offset is 0" if lost else "")
+    key = "alignment_tables" if method == "imager" else "offset_table"
+    given = alignment_tables if method == "imager" else offset_table
+    if not given:
+        raise ConfigError(
+            f"steps.measured_offsets.{key}: found nothing, expected the path of a table for method: {method}"
+        )
+    if method == "imager":
+        product.offsets = _table_of(imager_offsets(exposures, given))
+    else:
+        product.offsets = _table_of(read_offsets(given, exposures, key="steps.measured_offsets.offset_table"))
+    return Status()
+
+
+def _table_of(offsets):
+    """Offsets by name as a table."""
+    from astropy.table import Table
+
+    rows = [(name, *offset) for name, offset in offsets.items()]
+    table = Table(rows=rows, names=("filename", "raoffset", "decoffset"))
+    table["raoffset"].unit = table["decoffset"].unit = "arcsec"
+    return table
+
+
+def _names(table):
+    return list(dict.fromkeys(np.array(table["filename"], str)))
+
+
+def _rows(table, name):
+    return table[np.array(table["filename"], str) == name]
 
 
 def measure_offsets(exposures, references, *, reference="mean", weighting="drizzle"):
@@ -60,7 +152,7 @@ def measure_offsets(exposures, references, *, reference="mean", weighting="drizz
             del cubes
     if not any(np.isfinite(row[3]) for row in rows):
         names = ", ".join(exposure.name for exposure in exposures)
-        raise BadDataError(f"{names}: no source is found in any cube; state the offsets in a table of your own")
+        raise NoSourceError(f"{names}: no source is found in any cube; state the offsets in a table of your own")
     table = Table(rows=[(row[0].name, *row[1:], np.nan, np.nan) for row in rows], names=_COLUMNS)
     for name, unit in (
         ("ra", "deg"),
@@ -131,9 +223,9 @@ def mean_offsets(table):
         Offsets in right ascension and declination (arcsec) by file name.
     """
     found = {}
-    names = np.array(table["filename"], str)
-    for name in dict.fromkeys(names):
-        mine = table[(names == name) & np.isfinite(table["raoffset"]) & np.isfinite(table["decoffset"])]
+    for name in _names(table):
+        mine = _rows(table, name)
+        mine = mine[np.isfinite(mine["raoffset"]) & np.isfinite(mine["decoffset"])]
         if not len(mine):
             log.warning("%s: no source was found, its offset is 0", name)
             found[str(name)] = (0.0, 0.0)

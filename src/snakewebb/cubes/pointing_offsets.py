@@ -4,12 +4,13 @@ import numpy as np
 
 from snakewebb.errors import ConfigError
 from snakewebb.io.references import References
+from snakewebb.plan.names import root_of
 
 _DEGREE = np.pi / 180.0
 _LISTS = ("filename", "raoffset", "decoffset")
 
 
-def read_offsets(path, exposures):
+def read_offsets(path, exposures, *, key="steps.cube_build.offset_file"):
     """Offsets by exposure.
 
     Parameters
@@ -18,7 +19,9 @@ def read_offsets(path, exposures):
         ASDF file with the lists ``filename``, ``raoffset`` and ``decoffset`` (``units: arcsec``), or an ECSV table with these columns,
         of which an exposure may have several rows, one per band (`snakewebb.cubes.measured_offsets`).
     exposures : list of IFUExposure
-        All of them must be listed, by their FILENAME.
+        All of them must be listed, by their FILENAME, or by that of another file of the same exposure (cal, crf).
+    key : str
+        What the table is called in the configuration, for messages.
 
     Returns
     -------
@@ -33,23 +36,25 @@ def read_offsets(path, exposures):
     tree = _tree(path)
     missing = [name for name in _LISTS if not isinstance(tree.get(name), (list, tuple))]
     if missing:
-        raise ConfigError(
-            f"steps.cube_build.offset_file: {path} has no list {', '.join(missing)}, expected filename, raoffset and decoffset"
-        )
+        raise ConfigError(f"{key}: {path} has no list {', '.join(missing)}, expected filename, raoffset and decoffset")
     sizes = [len(tree[name]) for name in _LISTS]
     if len(set(sizes)) > 1:
         raise ConfigError(
-            f"steps.cube_build.offset_file: the lists filename, raoffset and decoffset of {path} have {sizes} entries, expected as many"
+            f"{key}: the lists filename, raoffset and decoffset of {path} have {sizes} entries, expected as many"
         )
     unit = str(tree.get("units", "arcsec"))
     if unit != "arcsec":
-        raise ConfigError(f"steps.cube_build.offset_file: units of {path} is {unit!r}, expected 'arcsec'")
-    found = {str(name): (float(ra), float(dec)) for name, ra, dec in zip(*(tree[name] for name in _LISTS), strict=True)}
-    unknown = [exposure.name for exposure in exposures if exposure.name not in found]
+        raise ConfigError(f"{key}: units of {path} is {unit!r}, expected 'arcsec'")
+    listed = {
+        str(name): (float(ra), float(dec)) for name, ra, dec in zip(*(tree[name] for name in _LISTS), strict=True)
+    }
+    by_root = {root_of(name): offset for name, offset in listed.items()}
+    found = {
+        exposure.name: listed.get(exposure.name, by_root.get(root_of(exposure.name) or "")) for exposure in exposures
+    }
+    unknown = [name for name, offset in found.items() if offset is None]
     if unknown:
-        raise ConfigError(
-            f"steps.cube_build.offset_file: {path} does not list {', '.join(unknown)}; add them with offsets of 0"
-        )
+        raise ConfigError(f"{key}: {path} does not list {', '.join(unknown)}; add them with offsets of 0")
     return found
 
 

@@ -103,6 +103,6 @@ def _candidates(path):
     stem, _, suffix = path.stem.rpartition("_")
     if suffix in _OF:
         found.insert(0, path.with_name(f"{stem}_{_OF[suffix]}.json"))
-    if path.parent.name.endswith("_crf"):
+    if path.parent.name.endswith(("_crf", "_cubecrf")):
         found.insert(0, path.parent.with_name(f"{path.parent.name}.json"))
     return found

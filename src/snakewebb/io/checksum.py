@@ -1,6 +1,5 @@
 """DATASUM and CHECKSUM of FITS files (FITS standard 4.0, section 4.4.2.7 and appendix J)."""
 
-
 import numpy as np
 
 _PIECE = 1 << 18  # bytes that are summed together: what is made of them stays in the processor's cache

@@ -31,6 +31,8 @@ class Association:
         The official file it was read from, or the rule that made it.
     rule : str
         Name of the archive's rule.
+    backgrounds : tuple of str
+        Roots of exposures of the background whose spectra belong to it, sorted.
     """
 
     product: str
@@ -40,10 +42,13 @@ class Association:
     members: tuple
     source: str
     rule: str = "Asn_Lv3Image"
+    backgrounds: tuple = ()
 
     def as_json(self, members=None, suffix="cal"):
         """The association as the archive's JSON (``asn_schema_jw_level3``), a dict."""
         members = self.members if members is None else members
+        listed = [{"expname": f"{root}_{suffix}.fits", "exptype": "science"} for root in members]
+        listed += [{"expname": f"{root}_x1d.fits", "exptype": "background"} for root in self.backgrounds]
         return {
             "asn_type": "image3" if self.rule.startswith("Asn_Lv3Image") else "spec3",
             "asn_rule": self.rule,
@@ -51,12 +56,7 @@ class Association:
             "asn_pool": "none",
             "program": self.program,
             "target": self.target,
-            "products": [
-                {
-                    "name": self.product,
-                    "members": [{"expname": f"{root}_{suffix}.fits", "exptype": "science"} for root in members],
-                }
-            ],
+            "products": [{"name": self.product, "members": listed}],
         }
 
 

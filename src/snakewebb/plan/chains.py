@@ -11,14 +11,16 @@ OF_EXPOSURES = {
     "extract_1d_exposure": "x1d",
 }
 """Steps of stage 2 that are rules of their own, and the suffix of what each makes of what the one before made."""
+OF_MEMBERS = {"master_background": "mbsub", "nod_subtract": "nodsub"}
+"""Steps of stage 3 that are rules of their own for each exposure, and the suffix of what each makes of what the one before made."""
 OF_PRODUCTS = (
     *("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog"),
-    *("cube_build", "extract_1d", "spectral_leak"),
+    *("measured_offsets", "cube_outliers", "cube_build", "extract_1d", "spectral_leak", "stitch_spectra"),
 )
-"""Steps of stage 3, which all are rules of their own."""
+"""The other steps of stage 3, which all are rules of their own."""
 BEFORE = {"pixel_replace": ("adaptive_trace_model",)}
 """Steps that the job of another one runs before it: whose product there is if either is on."""
-OWN_RULES = (*OF_PRODUCTS, *OF_EXPOSURES, *(name for names in BEFORE.values() for name in names))
+OWN_RULES = (*OF_PRODUCTS, *OF_MEMBERS, *OF_EXPOSURES, *(name for names in BEFORE.values() for name in names))
 """Steps that are rules of their own: what they are made from decides their order, not the chain."""
 
 

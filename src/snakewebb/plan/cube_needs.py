@@ -1,4 +1,4 @@
-"""How large cubes are, and what memory they take, from the pointings of headers and the sampling that is usual or asked for."""
+"""How large cubes are, and what memory they take, from the pointings of headers and the sampling that is asked for, stated or usual."""
 
 import math
 
@@ -26,7 +26,7 @@ _LIMITS = {
 }
 
 
-def cube_shape(bands, headers, parameters):
+def cube_shape(bands, headers, parameters, stated=None):
     """Planes, rows and columns of a cube, a little more rather than less.
 
     Parameters
@@ -37,17 +37,21 @@ def cube_shape(bands, headers, parameters):
         Of its exposures: RA_REF and DEC_REF, degrees.
     parameters : dict
         Of cube_build.
+    stated : dict, optional
+        Spaxel (arcsec), plane, first and last wavelength (micron) by channel and band (``1-short``), where a reference states them;
+        the sampling that is usual in flight counts for the others.
 
     Returns
     -------
     (int, int, int)
     """
-    spaxel = parameters["scalexy"] or min(_SAMPLING[channel][0] for channel, _ in bands)
+    stated = stated or {}
+    spaxel = parameters["scalexy"] or min(stated.get("-".join(band), (_SAMPLING[band[0]][0],))[0] for band in bands)
     side = max(_SAMPLING[channel][2] for channel, _ in bands)
     east, north = _spread(headers)
     columns = parameters["nspax_x"] or math.ceil((side + east) / spaxel) + 2
     rows = parameters["nspax_y"] or math.ceil((side + north) / spaxel) + 2
-    return _planes(bands, parameters), rows, columns
+    return _planes(bands, parameters, stated), rows, columns
 
 
 def _spread(headers):
@@ -65,15 +69,15 @@ def _spread(headers):
     return max(east) - min(east), max(north) - min(north)
 
 
-def _planes(bands, parameters):
+def _planes(bands, parameters, stated):
     wanted = parameters["wavemin"] or 0.0, parameters["wavemax"] or math.inf
     linear = parameters["linear_wave"] and parameters["output_type"] != "multi"
-    step = parameters["scalew"] or min(_SAMPLING[channel][1] for channel, _ in bands)
-    ranges = []
+    step, ranges = parameters["scalew"] or math.inf, []
     for channel, names in bands:
-        for name in names.split("-"):
-            low, high = (max(_LIMITS[channel][name][0], wanted[0]), min(_LIMITS[channel][name][1], wanted[1]))
-            ranges.append((low, high, _SAMPLING[channel][1]))
+        _, plane, *limits = stated.get(f"{channel}-{names}", (None, _SAMPLING[channel][1]))
+        step = step if parameters["scalew"] else min(step, plane)
+        for low, high in [limits] if limits else [_LIMITS[channel][name] for name in names.split("-")]:
+            ranges.append((max(low, wanted[0]), min(high, wanted[1]), plane))
     if linear:
         return max(1, math.ceil((max(high for _, high, _ in ranges) - min(low for low, _, _ in ranges)) / step) + 1)
     # a table of all wavelengths between the bands, with the planes of each
@@ -105,3 +109,13 @@ def cube_bytes(shape, exposure_pixels, *, nexposures=1):
     slab = min(max(SLAB_BYTES, plane), voxels * SUM_BYTES)
     tables = min(TABLE_BYTES, nexposures * exposure_pixels * PIXEL_BYTES) + exposure_pixels * PIXEL_BYTES
     return voxels * VOXEL_BYTES + slab + tables
+
+
+def outlier_bytes(shape, exposure_pixels, *, nexposures):
+    """Bytes of memory that comparing exposures with cubes of each other takes at most; parameters as those of `cube_bytes`."""
+    voxels = math.prod(int(size) for size in shape)
+    # data and errors of the cube of each exposure, and four more planes for the median
+    cubes = min(SLAB_BYTES, voxels * 8 * (nexposures + 4))
+    sums = cubes * SUM_BYTES // (8 * (nexposures + 4))
+    tables = min(TABLE_BYTES, nexposures * exposure_pixels * PIXEL_BYTES) + exposure_pixels * PIXEL_BYTES
+    return cubes + sums + tables

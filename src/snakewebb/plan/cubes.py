@@ -1,10 +1,12 @@
 """The cubes of a plan: which ones its products and exposures have, what each is made of, and how much memory it takes."""
 
+import math
 from dataclasses import dataclass
 
 from snakewebb.cubes.cubes_of_product import MRS, grouped_bands, selected_bands, suffix_of
 from snakewebb.errors import ConfigError
 from snakewebb.plan.cube_needs import cube_shape
+from snakewebb.plan.cube_sampling import stated_sampling
 from snakewebb.plan.ifu_exposures import setting_of
 
 
@@ -36,7 +38,8 @@ def planned_cubes(plan):
     Raises
     ------
     ConfigError
-        If the parameters name a channel or band that there is not, or none of those of a product, or ask for several cubes of an exposure.
+        If the parameters name a channel or band that there is not, or none of those of a product, or ask for several cubes of an exposure
+        or for a cube of the slices of several.
     """
     found = {}
     if plan.mode.stage3 != "spec3":
@@ -58,6 +61,11 @@ def planned_cubes(plan):
         for bands in groups:
             name = f"{product}_{suffix_of('MIRI', bands, internal=parameters['coord_system'] == 'internal_cal')}"
             members = tuple(root for root in association.members if set(bands) & set(bands_of[root]))
+            if parameters["coord_system"] == "internal_cal" and len(members) > 1:
+                raise ConfigError(
+                    f"steps.cube_build.coord_system: found 'internal_cal', but {name} has {len(members)} exposures of one band, expected "
+                    "one: the slices of several exposures do not coincide; use skyalign or ifualign, or steps.cube_build_exposure"
+                )
             found[name] = PlannedCube(name, product, tuple(bands), members)
     return found
 
@@ -74,6 +82,11 @@ def exposure_bands(plan, root):
     if parameters is None:
         return []
     groups = _groups(parameters, [setting_of(plan.exposures[root].header).bands])
+    if len(groups) > 1 and parameters["coord_system"] == "internal_cal":
+        raise ConfigError(
+            f"steps.cube_build_exposure.coord_system: found 'internal_cal', which makes {len(groups)} cubes of {root}, one of each "
+            "channel, but an exposure has one cube; choose one with steps.cube_build_exposure.channel"
+        )
     if len(groups) > 1:
         raise ConfigError(
             f"steps.cube_build_exposure.output_type: found {parameters['output_type']!r}, which makes {len(groups)} cubes of {root}, "
@@ -91,31 +104,6 @@ def _groups(parameters, settings):
     bands = selected_bands({band for bands in settings for band in bands}, "MIRI", asked)
     local = parameters["coord_system"] == "internal_cal"
     return grouped_bands(bands, "MIRI", "band" if local else parameters["output_type"]) if bands else []
-
-
-def cube_work(plan, step, name):
-    """The work of a job of a cube: what determines its result, besides the products it is made of."""
-    cube = plan.cubes[name]
-    chain = plan.chain(step, like=cube.members[0])
-    work = {"chain": chain.entries}
-    if step == "cube_build":
-        (entry,) = chain.entries
-        own = {
-            name: ",".join(dict.fromkeys(part))
-            for name, part in zip(("channel", "band"), zip(*cube.bands, strict=True), strict=True)
-        }
-        work = {"chain": [entry | {"parameters": entry["parameters"] | own}], "members": list(cube.members)}
-        replaced = [root for root in cube.members if plan.is_on("pixel_replace", root)]
-        if plan.is_on("outlier_detection"):
-            # pixels are replaced after more of them are found to be bad, so not by the job of the exposure
-            if replaced:
-                work["replaced"] = {root: plan.chain("pixel_replace", root).entries for root in replaced}
-        elif users := [r for r in cube.members if plan.exposures[r].level == "cal" and r not in replaced]:
-            work["inputs"] = {root: plan.exposures[root].identity for root in users}
-    types = chain.reference_types()
-    if types:
-        work["references"] = {reftype: plan.reference(cube.members[0], reftype, chain.overrides) for reftype in types}
-    return work
 
 
 def leak_cubes(plan, product):
@@ -150,6 +138,53 @@ def spectrum_of(plan, name):
     return f"{'with_leak/' if spectra_of_leak(plan, name) else ''}{name}_x1d"
 
 
+def stitched_cubes(plan, product):
+    """Cubes of a product whose spectra stitch_spectra joins: those of single bands, with the gratings of one setting.
+
+    Returns
+    -------
+    tuple of str
+        Names; empty if there are fewer than two.
+    """
+    if not (plan.is_on("stitch_spectra") and plan.is_on("extract_1d")):
+        return ()
+    names = [name for name, cube in plan.cubes.items() if cube.product == product and _is_plain(cube)]
+    return tuple(names) if len(names) > 1 else ()
+
+
+def _is_plain(cube):
+    return len(cube.bands) == 1 and "-" not in cube.bands[0][1]
+
+
+def stitching_notes(plan):
+    """What is to be said of spectra that cannot be joined.
+
+    Raises
+    ------
+    ConfigError
+        If cubes hold several bands.
+    """
+    if not (plan.is_on("stitch_spectra") and plan.is_on("extract_1d")):
+        return []
+    wide = [name for name, cube in plan.cubes.items() if len(cube.bands) > 1]
+    if wide:
+        raise ConfigError(
+            f"steps.stitch_spectra: the cube {wide[0]} holds {len(plan.cubes[wide[0]].bands)} bands, expected one; set "
+            "steps.cube_build.output_type: band, or switch stitch_spectra off"
+        )
+    lines = [
+        f"{name}: not in the stitched spectrum, as its gratings are of two settings"
+        for name, cube in plan.cubes.items()
+        if not _is_plain(cube)
+    ]
+    lines += [
+        f"{product}: no stitched spectrum, as it has fewer than two bands"
+        for product in plan.associations
+        if not stitched_cubes(plan, product)
+    ]
+    return lines
+
+
 def cube_suffixes(plan, name):
     """Suffixes of the files that are made of a cube of a product."""
     return ("s3d", "x1d") if plan.is_on("extract_1d") else ("s3d",)
@@ -163,10 +198,30 @@ def reported_products(plan):
 def shape_of(plan, *, root=None, name=None):
     """Planes, rows and columns of a cube of an exposure or of a product, a little more rather than less."""
     if root is not None:
-        bands, members = exposure_bands(plan, root), (root,)
-        parameters = _parameters(plan, "cube_build_exposure", root)
+        step, bands, members = "cube_build_exposure", exposure_bands(plan, root), (root,)
+        parameters = _parameters(plan, step, root)
     else:
         cube = plan.cubes[name]
-        bands, members = cube.bands, cube.members
-        parameters = _parameters(plan, "cube_build", like=members[0])
-    return cube_shape(bands, [plan.exposures[root].header for root in members], parameters)
+        step, bands, members = "cube_build", cube.bands, cube.members
+        parameters = _parameters(plan, step, like=members[0])
+    stated = stated_sampling(plan, step, members[0])
+    return cube_shape(bands, [plan.exposures[root].header for root in members], parameters, stated)
+
+
+def shape_of_bands(plan, step, product):
+    """Planes, rows and columns of the largest cube of a single band of a product, for a step that makes such cubes on its way."""
+    roots = plan.associations[product].members
+    given = _parameters(plan, step, like=roots[0]) or {}
+    parameters = {
+        "scalexy": given.get("scalexy"),
+        "scalew": given.get("scalew"),
+        "linear_wave": True,
+        "output_type": "band",
+    }
+    parameters |= dict.fromkeys(("nspax_x", "nspax_y", "wavemin", "wavemax"))
+    members = {}
+    for root in roots:
+        for band in setting_of(plan.exposures[root].header).bands:
+            members.setdefault(band, []).append(plan.exposures[root].header)
+    stated = stated_sampling(plan, step, roots[0])
+    return max((cube_shape([band], headers, parameters, stated) for band, headers in members.items()), key=math.prod)

@@ -84,6 +84,8 @@ COLUMNS = [
     "LAMP",
     "OPMODE",
     "FXD_SLIT",
+    "S_BKDSUB",
+    "S_MSBSUB",
     "CAL_VER",
     "CRDS_CTX",
 ]
@@ -91,7 +93,7 @@ COLUMNS = [
 # without these an exposure cannot be planned; the steps name what they need beyond
 REQUIRED = ("INSTRUME", "DETECTOR", "EXP_TYPE", "DATE-OBS", "TIME-OBS")
 
-_FORMAT = 5  # of the cached rows
+_FORMAT = 6  # of the cached rows
 
 
 @dataclass(frozen=True)

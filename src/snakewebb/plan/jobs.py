@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from snakewebb.plan.chains import OF_EXPOSURES
-from snakewebb.plan.cubes import spectra_of_leak, spectrum_of
+from snakewebb.plan.cubes import spectra_of_leak, spectrum_of, stitched_cubes
 from snakewebb.plan.ifu_exposures import is_imprint
+from snakewebb.plan.product_members import member_jobs, offsets_before, product_jobs, read_by
 from snakewebb.plan.stage2_work import exposure_steps, members_of
 from snakewebb.plan.stage3_work import cube_steps
 
@@ -89,6 +90,8 @@ def _exposure_jobs(plan, root):
         record = f"stage2/{root}_{OF_EXPOSURES[step]}.json"
         yield _exposure_job(plan, step, root, record, before)
         before = (record,)
+    for step, record, inputs in member_jobs(plan, root):
+        yield _exposure_job(plan, step, root, record, inputs)
 
 
 def _exposure_job(plan, transition, root, record, inputs, *, rule=None, chain=None):
@@ -101,12 +104,14 @@ def _product_jobs(plan, product):
     stem = f"stage3/{product}"
     yield Job("association", product, f"{stem}_asn.json", (), association.as_json)
     if plan.mode.stage3 == "spec3":
-        if plan.is_on("outlier_detection"):
-            cals = tuple(record for root in association.members for record in _calibrated_record(plan, root))
-            yield _product_job(plan, "outlier_detection", product, f"{stem}_crf.json", cals)
+        for step, record, inputs in product_jobs(plan, product):
+            yield _product_job(plan, step, product, record, inputs)
         for cube in plan.cubes.values():
             if cube.product == product:
                 yield from _cube_jobs(plan, cube)
+        if spectra := stitched_cubes(plan, product):
+            records = tuple(f"stage3/{name}_x1d.json" for name in spectra)
+            yield _product_job(plan, "stitch_spectra", product, f"{stem}_stitched.json", records)
         return
     inputs = tuple(record for root in association.members for record in _calibrated_record(plan, root))
     if plan.is_on("tweakreg"):
@@ -131,10 +136,8 @@ def _product_jobs(plan, product):
 
 def _cube_jobs(plan, cube):
     stem = f"stage3/{cube.name}"
-    if plan.is_on("outlier_detection"):
-        inputs = (f"stage3/{cube.product}_crf.json",)
-    else:
-        inputs = tuple(record for root in cube.members for record in _combined_record(plan, root))
+    records = read_by(plan, "cube_build", cube.product, cube.members)[1]
+    inputs = (*records, *offsets_before(plan, "cube_build", cube.product))
     steps = cube_steps(plan, cube.name)
     yield _product_job(plan, "cube_build", cube.name, f"{stem}_s3d.json", inputs)
     if "extract_1d" in steps:
@@ -159,13 +162,6 @@ def _chain(plan, step, product):
 def _rate_record(plan, root):
     """Path of the record of an exposure's slopes in a tuple, empty for a file of the user."""
     return (f"stage1/{root}_{plan.stage1_suffix}.json",) if plan.exposures[root].level == "uncal" else ()
-
-
-def _combined_record(plan, root):
-    """Path of the record of what an exposure gives to cubes in a tuple: with its bad pixels replaced, if that is on."""
-    if plan.is_on("pixel_replace", root):
-        return (f"stage2/{root}_pixel_replace.json",)
-    return _calibrated_record(plan, root)
 
 
 def _calibrated_record(plan, root):

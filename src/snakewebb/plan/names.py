@@ -46,6 +46,12 @@ def parse_exposure(filename):
     return ExposureName(*(parts.get(name, "") for name in names))
 
 
+def root_of(filename):
+    """Root of the exposure that a file is of, whatever suffixes follow it (``..._o001_crf.fits``); ``None`` if it is of none."""
+    match = re.match(EXPOSURE_PATTERN, filename.lower())
+    return match and match[0]
+
+
 def optical_elements(exposures):
     """The optical-element part of a product name.
 

@@ -4,7 +4,8 @@ import functools
 import math
 
 from snakewebb.errors import ConfigError
-from snakewebb.plan.cubes import shape_of
+from snakewebb.plan.cubes import shape_of, shape_of_bands
+from snakewebb.plan.product_members import companions_of
 from snakewebb.plan.resources import (
     SUBMITTED,
     SUBMITTED_PER_EXPOSURE,
@@ -17,7 +18,10 @@ from snakewebb.plan.resources import (
 from snakewebb.plan.stage2_work import exposure_steps, members_of, oversampling
 from snakewebb.profiles import physical_memory_mb
 
-_OF_A_PRODUCT = ("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report", "report_spectra")
+_OF_A_PRODUCT = (
+    *("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report", "report_spectra"),
+    *("measured_offsets", "cube_outliers", "stitch_spectra"),
+)
 _OF_A_CUBE = ("cube_build", "extract_1d", "spectral_leak")
 _OF_AN_EXPOSURES_CUBE = ("cube_build_exposure", "extract_1d_exposure")
 
@@ -116,6 +120,8 @@ class Needs:
             cube = shape_of(self._plan, root=root) if rule in _OF_AN_EXPOSURES_CUBE else ()
             members = members_of(self._plan, root) if rule == "spec2" else {}
             number = 1 + len({member for found in members.values() for member in found})
+            if rule == "nod_subtract":
+                number = 1 + len(companions_of(self._plan, rule, root))
             finer = oversampling(self._plan, root) if rule in ("pixel_replace", "cube_build_exposure") else 1
             shape = exposure.shape
             if finer != 1 and rule == "pixel_replace":  # it holds a dozen arrays of the finer image
@@ -126,6 +132,9 @@ class Needs:
         roots = self._plan.associations[product].members if product is not None else tuple(self._plan.exposures)
         members = [self._plan.exposures[member] for member in roots]
         largest = max(members, key=lambda exposure: exposure.shape[-2] * exposure.shape[-1])
+        if rule in ("measured_offsets", "cube_outliers"):
+            cube = shape_of_bands(self._plan, rule, product)
+            return Work(largest.shape, largest.header, exposures=len(members), cube=cube)
         if rule == "report_spectra":
             shapes = [
                 shape_of(self._plan, name=cube.name) for cube in self._plan.cubes.values() if cube.product == product

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from snakewebb.plan.contracts import contract_of
+from snakewebb.plan.parameters import ResolvedChain
+
 _DAY = 86400.0  # seconds
 
 
@@ -73,3 +76,23 @@ def earlier_exposures(windows):
         found[own.root] = [o.root for o in open_ if (o.start, o.segment) < (own.start, own.segment)]
         open_.append(own)
     return found
+
+
+def windows_work(plan, root):
+    """The work of the job that finds the saturation windows of an exposure: from flags of saturation alone."""
+    own = plan.chain("detector1", root)
+    kept = []
+    for entry in own.entries:
+        if entry["step"] in ("group_scale", "dq_init", "saturation"):
+            kept.append(entry)
+        elif entry["step"] == "persistence":
+            time = entry["parameters"]["persistence_time"]
+            parameters = {name: p.default for name, p in contract_of("persistence").parameters.items()}
+            parameters["compatibility"] = entry["parameters"]["compatibility"]
+            kept.append({**entry, "parameters": {**parameters, "persistence_time": time}})
+    chain = ResolvedChain(kept, {}, own.overrides)
+    types = chain.reference_types()
+    work = {"chain": kept, "input": plan.exposures[root].identity}
+    if types:
+        work["references"] = {reftype: plan.reference(root, reftype, chain.overrides) for reftype in types}
+    return work

@@ -15,7 +15,7 @@ from snakewebb import __version__
 from snakewebb.cache import read_json
 from snakewebb.errors import ConfigError, MissingReferenceError
 from snakewebb.failures import this_run
-from snakewebb.plan import stage2_work, stage3_work
+from snakewebb.plan import product_members, stage2_work, stage3_work
 from snakewebb.plan.associations import (
     ASSOCIATE,
     TargetNumbers,
@@ -24,7 +24,7 @@ from snakewebb.plan.associations import (
     read_association,
     suspect_pointing,
 )
-from snakewebb.plan.chains import OF_EXPOSURES, OWN_RULES, edited_chains, steps_of_rule
+from snakewebb.plan.chains import OF_EXPOSURES, OF_MEMBERS, OWN_RULES, edited_chains, steps_of_rule
 from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.context import chosen_context, context_notes
 from snakewebb.plan.contracts import contract_of
@@ -33,7 +33,7 @@ from snakewebb.plan.exposures import find_exposures, missing_segments
 from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.modes import read_mode
 from snakewebb.plan.parameters import FileHashes, Layer, ResolvedChain, layer, resolve_chain, selected
-from snakewebb.plan.persistence import earlier_exposures, find_windows
+from snakewebb.plan.persistence import earlier_exposures, find_windows, windows_work
 
 STATE = Path(".snakewebb")
 """Folder of the programme for tables that can be made again."""
@@ -53,6 +53,8 @@ _FILE_PARAMETERS = {
     "save_persistence",
     "persistence_array_file",
     "offset_file",
+    "offset_table",
+    "user_background",
 }
 _OUTPUT_PARAMETERS = {"dark_output", "save_persistence"}
 
@@ -101,10 +103,9 @@ class Plan:
         self.parameter_files = self._parameter_files()
         self.selection = self._references()
         self.official = official_files(self.configuration["associations"], self.mode.stage2, self.mode.stage3)
-        self.members, _ = stage2_work.find_members(self)
+        self._find_members()
         self._leave_out_failed()
-        self.members, notes = stage2_work.find_members(self)
-        self.notes += notes
+        self.notes += self._find_members()
         self._earlier = self._find_earlier()
         self.associations = {association.product: association for association in self._associations()}
         self.cubes = planned_cubes(self)
@@ -225,6 +226,12 @@ class Plan:
         own = (name for name in self.chains.get(self.mode.stage2, ()) if name in OF_EXPOSURES)
         return (*self._stages_of(exposure), *own, *self.chains.get(self.mode.stage3, ()))
 
+    def _find_members(self):
+        """Find the exposures that belong to each exposure in stages 2 and 3; returns what could not be used, and why."""
+        self.members, notes = stage2_work.find_members(self)
+        self.companions = product_members.find_companions(self)
+        return notes
+
     def _leave_out_failed(self):
         for root, exposure in list(self.exposures.items()):
             record = read_json(f"excluded/{root}.json")
@@ -260,7 +267,8 @@ class Plan:
                 members = tuple(root for root in association.members if root in present)
                 official.append(type(association)(**{**association.__dict__, "members": members}))
         made = ASSOCIATE[self.mode.stage3](usable, by=self.configuration["associate_by"], target_numbers=numbers)
-        return [association for association in merge_associations(official, made) if association.members]
+        merged = [association for association in merge_associations(official, made) if association.members]
+        return [product_members.with_backgrounds(self, association) for association in merged]
 
     # -- work of the jobs ---------------------------------------------------------------------------------------------
 
@@ -340,7 +348,9 @@ class Plan:
         """
         exposure = self.exposures[root]
         if transition == "persistence_windows":
-            return self._windows_work(root)
+            return canonical(windows_work(self, root))
+        if transition in OF_MEMBERS:
+            return canonical(product_members.member_work(self, transition, root))
         if transition == "find_sources":
             return self.source_finding_work(root)
         chain = self.chain(transition, root)
@@ -383,24 +393,6 @@ class Plan:
     def persistence_sources(self, root):
         """Earlier exposures whose saturation windows an exposure's job takes; none where the step persistence is off."""
         return self._earlier.get(root, [])
-
-    def _windows_work(self, root):
-        """The work of the job that finds the saturation windows of an exposure: from flags of saturation alone."""
-        kept = []
-        for entry in self.chain("detector1", root).entries:
-            if entry["step"] in ("group_scale", "dq_init", "saturation"):
-                kept.append(entry)
-            elif entry["step"] == "persistence":
-                time = entry["parameters"]["persistence_time"]
-                parameters = {name: p.default for name, p in contract_of("persistence").parameters.items()}
-                parameters["compatibility"] = entry["parameters"]["compatibility"]
-                kept.append({**entry, "parameters": {**parameters, "persistence_time": time}})
-        chain = ResolvedChain(kept, {}, self.chain("detector1", root).overrides)
-        types = chain.reference_types()
-        work = {"chain": kept, "input": self.exposures[root].identity}
-        if types:
-            work["references"] = {reftype: self.reference(root, reftype, chain.overrides) for reftype in types}
-        return canonical(work)
 
     def source_finding_work(self, root):
         """The work of the job that finds the sources of an exposure."""

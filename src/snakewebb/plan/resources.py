@@ -7,7 +7,7 @@ once. The constants are measured: every job writes its largest memory into its l
 import math
 from dataclasses import dataclass
 
-from snakewebb.plan.cube_needs import CHANNEL_PIXELS, VOXEL_BYTES, cube_bytes
+from snakewebb.plan.cube_needs import CHANNEL_PIXELS, VOXEL_BYTES, cube_bytes, outlier_bytes
 
 RAMP_BUDGET = 450_000_000
 """Bytes of an exposure in stage 1 up to which it is kept in memory; a larger one lies on a scratch file."""
@@ -90,12 +90,17 @@ MODELS = {
     "source_catalog": Model(process=262, mosaic=50, written=8, seconds=1.0),
     "report": Model(process=235, frame=27, mosaic=27, written=2, seconds=0.5),
     "spec2": Model(process=170, frame=150, members=26, written=45, seconds=5.0),
+    "master_background": Model(process=150, frame=100, written=45, seconds=1.0),
+    "nod_subtract": Model(process=150, frame=100, members=26, written=45, seconds=1.0),
     "pixel_replace": Model(process=150, frame=100, written=45, seconds=1.0),
     "cube_build_exposure": Model(process=200, voxel=16, seconds=3.0),
     "extract_1d_exposure": Model(process=360, voxel=33, seconds=3.0),
+    "measured_offsets": Model(process=230, frame=60, voxel=16, seconds=3.0),
+    "cube_outliers": Model(process=230, frame=100, written=45, seconds=3.0),
     "cube_build": Model(process=200, voxel=16, seconds=3.0),
     "extract_1d": Model(process=360, voxel=33, seconds=3.0),
     "spectral_leak": Model(process=150, seconds=1.0),
+    "stitch_spectra": Model(process=150, seconds=1.0),
     "report_spectra": Model(process=200, voxel=33, seconds=1.0),
     "report_exposures": Model(process=138, frame=66, written=2, seconds=0.5, images=PICTURES),
 }
@@ -117,7 +122,7 @@ _START = 3  # minutes: a start from a cold file system, and kernels to compile
 
 THREADS = {
     **dict.fromkeys(("detector1", "dark", "resample_exposure", "skymatch", "outlier_detection", "resample"), 2),
-    **dict.fromkeys(("spec2", "cube_build_exposure", "cube_build"), 2),
+    **dict.fromkeys(("spec2", "cube_build_exposure", "measured_offsets", "cube_outliers", "cube_build"), 2),
 }
 """Threads of the rules that use more than one."""
 
@@ -176,10 +181,12 @@ def megabytes(rule, work, attempt=1):
         model = MODELS[rule]
         need = model.process + (model.frame * work.frame + model.mosaic * work.mosaic) / 1e6
         need += model.members * work.exposures + model.voxel * math.prod(work.cube or (0,)) / 1e6
-        if rule.startswith("cube_build"):
+        if rule == "cube_outliers":
+            need += outlier_bytes(work.cube, CHANNEL_PIXELS, nexposures=work.exposures) / 1e6
+        elif rule == "measured_offsets" or rule.startswith("cube_build"):
+            number = 1 if rule == "measured_offsets" else 2 * work.exposures
             need += (
-                cube_bytes(work.cube, CHANNEL_PIXELS, nexposures=2 * work.exposures)
-                - VOXEL_BYTES * math.prod(work.cube)
+                cube_bytes(work.cube, CHANNEL_PIXELS, nexposures=number) - VOXEL_BYTES * math.prod(work.cube)
             ) / 1e6
         if rule == "outlier_detection":
             need += 4 * min(work.exposures * work.mosaic, LARGEST_STACK // 4) / 1e6
@@ -226,7 +233,7 @@ def disk_megabytes(rule, work):
         written += work.frame * (integrations + 1) * 32
     else:
         written = MODELS[rule].written * (work.mosaic or work.frame) + VOXEL_BYTES * math.prod(work.cube or (0,))
-        if rule == "outlier_detection":
+        if rule in ("outlier_detection", "cube_outliers"):
             written = MODELS[rule].written * work.frame * work.exposures + 4 * work.exposures * work.mosaic
     return 10 + math.ceil(written / 1e6)
 

@@ -1,7 +1,8 @@
 """The work of the jobs of stage 3: each step is a rule of its own, and its work holds the parameters that concern it."""
 
+from snakewebb.plan import product_members
 from snakewebb.plan.contracts import alignment_parameters
-from snakewebb.plan.cubes import cube_work, spectra_of_leak
+from snakewebb.plan.cubes import spectra_of_leak, stitched_cubes, stitching_notes
 from snakewebb.plan.ifu_exposures import missing_dithers
 
 
@@ -9,7 +10,13 @@ def works_with_references(plan):
     """Works of the jobs of all products that may use reference files."""
     steps = plan.chains.get(plan.mode.stage3, ())
     if plan.mode.stage3 == "spec3":
-        return [plan.product_work(step, cube) for cube in plan.cubes for step in cube_steps(plan, cube)]
+        before = [
+            (step, product)
+            for product in plan.associations
+            for step, _, _ in product_members.product_jobs(plan, product)
+        ]
+        after = [(step, cube) for cube in plan.cubes for step in cube_steps(plan, cube)]
+        return [plan.product_work(step, name) for step, name in (*before, *after)]
     return [plan.product_work(step, product) for product in plan.associations for step in steps if step != "tweakreg"]
 
 
@@ -28,6 +35,7 @@ def product_notes(plan):
     if plan.mode.stage3 == "spec3":
         for product, association in plan.associations.items():
             notes += missing_dithers(product, [plan.exposures[root] for root in association.members])
+        notes += product_members.notes(plan) + stitching_notes(plan)
     return notes
 
 
@@ -65,6 +73,11 @@ def product_work(plan, step, product):
     """Work of another job of a product or a cube: what determines it, besides the products it is made of."""
     if product in plan.cubes:
         return cube_work(plan, step, product)
+    if step == "stitch_spectra":
+        chain = plan.chain(step, like=plan.associations[product].members[0])
+        return {"chain": chain.entries, "spectra": list(stitched_cubes(plan, product))}
+    if plan.mode.stage3 == "spec3":
+        return product_members.product_work(plan, step, product)
     first = plan.associations[product].members[0]
     chain = plan.chain(step, like=first)
     work = {"chain": chain.entries}
@@ -82,6 +95,32 @@ def product_work(plan, step, product):
     types = chain.reference_types()
     if types:
         work["references"] = {reftype: plan.reference(first, reftype, chain.overrides) for reftype in types}
+    return work
+
+
+def cube_work(plan, step, name):
+    """The work of a job of a cube: what determines its result, besides the products it is made of."""
+    cube = plan.cubes[name]
+    chain = plan.chain(step, like=cube.members[0])
+    work = {"chain": chain.entries}
+    if step == "cube_build":
+        (entry,) = chain.entries
+        own = {
+            name: ",".join(dict.fromkeys(part))
+            for name, part in zip(("channel", "band"), zip(*cube.bands, strict=True), strict=True)
+        }
+        work = {"chain": [entry | {"parameters": entry["parameters"] | own}], "members": list(cube.members)}
+        # pixels are replaced after more of them are found to be bad, so not always by the job of the exposure
+        folder = product_members.folder_before(plan, step, cube.product)
+        replaced = [root for root in cube.members if plan.is_on("pixel_replace", root)]
+        by_cube = [root for root in replaced if folder is not None or product_members.member_steps(plan, root)]
+        if by_cube:
+            work["replaced"] = {root: plan.chain("pixel_replace", root).entries for root in by_cube}
+        direct = [root for root in cube.members if root not in replaced]
+        work |= product_members.own_inputs(plan, step, cube.product, direct)
+    types = chain.reference_types()
+    if types:
+        work["references"] = {reftype: plan.reference(cube.members[0], reftype, chain.overrides) for reftype in types}
     return work
 
 

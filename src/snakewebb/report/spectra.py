@@ -100,6 +100,73 @@ def spectra_figure(paths):
     return sheet
 
 
+@style.styled
+def stitched_figure(path):
+    """The spectrum of all bands in one, and the factor (or offset) of each band.
+
+    Parameters
+    ----------
+    path : path-like
+        File of stitch_spectra.
+
+    Returns
+    -------
+    Figure
+    """
+    from snakewebb.io.spectrum_file import read_spectra
+
+    (spectrum,) = read_spectra(path)
+    factors, name, unit = _factors(path)
+    sheet, (upper, lower) = style.figure(12.5, 6.0, nrows=2, height_ratios=[2, 1], sharex=True)
+    _draw_spectrum(upper, spectrum, style.BLUE)
+    upper.set_title(f"{len(factors)} bands in one spectrum")
+    upper.set_xlabel("")
+    middle, half = (factors["WAVEMAX"] + factors["WAVEMIN"]) / 2, (factors["WAVEMAX"] - factors["WAVEMIN"]) / 2
+    lower.errorbar(middle, factors[name] * unit, factors[f"{name}_ERROR"] * unit, half, fmt=".", color=style.ORANGE)
+    for row, place in zip(factors, middle, strict=True):
+        lower.annotate(row["BAND"], (place, row[name] * unit), xytext=(0, 6), textcoords="offset points", ha="center")
+    lower.set_ylabel("factor" if name == "FACTOR" else "offset, mJy")
+    lower.set_xlabel("wavelength, micron")
+    return sheet
+
+
+def factors_table(path):
+    """Heading, columns and rows of the factors of a stitched spectrum, for the page."""
+    factors, _, _ = _factors(path)
+    columns = ["Band", "Micron", "Factor", "Offset, mJy", "Channels of the overlap", "Flag"]
+    rows = [
+        [
+            str(row["BAND"]),
+            f"{row['WAVEMIN']:.3f} to {row['WAVEMAX']:.3f}",
+            f"{row['FACTOR']:.4f} +- {row['FACTOR_ERROR']:.4f}",
+            f"{1e3 * row['OFFSET']:.4f} +- {1e3 * row['OFFSET_ERROR']:.4f}",
+            int(row["N_OVERLAP"]),
+            str(row["FLAG"]),
+        ]
+        for row in factors
+    ]
+    return "Levels of the bands", columns, rows
+
+
+def _factors(path):
+    """The table of a stitched spectrum, the column that its bands were brought to one level with, and its factor to the unit drawn."""
+    from astropy.io import fits
+
+    with fits.open(path, memmap=False) as units:
+        factors = np.array(units["FACTORS"].data)
+        by_offset = str(units["EXTRACT1D"].header.get("STMETHOD", "")).strip() == "OFFSET"
+    return factors, *(("OFFSET", 1e3) if by_offset else ("FACTOR", 1.0))
+
+
+def offsets_table(path):
+    """Heading, columns and rows of the offsets of the pointing of exposures, for the page."""
+    from snakewebb.cubes.measured_offsets import mean_offsets
+    from snakewebb.imaging.members import read_table
+
+    rows = [[name, f"{east:+.4f}", f"{north:+.4f}"] for name, (east, north) in mean_offsets(read_table(path)).items()]
+    return "Offsets of the pointing", ["Exposure", "East, arcsec", "North, arcsec"], rows
+
+
 def _average(data, weight):
     """Mean over the planes of spaxels that have data."""
     used = np.isfinite(data) & (weight > 0)
@@ -157,3 +224,8 @@ def write_cube_figure(s3d, x1d, path):
 def write_spectra_figure(paths, path):
     """Write `spectra_figure` as PNG or SVG."""
     style.save(spectra_figure(paths), path)
+
+
+def write_stitched_figure(path, picture):
+    """Write `stitched_figure` as PNG or SVG."""
+    style.save(stitched_figure(path), picture)

@@ -1,0 +1,47 @@
+"""Offsets of the pointing of a product's exposures: exposures or tables of the user -> table of offsets."""
+
+from functools import partial
+
+from snakewebb.chain import run_chain
+from snakewebb.compiled import set_threads
+from snakewebb.cubes.cube import CubeSet
+from snakewebb.cubes.exposure_files import exposure_of_file, files_of
+from snakewebb.imaging.members import write_table
+from snakewebb.io.products import read_image
+from snakewebb.io.references import References, located
+from snakewebb.io.sidecar import check_product, write_sidecar
+from snakewebb.job import job
+
+
+def find_offsets(paths, offsets, record, *, work, circumstances, threads, inputs=()):
+    """Find how far the pointing of each exposure is off, and write the table, the record last."""
+    set_threads(threads)
+    for path in paths:
+        check_product(path)
+    read = partial(read_image, wcs=True)
+    exposures = CubeSet([exposure_of_file(path, read=read) for path in paths])
+    references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
+    outcomes = run_chain(exposures, work["chain"], references, origins=circumstances.get("origins"))
+    write_table(offsets, exposures.offsets)
+    write_sidecar(
+        record,
+        files={},
+        work=work,
+        outcomes=outcomes,
+        circumstances=circumstances,
+        inputs=inputs,
+        tables=[offsets],
+    )
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0]):
+        find_offsets(
+            files_of(snakemake.input.cals, snakemake.params.work["members"]),
+            snakemake.output.offsets,
+            snakemake.output.record,
+            work=snakemake.params.work,
+            circumstances=snakemake.params.circumstances,
+            threads=snakemake.threads,
+            inputs=snakemake.input.cal_records,
+        )
