@@ -11,16 +11,15 @@ from astropy.io import fits
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.io.checksum import ones_complement_sum
 from snakewebb.io.fits import (
-    PlainTable,
     atomic,
     check_structure,
     shape_of,
-    table_unit,
     units_of,
     verify_checksums,
     warn_of_foreign_bytes,
     write,
 )
+from snakewebb.io.tables import PlainTable, table_unit
 from snakewebb.io.words import store_swapped, sum_swapped, swap_and_sum
 
 
@@ -204,7 +203,7 @@ def test_writing_loads_neither_tables_of_astropy_nor_asdf():
     code = """
 import io, sys
 import numpy as np
-from snakewebb.io.fits import asdf_table, table_unit
+from snakewebb.io.tables import asdf_table, table_unit
 rows = np.rec.fromarrays([np.arange(3)], names="a")
 for unit in (table_unit(rows, "ROWS"), asdf_table(b"#ASDF")):
     unit.writeto(io.BytesIO())

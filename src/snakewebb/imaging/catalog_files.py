@@ -9,7 +9,8 @@ from astropy.io import fits
 
 from snakewebb.imaging.catalog_table import empty_catalog
 from snakewebb.imaging.mosaic_image import gwcs_of
-from snakewebb.io.fits import asdf_table, atomic, write
+from snakewebb.io.fits import atomic, write
+from snakewebb.io.tables import asdf_table
 
 
 def write_catalog(path, catalog):

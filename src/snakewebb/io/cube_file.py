@@ -10,8 +10,9 @@ from snakewebb.cubes.cube_grid import CubeGrid
 from snakewebb.cubes.cube_wcs import cube_wcs_tree
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged
-from snakewebb.io.fits import PlainTable, check_structure, write
+from snakewebb.io.fits import check_structure, write
 from snakewebb.io.products import asdf_unit, named_unit, primary_unit
+from snakewebb.io.tables import PlainTable
 
 _PLANES = (("data", "SCI"), ("err", "ERR"), ("dq", "DQ"), ("weight", "WMAP"))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from astropy.io import fits
 
 from snakewebb.io.asdf_tree import dump
-from snakewebb.io.fits import PlainTable, asdf_table, write
+from snakewebb.io.fits import write
+from snakewebb.io.tables import PlainTable, asdf_table
 
 
 def write_mosaic(path, mosaic):

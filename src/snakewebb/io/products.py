@@ -13,9 +13,10 @@ from astropy.io import fits
 from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
-from snakewebb.io.fits import asdf_table, atomic, shape_of, table_unit, units_of, warn_of_foreign_bytes, write
+from snakewebb.io.fits import atomic, shape_of, units_of, warn_of_foreign_bytes, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
+from snakewebb.io.tables import asdf_table, table_unit
 from snakewebb.io.words import swap_and_sum
 from snakewebb.wcs.ifu_wcs import wcs_of_tree
 from snakewebb.wcs.image_wcs import ImageWCS

@@ -7,8 +7,9 @@ from astropy.io import fits
 
 from snakewebb.cubes.spectrum import COLUMNS, Spectrum
 from snakewebb.errors import BadDataError
-from snakewebb.io.fits import check_structure, table_unit, write
+from snakewebb.io.fits import check_structure, write
 from snakewebb.io.products import asdf_unit, named_unit, primary_unit
+from snakewebb.io.tables import table_unit
 
 _UNITS = dict(COLUMNS)
 _COMMENTS = {
