@@ -153,7 +153,7 @@ def _factors(path):
     from astropy.io import fits
 
     with fits.open(path, memmap=False) as units:
-        factors = np.array(units["FACTORS"].data)
+        factors = units["FACTORS"].data
         by_offset = str(units["EXTRACT1D"].header.get("STMETHOD", "")).strip() == "OFFSET"
     return factors, *(("OFFSET", 1e3) if by_offset else ("FACTOR", 1.0))
 
