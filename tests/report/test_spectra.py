@@ -42,8 +42,11 @@ def stitched(tmp_path):
 def test_the_levels_of_the_bands_are_drawn_and_listed(stitched, scaling, label, levels):
     path = stitched(scaling)
     upper, lower = spectra.stitched_figure(path).axes
-    (line,) = (line for line in upper.lines if len(line.get_xdata()) > 2)
-    np.testing.assert_allclose(line.get_ydata(), 20.0, rtol=1e-6)  # mJy: all at the level of the first
+    lines = [line for line in upper.lines if len(line.get_xdata()) > 2]
+    assert len(lines) == 3  # one for each band, so that gaps stay empty
+    np.testing.assert_allclose(
+        np.concatenate([line.get_ydata() for line in lines]), 20.0, rtol=1e-6
+    )  # mJy, of the first
     assert lower.get_ylabel() == label
     drawn = next(line for line in lower.lines if len(line.get_xdata()) == 3)
     np.testing.assert_allclose(drawn.get_ydata(), levels, rtol=1e-6, atol=1e-9)

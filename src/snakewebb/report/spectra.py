@@ -1,5 +1,7 @@
 """Pictures of cubes and spectra: what the field looks like, where the spectrum was taken, how the bands fit together."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from snakewebb.cubes.undersampling import undersampling
@@ -118,7 +120,10 @@ def stitched_figure(path):
     (spectrum,) = read_spectra(path)
     factors, name, unit = _factors(path)
     sheet, (upper, lower) = style.figure(12.5, 6.0, nrows=2, height_ratios=[2, 1], sharex=True)
-    _draw_spectrum(upper, spectrum, style.BLUE)
+    wave = spectrum.table["WAVELENGTH"]
+    for row in factors:  # one by one: no line across a gap between bands
+        inside = (wave >= row["WAVEMIN"]) & (wave <= row["WAVEMAX"])
+        _draw_spectrum(upper, replace(spectrum, table=spectrum.table[inside]), style.BLUE)
     upper.set_title(f"{len(factors)} bands in one spectrum")
     upper.set_xlabel("")
     middle, half = (factors["WAVEMAX"] + factors["WAVEMIN"]) / 2, (factors["WAVEMAX"] - factors["WAVEMIN"]) / 2
