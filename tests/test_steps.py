@@ -157,6 +157,8 @@ OURS = dict.fromkeys(
         "imprint_subtract.compatibility",
         "master_background.compatibility",
         "outlier_detection.by_band",
+        "outlier_detection.compatibility",
+        "outlier_detection.core_change",
         "pixel_replace.compatibility",
         "residual_fringe.compatibility",
         "spectral_leak.compatibility",
