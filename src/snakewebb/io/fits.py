@@ -455,7 +455,7 @@ def _store(descriptor, place, data):
 
 def _big_endian(part, block):
     """Bytes of some numbers as FITS stores them, in a buffer, and the sum of their words; unsigned integers are offset to signed ones."""
-    kernels = _kernels()
+    kernels = loaded_kernels()
     if kernels is not None and part.itemsize == 4 and part.dtype.isnative:
         offset = np.uint32(1 << 31 if part.dtype.kind == "u" else 0)
         return block.view(np.uint8).data, int(
@@ -476,7 +476,7 @@ def _big_endian(part, block):
 
 def _sum(content):
     """Checksum of bytes."""
-    kernels = _kernels()
+    kernels = loaded_kernels()
     whole = len(content) // 4 * 4
     if kernels is None or whole == 0:
         return ones_complement_sum(content)
@@ -484,7 +484,7 @@ def _sum(content):
     return ones_complement_sum(content[whole:], start)
 
 
-def _kernels():
+def loaded_kernels():
     """What does the same faster, in processes that have loaded kernels anyway; else, and if bytes need not be swapped, ``None``."""
     if "snakewebb.compiled" not in sys.modules or not np.little_endian:
         return None

@@ -13,11 +13,10 @@ from astropy.io import fits
 from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
-from snakewebb.io.fits import atomic, shape_of, units_of, warn_of_foreign_bytes, write
+from snakewebb.io.fits import atomic, loaded_kernels, shape_of, units_of, warn_of_foreign_bytes, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
 from snakewebb.io.tables import asdf_table, table_unit
-from snakewebb.io.words import swap_and_sum
 from snakewebb.wcs.ifu_wcs import wcs_of_tree
 from snakewebb.wcs.image_wcs import ImageWCS
 from snakewebb.wcs.oversampled import with_own_pixels, without_own_pixels
@@ -317,9 +316,12 @@ def _read_array(stream, where, unit, *, flags):
     if plain is not None and zero == plain[1] and scale == 1 and flags == (bits == 32):
         # most files: the words are swapped once, in place, and summed on the way
         words = np.fromfile(stream, np.uint32, count)
-        if np.little_endian:
-            total = swap_and_sum(words, np.uint32(plain[1]))
+        kernels = loaded_kernels()
+        if kernels is not None:
+            total = kernels.swap_and_sum(words, np.uint32(plain[1]))
         else:
+            if np.little_endian:
+                words.byteswap(inplace=True)
             total = words.sum(dtype=np.uint64)
             words ^= np.uint32(plain[1])
         _check_sum(where, unit, int(total))
