@@ -44,7 +44,7 @@ def test_a_programme_from_ramps_to_catalogue(tmp_path, instrument):
     assert abs(np.mean(ratio) - 1) < max(FLUX, 2 * error)
     centres = matched["sky_centroid"][use]
     mean, error = fluxes_in_exposures(tmp_path, 15 * PIXELS[instrument])
-    assert error < FLUX
+    assert error < 2 * FLUX  # few stars of the imager of MIRI are alone
     assert abs(mean - 1) < max(FLUX, 2 * error)
     for difference in (
         (centres.ra.deg - stars["ra"][use]) * np.cos(np.radians(stars["dec"][use])),
