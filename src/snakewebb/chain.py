@@ -10,6 +10,7 @@ import numpy as np
 from snakewebb.compiled import one_thread
 from snakewebb.detector.superstripes import collate, portions, put_stripe, take_stripe
 from snakewebb.errors import ConfigError
+from snakewebb.io.models import PARTS
 from snakewebb.io.references import References
 from snakewebb.plan.resources import INTEGRATION_BUDGET, integration_bytes
 from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
@@ -258,9 +259,8 @@ class _Step:
         return Outcome(contract.name, contract.version, contract.keyword, status, self._seconds)
 
 
-# of a ramp, what an integration has its own part of
-_PARTS = ("data", "groupdq", "zeroframe")
-_OWN = (*_PARTS, "pixeldq", "first_integration", "extra", "unread")
+# of a ramp, what is not taken over from its last integration
+_OWN = (*PARTS, "pixeldq", "first_integration", "extra", "unread")
 
 
 def _run_by_integration(steps, ramp, references):
@@ -273,7 +273,7 @@ def _run_by_integration(steps, ramp, references):
         return
     unread, ramp.unread = ramp.unread, None
     start = dataclasses.replace(ramp)
-    views = {name: array for name in _PARTS if (array := getattr(start, name)) is not None}
+    views = {name: array for name in PARTS if (array := getattr(start, name)) is not None}
     held = None
     if integration_bytes(ramp.data.shape) <= INTEGRATION_BUDGET:
         held = start.in_memory()

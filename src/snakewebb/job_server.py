@@ -204,8 +204,8 @@ def serve(control):
 
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-        starts = dict(_told(told))
-        for script, start in starts.items():
+        starts = list(_told(told))
+        for script, start in starts:
             job_start.remember(script, start)
         if not message:
             return
@@ -215,7 +215,7 @@ def serve(control):
             known.add(script)
             _import_for(script)
             job_start.prepare(job_start.remembered(script))
-        for start in starts.values():
+        for _, start in starts:
             job_start.prepare(start)
         gc.freeze()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})

@@ -5,13 +5,12 @@ from pathlib import Path
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
 from snakewebb.cubes.cube import CubeSet
-from snakewebb.cubes.exposure_files import exposure_of_file, files_of
+from snakewebb.cubes.exposure_files import exposure_of_file, files_of, read_with_geometry
 from snakewebb.io.cube_file import write_cube
 from snakewebb.io.products import read_image, stamp
 from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
-from snakewebb.wcs.mrs import mrs_geometry
 
 
 def reader(replaced):
@@ -19,9 +18,10 @@ def reader(replaced):
 
     def read(path, wcs=True):
         chain = next((found for root, found in replaced.items() if Path(path).name.startswith(f"{root}_")), None)
-        image = read_image(path, wcs=wcs or bool(chain))
-        if chain and image.wcs is not None:
-            image.geometry, _, _ = mrs_geometry(image.wcs)
+        if not chain:
+            return read_image(path, wcs=wcs)
+        image = read_with_geometry(path)
+        if image.wcs is not None:
             run_chain(image, chain, References({}, (1, 1, 1, 1)))
         return image
 

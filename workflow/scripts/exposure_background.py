@@ -4,12 +4,12 @@ from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
+from snakewebb.cubes.exposure_files import read_with_geometry
 from snakewebb.io.products import read_image, slope_model, stamp, write_extra, write_image
 from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.io.spectrum_file import read_spectra
 from snakewebb.job import job
-from snakewebb.wcs.mrs import mrs_geometry
 
 
 def subtract_background(cal, others, result, record, *, work, circumstances, threads, inputs=()):
@@ -17,9 +17,7 @@ def subtract_background(cal, others, result, record, *, work, circumstances, thr
     set_threads(threads)
     for path in (cal, *others):
         check_product(path)
-    image = read_image(cal, wcs=True)
-    if image.wcs is not None:
-        image.geometry, _, _ = mrs_geometry(image.wcs)
+    image = read_with_geometry(cal)
     for role in work.get("members", {}):
         if role == "background_spectra":
             image.members[role] = [spectrum for path in others for spectrum in read_spectra(path)]

@@ -4,20 +4,18 @@ from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
-from snakewebb.io.products import read_image, slope_model, stamp, write_image
+from snakewebb.cubes.exposure_files import read_with_geometry
+from snakewebb.io.products import slope_model, stamp, write_image
 from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
-from snakewebb.wcs.mrs import mrs_geometry
 
 
 def replace_pixels(cal, replaced, record, *, work, circumstances, threads, inputs=()):
     """Replace the bad pixels of an exposure and write it, the record last."""
     set_threads(threads)
     check_product(cal)
-    image = read_image(cal, wcs=True)
-    if image.wcs is not None:
-        image.geometry, _, _ = mrs_geometry(image.wcs)
+    image = read_with_geometry(cal)
     outcomes = run_chain(image, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(image.header, outcomes, {}, circumstances["context"])
     files = {Path(replaced).name: write_image(replaced, image, slope_model(image.header))}

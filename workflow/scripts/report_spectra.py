@@ -5,7 +5,6 @@ from pathlib import Path
 from snakewebb.job import job
 from snakewebb.report.page import Picture, write_page
 from snakewebb.report.spectra import (
-    cube_caption,
     factors_table,
     offsets_table,
     write_cube_figure,
@@ -26,8 +25,8 @@ def draw_product(folder, page, *, product, cubes, spectra, records, stitched=(),
         write_stitched_figure(path, pictures[-1].path)
     for cube, spectrum in zip(cubes, spectra, strict=True):
         name = Path(cube).name.removesuffix("_s3d.fits")
-        pictures.append(Picture(folder / f"{name}.png", name, cube_caption(cube, spectrum)))
-        write_cube_figure(cube, spectrum, pictures[-1].path)
+        path = folder / f"{name}.png"
+        pictures.append(Picture(path, name, write_cube_figure(cube, spectrum, path)))
     logs = sorted(Path("logs").glob("*/*.log"))
     tables = [*map(factors_table, stitched), *map(offsets_table, offsets)]
     write_page(page, title=product, records=records, pictures=pictures, logs=logs, tables=tables, **circumstances)

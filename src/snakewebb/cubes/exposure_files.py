@@ -7,6 +7,8 @@ import numpy as np
 from snakewebb.cubes.pixels import IFUExposure, mrs_bands, mrs_pixels, slice_axis
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.invalid_pixels import match_invalid
+from snakewebb.io.products import read_image
+from snakewebb.wcs.mrs import mrs_geometry
 from snakewebb.wcs.oversampled import detector_columns, nearest_columns
 
 
@@ -85,6 +87,14 @@ def exposure_of_file(path, *, read):
         angle,
         spectral_region=None if region is None else tuple(float(value) for value in region),
     )
+
+
+def read_with_geometry(path):
+    """The `Image` of an exposure in a file, with its WCS and, if it has one, the ``geometry`` that steps of the MRS need."""
+    image = read_image(path, wcs=True)
+    if image.wcs is not None:
+        image.geometry, _, _ = mrs_geometry(image.wcs)
+    return image
 
 
 def files_of(given, roots):

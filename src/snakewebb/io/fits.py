@@ -275,6 +275,17 @@ def verify_checksums(path):
             )
 
 
+def read_into(buffer, descriptor, place):
+    """Fill a buffer of bytes with those at a place of a file; whether there were enough of them."""
+    done = 0
+    while done < len(buffer):
+        number = os.preadv(descriptor, [buffer[done:]], place + done)
+        if number == 0:
+            return False
+        done += number
+    return True
+
+
 def checksum_of_file(path, start, size):
     """Checksum of ``size`` bytes of a file; read in pieces, as pages of a mapped file would count as memory of the job."""
     pieces = -(-size // _READ)
@@ -285,12 +296,8 @@ def checksum_of_file(path, start, size):
         for piece in range(first, last):
             begin = piece * _READ
             part = buffer[: min(_READ, size - begin)]
-            done = 0
-            while done < len(part):
-                number = os.preadv(descriptor, [part[done:]], start + begin + done)
-                if not number:
-                    raise BadDataError(f"{path}: the file ended while it was read; is it being written?")
-                done += number
+            if not read_into(part, descriptor, start + begin):
+                raise BadDataError(f"{path}: the file ended while it was read; is it being written?")
             sums[piece] = _sum(part)
 
     with open(path, "rb", buffering=0) as stream:
@@ -455,7 +462,7 @@ def _store(descriptor, place, data):
 
 def _big_endian(part, block):
     """Bytes of some numbers as FITS stores them, in a buffer, and the sum of their words; unsigned integers are offset to signed ones."""
-    kernels = loaded_kernels()
+    kernels = word_kernels()
     if kernels is not None and part.itemsize == 4 and part.dtype.isnative:
         offset = np.uint32(1 << 31 if part.dtype.kind == "u" else 0)
         return block.view(np.uint8).data, int(
@@ -476,7 +483,7 @@ def _big_endian(part, block):
 
 def _sum(content):
     """Checksum of bytes."""
-    kernels = loaded_kernels()
+    kernels = word_kernels()
     whole = len(content) // 4 * 4
     if kernels is None or whole == 0:
         return ones_complement_sum(content)
@@ -484,7 +491,7 @@ def _sum(content):
     return ones_complement_sum(content[whole:], start)
 
 
-def loaded_kernels():
+def word_kernels():
     """What does the same faster, in processes that have loaded kernels anyway; else, and if bytes need not be swapped, ``None``."""
     if "snakewebb.compiled" not in sys.modules or not np.little_endian:
         return None

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+PARTS = ("data", "groupdq", "zeroframe")
+"""Attributes of a ramp of which each integration has its own part."""
+
 INTERLEAVED = (3200, 2048)
 """Rows and columns of frames with interleaved reference pixels (NIRSpec's IRS2 read-out), for which the headers say 2048 and 2048."""
 
@@ -178,7 +181,7 @@ class Ramp:
 
     def in_memory(self):
         """Arrays in memory, by name, for what one integration of a ramp on a scratch file has its own part of."""
-        arrays = {name: getattr(self, name) for name in ("data", "groupdq", "zeroframe")}
+        arrays = {name: getattr(self, name) for name in PARTS}
         return {
             name: np.empty((1, *array.shape[1:]), array.dtype) for name, array in arrays.items() if array is not None
         }

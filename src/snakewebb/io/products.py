@@ -13,7 +13,7 @@ from astropy.io import fits
 from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
-from snakewebb.io.fits import atomic, loaded_kernels, shape_of, units_of, warn_of_foreign_bytes, write
+from snakewebb.io.fits import atomic, shape_of, units_of, warn_of_foreign_bytes, word_kernels, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
 from snakewebb.io.tables import asdf_table, table_unit
@@ -316,7 +316,7 @@ def _read_array(stream, where, unit, *, flags):
     if plain is not None and zero == plain[1] and scale == 1 and flags == (bits == 32):
         # most files: the words are swapped once, in place, and summed on the way
         words = np.fromfile(stream, np.uint32, count)
-        kernels = loaded_kernels()
+        kernels = word_kernels()
         if kernels is not None:
             total = kernels.swap_and_sum(words, np.uint32(plain[1]))
         else:

@@ -1,7 +1,6 @@
 """Reading of reference files: by type, cut to the science subarray, with standard DQ bits."""
 
 import contextlib
-import os
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from snakewebb.dq import to_standard_bits
 from snakewebb.errors import BadDataError, MissingReferenceError
 from snakewebb.io.cache_layout import reference_path
 from snakewebb.io.crds_files import FETCH_COMMAND
-from snakewebb.io.fits import check_structure, shape_of
+from snakewebb.io.fits import check_structure, read_into, shape_of
 from snakewebb.io.models import INTERLEAVED
 from snakewebb.io.words import swap
 
@@ -341,14 +340,8 @@ class _Image:
         def read(first, last):
             for piece in range(first, last):
                 part = words[piece * _PIECE : (piece + 1) * _PIECE]
-                content, done = part.view(np.uint8), 0
-                while done < content.size:
-                    number = os.preadv(stream.fileno(), [content[done:]], begin + 4 * piece * _PIECE + done)
-                    if not number:
-                        raise MissingReferenceError(
-                            f"{self._path}: the file ended while it was read; is it being written?"
-                        )
-                    done += number
+                if not read_into(part.view(np.uint8), stream.fileno(), begin + 4 * piece * _PIECE):
+                    raise MissingReferenceError(f"{self._path}: the file ended while it was read; is it being written?")
                 swap(part)
 
         with open(self._path, "rb", buffering=0) as stream:

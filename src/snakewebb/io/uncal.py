@@ -1,7 +1,6 @@
 """Reading of raw exposures (uncal files) into a `Ramp`."""
 
 import math
-import os
 from functools import partial
 
 import numpy as np
@@ -12,7 +11,7 @@ from snakewebb.detector.stripes import is_striped
 from snakewebb.detector.superstripes import collated_shape
 from snakewebb.errors import BadDataError
 from snakewebb.io.checksum import with_carries
-from snakewebb.io.fits import checksum_of_file, make_readable, shape_of, units_of, warn_of_foreign_bytes
+from snakewebb.io.fits import checksum_of_file, make_readable, read_into, shape_of, units_of, warn_of_foreign_bytes
 from snakewebb.io.models import INTERLEAVED, Ramp
 from snakewebb.plan.keywords import GUIDER_KEYWORDS, GUIDER_TYPES, RAMP_KEYWORDS
 from snakewebb.plan.resources import ramp_bytes
@@ -274,12 +273,8 @@ def _read_blocks(first_block, last_block, descriptor, start, data, sums):
     for block in range(first_block, last_block):
         first = block * _BLOCK
         part = raw[: min(_BLOCK, data.size - first)]
-        done = 0
-        while done < part.nbytes:
-            count = os.preadv(descriptor, [part.view(np.uint8)[done:]], start + 2 * first + done)
-            if count == 0:
-                raise BadDataError("the file ended while it was read; is it being written?")
-            done += count
+        if not read_into(part.view(np.uint8), descriptor, start + 2 * first):
+            raise BadDataError("the file ended while it was read; is it being written?")
         _decode(part, data[first : first + part.size], sums[block])
 
 

@@ -12,23 +12,20 @@ _COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE)
 
 
 @style.styled
-def cube_figure(s3d, x1d):
+def cube_figure(cube, spectrum, wavering):
     """A cube, its planes averaged, with the aperture; how much contributed; and its spectrum.
 
     Parameters
     ----------
-    s3d, x1d : path-like
+    cube : Cube
+    spectrum : Spectrum
+    wavering : Undersampling or None
 
     Returns
     -------
     Figure
     """
-    from snakewebb.io.cube_file import read_cube
-    from snakewebb.io.spectrum_file import read_spectra
-
-    cube, spectrum = read_cube(s3d), read_spectra(x1d)[0]
     image, weight = _average(cube.data, cube.weight), cube.weight.mean(axis=0)
-    wavering = undersampling(cube, spectrum)
     layout = [["image", "weight", "spectrum"]]
     if wavering is not None:
         layout = [layout[0], ["image", "weight", "wavering"]]
@@ -49,22 +46,9 @@ def cube_figure(s3d, x1d):
     return sheet
 
 
-def cube_caption(s3d, x1d):
-    """What the picture of a cube shows, and how much single spaxels waver.
-
-    Parameters
-    ----------
-    s3d, x1d : path-like
-
-    Returns
-    -------
-    str
-    """
-    from snakewebb.io.cube_file import read_cube
-    from snakewebb.io.spectrum_file import read_spectra
-
+def _cube_caption(wavering):
+    """What the picture of a cube shows, and how much single spaxels waver."""
     text = "The cube, its planes averaged, with the aperture; its contributions; its spectrum"
-    wavering = undersampling(read_cube(s3d), read_spectra(x1d)[0])
     if wavering is None:
         return text
     return (
@@ -222,8 +206,14 @@ def _draw_wavering(axes, wavering):
 
 
 def write_cube_figure(s3d, x1d, path):
-    """Write `cube_figure` as PNG or SVG."""
-    style.save(cube_figure(s3d, x1d), path)
+    """Write `cube_figure` of the files of a cube and its spectrum as PNG or SVG, and return what it shows."""
+    from snakewebb.io.cube_file import read_cube
+    from snakewebb.io.spectrum_file import read_spectra
+
+    cube, spectrum = read_cube(s3d), read_spectra(x1d)[0]
+    wavering = undersampling(cube, spectrum)
+    style.save(cube_figure(cube, spectrum, wavering), path)
+    return _cube_caption(wavering)
 
 
 def write_spectra_figure(paths, path):
