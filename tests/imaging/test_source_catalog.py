@@ -1,5 +1,7 @@
 """The catalogue against constructed skies, and its answers to hopeless mosaics."""
 
+import copy
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -131,6 +133,25 @@ def test_positions_of_isolated_stars(isolated_stars):
     ra, dec = Plane().pixel_to_sky(matched["xcentroid"], matched["ycentroid"])
     np.testing.assert_allclose(matched["sky_centroid"].ra.deg, ra, rtol=1e-14)
     np.testing.assert_allclose(matched["sky_centroid"].dec.deg, dec, rtol=1e-14)
+
+
+def test_depth_in_metadata_and_header(isolated_stars, references, tmp_path):
+    """Circles between the stars have the noise of the sky; cut pixels are less noisy than the stated errors say."""
+    mosaic = isolated_stars[-1]
+    depth = mosaic.catalog.meta["empty_apertures"]
+    assert min(depth["count"]) > 100
+    noise = np.sqrt(0.02**2 + 0.3 / 2000.0) * PIXEL_AREA * 1e6
+    radii = np.array(mosaic.catalog.meta["aperture_params"]["aperture_radii"])
+    np.testing.assert_allclose(depth["stated"], noise * np.sqrt(np.pi) * radii, rtol=0.02)
+    assert all(0.7 < pull < 1.25 for pull in depth["pull"])
+    write_segments(tmp_path / "x_segm.fits", mosaic, "x_cat.ecsv")
+    header = fits.getheader(tmp_path / "x_segm.fits")
+    for number, energy in enumerate(mosaic.catalog.meta["aperture_params"]["aperture_ee"]):
+        assert header[f"DEPTH{energy}"] == pytest.approx(depth["limiting_abmag"][number], abs=1e-4)
+        assert header[f"EMPTYP{energy}"] == pytest.approx(depth["pull"][number], abs=1e-4)
+    other = copy.copy(mosaic)
+    source_catalog(other, references, npixels=6, compatibility="jwst", **STAR_THRESHOLDS)
+    assert "empty_apertures" not in other.catalog.meta
 
 
 def test_shape_and_orientation_of_a_galaxy(references):

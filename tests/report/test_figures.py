@@ -223,6 +223,23 @@ def test_mosaic(i2d, tmp_path):
     assert "Mosaic (no source found)" in texts(mosaic.mosaic_figure(i2d, empty))
 
 
+def test_depth_of_a_mosaic(i2d, tmp_path):
+    path = catalogue(tmp_path / "c.ecsv")
+    rows = QTable.read(path)
+    rows.meta["aperture_params"] = {"aperture_ee": [30, 50, 70], "aperture_radii": [1.0, 1.6, 3.1]}
+    rows.meta["empty_apertures"] = {
+        "count": [500, 400, 3],
+        "pull": [1.104, 1.25, None],
+        "limiting_abmag": [27.123, 27.5, None],
+    }
+    rows.write(path, overwrite=True)
+    assert (
+        "500 empty circles of 1.0 pixels (30 %): 5 sigma 27.12 AB mag, scatter 1.10 of the stated error\n"
+        "400 empty circles of 1.6 pixels (50 %): 5 sigma 27.50 AB mag, scatter 1.25 of the stated error\n"
+        "3 empty circles of 3.1 pixels (70 %): too few"
+    ) in texts(mosaic.mosaic_figure(i2d, path))
+
+
 def test_mosaic_without_weight(i2d):
     with fits.open(i2d, mode="update") as units:
         units["WHT"].data[:] = 0

@@ -61,6 +61,7 @@ def write_segments(path, mosaic, catalog_name):
         SCATFILE=catalog_name,
         DATE=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3],
     )
+    header.update(_depth_keywords(mosaic.catalog))
     sci_header = fits.Header([card for card in mosaic.sci_header.cards if card.keyword in _SEGMENT_KEYWORDS])
     units = [
         fits.PrimaryHDU(header=header),
@@ -69,6 +70,20 @@ def write_segments(path, mosaic, catalog_name):
     if mosaic.tree:
         units.append(_asdf_unit(mosaic.tree))
     return write(path, units)
+
+
+def _depth_keywords(catalog):
+    """Limiting magnitude and width of the pulls in empty circles: keyword -> value and comment."""
+    if catalog is None or "empty_apertures" not in catalog.meta:
+        return {}
+    depth, energies = catalog.meta["empty_apertures"], catalog.meta["aperture_params"]["aperture_ee"]
+    keywords = {}
+    for number, energy in enumerate(energies):
+        if depth["pull"][number] is not None:
+            magnitude, pull = depth["limiting_abmag"][number], depth["pull"][number]
+            keywords[f"DEPTH{energy}"] = (round(magnitude, 4), f"[AB mag] 5 sigma, star, {energy}% circle")
+            keywords[f"EMPTYP{energy}"] = (round(pull, 4), f"scatter/error of empty {energy}% circles")
+    return keywords
 
 
 def _asdf_unit(tree):

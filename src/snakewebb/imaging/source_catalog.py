@@ -10,6 +10,7 @@ from snakewebb.imaging import segmentation
 from snakewebb.imaging.background_mesh import background_mesh
 from snakewebb.imaging.catalog_calibration import calibration_of, file_name
 from snakewebb.imaging.catalog_table import aperture_columns, empty_catalog, make_catalog
+from snakewebb.imaging.empty_apertures import empty_apertures
 from snakewebb.imaging.star_shape import sharpness_and_roundness
 from snakewebb.imaging.windowed_centroid import windowed_centroids
 from snakewebb.steps import COMPLETE, NO_REFERENCE, Between, Status, step
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 KRON_PARAMETERS = (2.5, 1.4, 0.0)
 
 
-@step(version=2, keyword="S_SRCCAT", references=("apcorr", "abvegaoffset"))
+@step(version=3, keyword="S_SRCCAT", references=("apcorr", "abvegaoffset"))
 def source_catalog(
     mosaic,
     references,
@@ -62,6 +63,9 @@ def source_catalog(
 
     Besides the isophotal centroid there is that in a Gaussian window as wide as the second aperture
     (xcentroid_win, ycentroid_win, sky_centroid_win), which is better for stars, by a factor of 2 for faint ones.
+
+    How much fluxes in circles without a source scatter, and the limiting magnitudes that follow, are in the
+    metadata of the catalogue (``empty_apertures``): errors of independent pixels are too small in a mosaic.
 
     Sets ``mosaic.catalog`` and ``mosaic.segments``. Where there is no source (also: no pixel with data),
     the catalogue has its columns and no row, and all segments are 0.
@@ -114,8 +118,8 @@ def source_catalog(
     deblend : bool
         segmentation: divide sources with several peaks.
     compatibility : {"native", "jwst"}
-        "jwst" puts the upper and right edges of sky_bbox one pixel too far out, as jwst does, and leaves the
-        centroids in a window out.
+        "jwst" puts the upper and right edges of sky_bbox one pixel too far out, as jwst does, and leaves
+        the centroids in a window and the empty circles out.
 
     Returns
     -------
@@ -172,9 +176,12 @@ def source_catalog(
             )
         mosaic.segments = segments
         subtracted[mask] = np.nan
+        taken = mask | (segments > 0)
         found = segmentation.measure(subtracted, smoothed, segments, err=err, local_background_width=localbkg_width)
     else:
         settings = {}
+        smoothed = segmentation.smooth(subtracted, mask, kernel_fwhm)
+        taken = mask | (segmentation.detect(smoothed, threshold, mask, npixels=5, connectivity=8) > 0)
         found = _stars(
             subtracted,
             float(np.median(threshold)),
@@ -188,6 +195,8 @@ def source_catalog(
             n_brightest=brightest,
             peak_max=peakmax,
         )
+    if compatibility == "native":
+        settings["empty_apertures"] = empty_apertures(data, err, taken, calibration)
     count = len(found["x"])
     if count == 0:
         reason = "no source above the threshold"

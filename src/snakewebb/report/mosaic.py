@@ -30,19 +30,53 @@ def mosaic_figure(i2d, catalog=None):
     image, step = style.reduced(np.where(weight > 0, data, np.nan), side=900)
     style.show(left, image, style.asinh_norm(image), label=unit, step=step, cmap="gray_r")
     left.set_title("Mosaic")
+    rows = None
     if catalog is not None:
-        _mark_sources(left, catalog)
+        from astropy.table import Table
+
+        rows = Table.read(catalog, format="ascii.ecsv")
+        _mark_sources(left, rows)
     coverage, step = style.reduced(np.where(weight > 0, weight, np.nan))
     _draw_weight(right, coverage, step, np.mean(weight > 0))
+    if rows is not None:
+        right.set_xlabel("\n".join(depth_lines(rows.meta)), fontsize=8)
     return sheet
 
 
-def _mark_sources(axes, catalog):
-    from astropy.table import Table
+def depth_lines(meta):
+    """What empty circles say about the depth, one line for each aperture.
+
+    Parameters
+    ----------
+    meta : dict
+        Metadata of a catalogue.
+
+    Returns
+    -------
+    list of str
+    """
+    if "empty_apertures" not in meta:
+        return []
+    depth, apertures = meta["empty_apertures"], meta["aperture_params"]
+    lines = []
+    for number, energy in enumerate(apertures["aperture_ee"]):
+        circle = (
+            f"{depth['count'][number]} empty circles of {apertures['aperture_radii'][number]:.1f} pixels ({energy} %)"
+        )
+        if depth["pull"][number] is None:
+            lines.append(f"{circle}: too few")
+            continue
+        lines.append(
+            f"{circle}: 5 sigma {depth['limiting_abmag'][number]:.2f} AB mag, "
+            f"scatter {depth['pull'][number]:.2f} of the stated error"
+        )
+    return lines
+
+
+def _mark_sources(axes, rows):
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Circle, Ellipse
 
-    rows = Table.read(catalog, format="ascii.ecsv")
     if len(rows) == 0:
         axes.set_title("Mosaic (no source found)")
         return
