@@ -7,11 +7,11 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from snakewebb.plan.chains import OF_EXPOSURES
+from snakewebb.plan.chains import OF_EXPOSURES, OF_SLOPES
 from snakewebb.plan.cubes import spectra_of_leak, spectrum_of, stitched_cubes
 from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.product_members import member_jobs, offsets_before, product_jobs, read_by
-from snakewebb.plan.stage2_work import exposure_steps, members_of
+from snakewebb.plan.stage2_work import exposure_steps, members_of, slope_steps, slopes_before
 from snakewebb.plan.stage3_work import cube_steps
 
 
@@ -82,9 +82,10 @@ def _exposure_jobs(plan, root):
     if stage2 is None or is_imprint(plan.exposures[root].header):
         return
     if level != "cal":
-        members = sorted({member for found in members_of(plan, root).values() for member in found})
-        rates = tuple(record for one in (root, *members) for record in _rate_record(plan, one))
-        yield _exposure_job(plan, stage2, root, f"stage2/{root}_cal.json", rates)
+        for step in slope_steps(plan, root):
+            record = f"stage2/{root}_{OF_SLOPES[stage2][step]}.json"
+            yield _exposure_job(plan, step, root, record, _slope_records(plan, step, root))
+        yield _exposure_job(plan, stage2, root, f"stage2/{root}_cal.json", _slope_records(plan, stage2, root))
     before = _calibrated_record(plan, root)
     for step in exposure_steps(plan, root):
         record = f"stage2/{root}_{OF_EXPOSURES[step]}.json"
@@ -157,6 +158,14 @@ def _product_job(plan, step, product, record, inputs):
 def _chain(plan, step, product):
     members = (plan.cubes.get(product) or plan.associations[product]).members
     return functools.partial(plan.chain, step, like=members[0])
+
+
+def _slope_records(plan, transition, root):
+    """Paths of the records of what a job of stage 2 takes as slopes: of the exposure, and of those that belong to it."""
+    stem = slopes_before(plan, transition, root)
+    members = sorted({member for found in members_of(plan, root, transition).values() for member in found})
+    own = () if stem is None else (f"{stem}.json",)
+    return own + tuple(record for member in members for record in _rate_record(plan, member))
 
 
 def _rate_record(plan, root):

@@ -22,6 +22,7 @@ _OF_A_PRODUCT = (
     *("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report", "report_spectra"),
     *("measured_offsets", "cube_outliers", "stitch_spectra"),
 )
+_WITH_MEMBERS = ("spec2", "bkg_subtract")
 _OF_A_CUBE = ("cube_build", "extract_1d", "spectral_leak")
 _OF_AN_EXPOSURES_CUBE = ("cube_build_exposure", "extract_1d_exposure")
 
@@ -118,7 +119,7 @@ class Needs:
         if root is not None:
             exposure = self._plan.exposures[root]
             cube = shape_of(self._plan, root=root) if rule in _OF_AN_EXPOSURES_CUBE else ()
-            members = members_of(self._plan, root) if rule == "spec2" else {}
+            members = members_of(self._plan, root, rule) if rule in _WITH_MEMBERS else {}
             number = 1 + len({member for found in members.values() for member in found})
             if rule == "nod_subtract":
                 number = 1 + len(companions_of(self._plan, rule, root))
