@@ -35,7 +35,7 @@ MIRI_DARK = names("group_scale dq_init emicorr saturation ipc firstframe lastfra
 IMAGING = {
     "bkg_subtract": "bkg_subtract",
     **dict.fromkeys(("assign_wcs", "flat_field", "photom"), "image2"),
-    **{name: name for name in names("resample_exposure skymatch outlier_detection resample source_catalog")},
+    **{name: name for name in names("resample_exposure assign_mtwcs skymatch outlier_detection resample source_catalog")},
 }
 
 # step -> the rule whose work holds its parameters
@@ -129,6 +129,12 @@ SWITCHES_OF_CUBES = {
     "spectral_leak": (["extract_1d"], ["extract_1d", "spectral_leak"], []),
     "stitch_spectra": (["stitch_spectra"], [], []),
 }
+# step of images that is a rule of its own -> rules of the jobs that change when it is switched off
+FOLLOWING = {
+    "bkg_subtract": {"image2"},
+    "assign_mtwcs": {"skymatch", "outlier_detection"},
+    "skymatch": {"outlier_detection"},
+}
 # what else must be said for a step to have a job: another one has subtracted the background
 SWITCHED_WITH = {"nod_subtract": {"force_subtract": True}}
 # exposures of bands 1B, 2B, and 3A, 4A: light of 1B leaks into 3A
@@ -139,6 +145,7 @@ SETTINGS = (
 # backgrounds; those of both settings of the spectrometer are not subtracted as images
 SKY = {"TARGPROP": "SKY", "BKGDTARG": True}
 OTHER_SKY = SKY | {"READPATT": "SLOWR1"}
+MOVING_SKY = SKY | {"TARGTYPE": "MOVING"}  # for the sake of assign_mtwcs
 ALL_ON = {
     **{name: {"skip": False} for name in OFF_BY_DEFAULT},
     "persistence": {"skip": False, "persistence_time": 100},
@@ -244,7 +251,7 @@ def planned(programme, plan_of, no_references):
             times = {"EXPSTART": start, "EXPEND": start + 6 / DAY}
             times |= settings[number % len(settings) - 1]
             if number > count:
-                times |= OTHER_SKY if mode == "miri_mrs" else SKY
+                times |= OTHER_SKY if mode == "miri_mrs" else MOVING_SKY
             write_raw(programme.folder / "uncal" / raw_name(kind, number), kind, TSOVISIT=taken.tso is True, **times)
         return plan_of(mode, **configuration)
 
@@ -309,7 +316,7 @@ def test_a_step_switched_off_or_on_changes_the_work_of_its_rule(planned, mode):
             assert {job[0] for job in gone} == {step} | ({"source_catalog"} if step == "resample" else set())
             assert not after.keys() - before.keys()
             rules = {job[0] for job in after if before[job] != after[job]}
-            assert rules == {"skymatch": {"outlier_detection"}, "bkg_subtract": {"image2"}}.get(step, set())
+            assert rules == FOLLOWING.get(step, set())
         else:
             assert differing_rules(before, after) == {rule}, step
 

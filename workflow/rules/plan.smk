@@ -4,6 +4,7 @@
 from snakewebb.plan.cubes import cube_suffixes, reported_products, stitched_cubes
 from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN
 from snakewebb.plan.stage2_work import last_records, members_of, slopes_before
+from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by
 from snakewebb.plan.staleness import MARK
 
 
@@ -159,10 +160,14 @@ def member_paths_for(transition):
 
 
 def alignment_of(wildcards):
-    """Alignment table of a product, if tweakreg is on."""
-    return (
-        [f"stage3/{wildcards.product}_alignment.ecsv"] if PLAN.is_on("tweakreg") else []
-    )
+    """Table of tweakreg, or of a moving target that of assign_mtwcs, if the step is on."""
+    step = aligned_by(PLAN, wildcards.product)
+    return [f"stage3/{wildcards.product}_{ALIGNMENT[step]}.ecsv"] if step else []
+
+
+def corrections_of(wildcards):
+    """Table of tweakreg of a product, if it is aligned by that."""
+    return [path for path in alignment_of(wildcards) if path.endswith("_alignment.ecsv")]
 
 
 def sky_of(wildcards):

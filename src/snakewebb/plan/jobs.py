@@ -12,7 +12,7 @@ from snakewebb.plan.cubes import spectra_of_leak, spectrum_of, stitched_cubes
 from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.product_members import member_jobs, offsets_before, product_jobs, read_by
 from snakewebb.plan.stage2_work import exposure_steps, members_of, slope_steps, slopes_before
-from snakewebb.plan.stage3_work import cube_steps
+from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by, cube_steps
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,10 @@ def _product_jobs(plan, product):
             yield _product_job(plan, "stitch_spectra", product, f"{stem}_stitched.json", records)
         return
     inputs = tuple(record for root in association.members for record in _calibrated_record(plan, root))
-    if plan.is_on("tweakreg"):
+    aligned = aligned_by(plan, product)
+    if aligned == "assign_mtwcs":
+        yield _product_job(plan, aligned, product, f"{stem}_mtwcs.json", inputs)
+    elif aligned == "tweakreg":
         for root in association.members:
             record = f"stage3/sources/{root}_sources.json"
             yield _exposure_job(plan, "find_sources", root, record, _calibrated_record(plan, root), chain="tweakreg")
@@ -124,7 +127,7 @@ def _product_jobs(plan, product):
         yield Job(
             "tweakreg", product, f"{stem}_alignment.json", inputs + sources, work, _chain(plan, "tweakreg", product)
         )
-        inputs += (f"{stem}_alignment.ecsv",)
+    inputs += (f"{stem}_{ALIGNMENT[aligned]}.ecsv",) if aligned else ()
     if plan.is_on("skymatch"):
         yield _product_job(plan, "skymatch", product, f"{stem}_sky.json", inputs)
         inputs += (f"{stem}_sky.ecsv",)

@@ -19,7 +19,7 @@ from snakewebb.plan.stage2_work import exposure_steps, members_of, oversampling
 from snakewebb.profiles import physical_memory_mb
 
 _OF_A_PRODUCT = (
-    *("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report", "report_spectra"),
+    *("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report", "report_spectra"),
     *("measured_offsets", "cube_outliers", "stitch_spectra"),
 )
 _WITH_MEMBERS = ("spec2", "bkg_subtract")

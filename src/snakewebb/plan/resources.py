@@ -86,6 +86,7 @@ MODELS = {
     "image2": Model(process=190, frame=42, written=45, seconds=0.3),
     "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60, seconds=0.3),
     "find_sources": Model(process=209, frame=50, seconds=0.5),
+    "assign_mtwcs": Model(process=92, members=0.2, seconds=0.05),
     "tweakreg": Model(process=92, members=0.2, seconds=0.05),
     "skymatch": Model(process=200, frame=75, seconds=0.3),
     "outlier_detection": Model(process=208, frame=30, mosaic=30, written=45, seconds=0.3),
