@@ -35,7 +35,10 @@ MIRI_DARK = names("group_scale dq_init emicorr saturation ipc firstframe lastfra
 IMAGING = {
     "bkg_subtract": "bkg_subtract",
     **dict.fromkeys(("assign_wcs", "flat_field", "photom"), "image2"),
-    **{name: name for name in names("resample_exposure assign_mtwcs skymatch outlier_detection resample source_catalog")},
+    **{
+        name: name
+        for name in names("resample_exposure assign_mtwcs skymatch outlier_detection resample source_catalog")
+    },
 }
 
 # step -> the rule whose work holds its parameters

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from snakewebb.steps import COMPLETE, SKIPPED, Status, step
+from snakewebb.steps import COMPLETE, FAILED, Status, step
 from snakewebb.wcs.moving_target import mean_position, moved_gwcs, moved_tangent
 
 _COLUMNS = ("mt_ra", "mt_dec", "mt_avra", "mt_avdec")
@@ -29,7 +29,7 @@ class Motion:
 
     @classmethod
     def of_row(cls, row):
-        """Motion of a row of the table of `assign_mtwcs`, ``None`` where the step was skipped."""
+        """Motion of a row of the table of `assign_mtwcs`, ``None`` where the step failed."""
         ra, dec, mean_ra, mean_dec = (float(row[name]) for name in _COLUMNS)
         if str(row["status"]) != COMPLETE:
             return None
@@ -82,8 +82,8 @@ def assign_mtwcs(
     mean = (np.nan, np.nan)
     if missing:
         status = Status(
-            SKIPPED,
-            f"MT_RA or MT_DEC is missing in {', '.join(missing)}: exposures are combined on the stars; get the files again, or exclude them",
+            FAILED,
+            f"MT_RA or MT_DEC is missing in {', '.join(missing)}: exposures are combined on the stars; get or exclude them",
         )
     else:
         mean = mean_position(ra, dec, compatibility=compatibility)

@@ -100,7 +100,7 @@ def read_members(paths, alignment_file=None):
             status, reason = str(row["status"]), str(row["reason"])
         header = fits.getheader(path, 0)
         if moving:
-            header["S_MTWCS"] = "SKIPPED" if motion is None else "COMPLETE"
+            header["S_MTWCS"] = "FAILED" if motion is None else "COMPLETE"
         wcs = wcs.corrected(matrix, shift)
         members.append(Member(path, root, header, wcs, matrix, shift, status, reason, motion))
     return members, left_out

@@ -5,7 +5,6 @@ from snakewebb.plan.contracts import alignment_parameters
 from snakewebb.plan.cubes import spectra_of_leak, stitched_cubes, stitching_notes
 from snakewebb.plan.ifu_exposures import missing_dithers, text
 
-
 ALIGNMENT = {"tweakreg": "alignment", "assign_mtwcs": "mtwcs"}
 """Steps that say where the exposures of a product are, and the suffix of their tables."""
 
@@ -19,6 +18,15 @@ def aligned_by(plan, product):
     """The step that says where the exposures of a product are, ``None`` if it is off: stars cannot align what follows a moving target."""
     step = "assign_mtwcs" if is_moving(plan, product) else "tweakreg"
     return step if plan.is_on(step) else None
+
+
+def about_target(header, first):
+    """Keywords of an exposure of a moving target that points where it would if the target were where it is in the first one."""
+    places = [[one.get(key) for key in ("TARG_RA", "TARG_DEC", "RA_REF", "DEC_REF")] for one in (first, header)]
+    if not all(isinstance(value, (int, float)) for place in places for value in place):
+        return header
+    (ra, dec, _, _), (here_ra, here_dec, ra_ref, dec_ref) = places
+    return {**header, "RA_REF": ra_ref + ra - here_ra, "DEC_REF": dec_ref + dec - here_dec}
 
 
 def works_with_references(plan):

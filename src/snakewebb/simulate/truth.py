@@ -220,6 +220,8 @@ def simulate_exposure(exposure, catalogue, effects=EFFECTS, traps=None):
     geometry = DetectorGeometry(exposure.detector, exposure.subarray, whole.filter_offset)
     truth = whole.cut(*geometry.start, *geometry.shape[::-1])
     background = exposure.background if "sky_background" in effects else 0.0
+    if exposure.moving:
+        catalogue = with_moving_target(catalogue, exposure)
     if "glow" in effects:
         background = background + glow(exposure)
     scene = make_scene(catalogue, geometry, exposure.true_attitude, truth, background=background)
@@ -237,6 +239,16 @@ def simulate_exposure(exposure, catalogue, effects=EFFECTS, traps=None):
         zeroframe=exposure.zeroframe,
     )
     return raw, scene, truth
+
+
+def with_moving_target(catalogue, exposure):
+    """A catalogue with the moving target where it is in an exposure, a star whose number is 0."""
+    row = {name: catalogue[name][0] if len(catalogue) else 0.0 for name in catalogue.colnames}
+    row |= {"id": 0, "kind": "star", "ra": exposure.place.ra, "dec": exposure.place.dec}
+    row |= {name: exposure.programme.preset.target_flux for name in catalogue.colnames if name.startswith("flux_")}
+    with_target = Table(catalogue, copy=True)
+    with_target.add_row(row)
+    return with_target
 
 
 def exposure_row(exposure, truth, raw):

@@ -39,8 +39,11 @@ def mean_position(ra, dec, *, compatibility="native"):
         for part in (np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude))
     )
     if np.hypot(np.hypot(x, y), z) < 0.5:
-        raise BadDataError("the positions of the moving target are all over the sky: MT_RA and MT_DEC cannot be of one target")
-    return float(np.degrees(np.arctan2(y, x)) % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+        raise BadDataError(
+            "the positions of the moving target are all over the sky: MT_RA and MT_DEC cannot be of one target"
+        )
+    # of a tiny negative angle the remainder is 360 itself
+    return float(np.degrees(np.arctan2(y, x)) % 360.0 % 360.0), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
 
 
 def moved_gwcs(wcs, start, end, *, compatibility="native"):
