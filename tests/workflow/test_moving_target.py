@@ -15,7 +15,7 @@ MODE = "nircam_imaging"
 PIXEL = 0.063  # arcsec
 # over 0 hours between the second and the third exposure: arcsec per hour, and so far from 0 at the start
 MOTION = (500.0, 300.0)
-START = Target("COMET", 359.991, 33.0)
+START = Target("COMET", 359.9808, 33.0)
 
 
 @pytest.fixture(scope="module")

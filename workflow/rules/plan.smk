@@ -167,7 +167,9 @@ def alignment_of(wildcards):
 
 def corrections_of(wildcards):
     """Table of tweakreg of a product, if it is aligned by that."""
-    return [path for path in alignment_of(wildcards) if path.endswith("_alignment.ecsv")]
+    return [
+        path for path in alignment_of(wildcards) if path.endswith("_alignment.ecsv")
+    ]
 
 
 def sky_of(wildcards):
