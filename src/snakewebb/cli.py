@@ -54,7 +54,14 @@ def _parser():
         nargs="+",
         default=[],
         metavar="EFFECT",
-        help="switch on what is off otherwise: snowballs, showers, persistence, charge_migration, ipc",
+        help="switch on what is off otherwise: snowballs, showers, persistence, charge_migration, ipc; of images also glow, light that "
+        "the detector sees wherever the telescope points",
+    )
+    simulate.add_argument(
+        "--background-dithers",
+        type=int,
+        metavar="N",
+        help="images and miri_mrs: exposures of a background target besides (default: as the preset has it)",
     )
     simulate.set_defaults(run=_simulate)
 
@@ -183,7 +190,8 @@ def _simulate(options):
 
     out = Path(options.out)
     effects = default_effects(options.mode) | set(options.events)
-    simulate(options.mode, out, preset=options.preset, seed=options.seed, effects=effects, progress=print)
+    changes = {} if options.background_dithers is None else {"background_dithers": options.background_dithers}
+    simulate(options.mode, out, preset=options.preset, seed=options.seed, effects=effects, progress=print, **changes)
     config = out / "config.yaml"
     if not config.exists():
         config.write_text(SIMULATED_CONFIG)

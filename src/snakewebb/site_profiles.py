@@ -83,7 +83,7 @@ default-resources:
 _WIDTH = "as many jobs of a group run side by side as fit in"
 _WIDTH_SLURM = "those of one of our jobs, as the executor runs the jobs of a group one after the other"
 _RAW = ("detector1", "dark", "guider_rates")
-_EXPOSURES = ("image2", "spec2", *OF_EXPOSURES, "find_sources")
+_EXPOSURES = ("bkg_subtract", "image2", "spec2", *OF_EXPOSURES, "find_sources")
 _PRODUCTS = (*OF_MEMBERS, *OF_PRODUCTS, "report", "report_spectra")
 
 MARK = "# written by `snakewebb profiles`; it may write this file again"

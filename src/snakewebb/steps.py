@@ -308,6 +308,7 @@ STEPS = {
     "adaptive_trace_model": "snakewebb.spectroscopy.adaptive_trace_model",
     "pixel_replace": "snakewebb.spectroscopy.pixel_replace",
     "resample_exposure": "snakewebb.imaging.resample_exposure",
+    "assign_mtwcs": "snakewebb.imaging.assign_mtwcs",
     "tweakreg": "snakewebb.imaging.tweakreg",
     "skymatch": "snakewebb.imaging.skymatch",
     "outlier_detection": "snakewebb.imaging.outlier_detection",

@@ -8,7 +8,7 @@ from pathlib import Path
 from snakewebb.cache import cache_root, sources_digest
 from snakewebb.errors import SnakewebbError
 
-PROGRAMMES = {"nircam_imaging": {}, "miri_mrs": {"dithers": 2, "ngroups": 5}}
+PROGRAMMES = {"nircam_imaging": {"background_dithers": 1}, "miri_mrs": {"dithers": 2, "ngroups": 5}}
 """Tiny programmes whose calibration runs the kernels, by mode, and how they differ from the preset: outliers need two exposures."""
 
 

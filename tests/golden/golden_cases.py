@@ -11,6 +11,7 @@ import golden_cases_events
 import golden_cases_flicker
 import golden_cases_miri
 import golden_cases_modes
+import golden_cases_moving
 import golden_cases_mrs
 import golden_cases_refpix
 import numpy as np
@@ -498,6 +499,7 @@ for more in (
     golden_cases_flicker,
     golden_cases_miri,
     golden_cases_modes,
+    golden_cases_moving,
     golden_cases_mrs,
     golden_cases_refpix,
 ):

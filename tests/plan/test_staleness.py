@@ -33,8 +33,12 @@ NIR_DARK = names("group_scale dq_init saturation ipc superbias refpix linearity"
 MIRI_DARK = names("group_scale dq_init emicorr saturation ipc firstframe lastframe reset linearity rscd")
 
 IMAGING = {
+    "bkg_subtract": "bkg_subtract",
     **dict.fromkeys(("assign_wcs", "flat_field", "photom"), "image2"),
-    **{name: name for name in names("resample_exposure skymatch outlier_detection resample source_catalog")},
+    **{
+        name: name
+        for name in names("resample_exposure assign_mtwcs skymatch outlier_detection resample source_catalog")
+    },
 }
 
 # step -> the rule whose work holds its parameters
@@ -128,6 +132,12 @@ SWITCHES_OF_CUBES = {
     "spectral_leak": (["extract_1d"], ["extract_1d", "spectral_leak"], []),
     "stitch_spectra": (["stitch_spectra"], [], []),
 }
+# step of images that is a rule of its own -> rules of the jobs that change when it is switched off
+FOLLOWING = {
+    "bkg_subtract": {"image2"},
+    "assign_mtwcs": {"skymatch", "outlier_detection"},
+    "skymatch": {"outlier_detection"},
+}
 # what else must be said for a step to have a job: another one has subtracted the background
 SWITCHED_WITH = {"nod_subtract": {"force_subtract": True}}
 # exposures of bands 1B, 2B, and 3A, 4A: light of 1B leaks into 3A
@@ -135,8 +145,10 @@ SETTINGS = (
     {"DETECTOR": "MIRIFUSHORT", "CHANNEL": "12", "BAND": "MEDIUM"},
     {"DETECTOR": "MIRIFULONG", "CHANNEL": "34", "BAND": "SHORT"},
 )
-# backgrounds of both, which are not subtracted as images
-SKY = {"TARGPROP": "SKY", "BKGDTARG": True, "READPATT": "SLOWR1"}
+# backgrounds; those of both settings of the spectrometer are not subtracted as images
+SKY = {"TARGPROP": "SKY", "BKGDTARG": True}
+OTHER_SKY = SKY | {"READPATT": "SLOWR1"}
+MOVING_SKY = SKY | {"TARGTYPE": "MOVING"}  # for the sake of assign_mtwcs
 ALL_ON = {
     **{name: {"skip": False} for name in OFF_BY_DEFAULT},
     "persistence": {"skip": False, "persistence_time": 100},
@@ -162,6 +174,11 @@ VALUES = {
     "ignore_region_min": [5.0],
     "ignore_region_max": [5.1],
 }
+
+
+def has_sky(mode):
+    """Whether backgrounds of a mode have an effect."""
+    return mode == "miri_mrs" or mode.endswith("_imaging")
 
 
 def table_of(mode):
@@ -224,18 +241,20 @@ def differing_rules(before, after):
 
 @pytest.fixture
 def planned(programme, plan_of, no_references):
-    """Make the plan of a mode with two exposures of it; of the spectrometer with two of each detector and, with ``sky``, backgrounds."""
+    """Make the plan of a mode with two exposures of it, of the spectrometer with two of each detector; with ``sky``, backgrounds too."""
 
     def make(mode, *, sky=False, **configuration):
         config = REPOSITORY / "config"
         taken = read_mode(config / "modes" / f"{mode}.yaml", mode, config / "chains.yaml")
         kind = taken.exp_types[0]
-        count = 2 * len(SETTINGS) if mode == "miri_mrs" else 2
-        for number in range(1, 1 + count + (len(SETTINGS) if sky else 0)):
+        settings = SETTINGS if mode == "miri_mrs" else ({},)
+        count = 2 * len(settings)
+        for number in range(1, 1 + count + (len(settings) if sky else 0)):
             start = 60000.0 + 10 * number / DAY
             times = {"EXPSTART": start, "EXPEND": start + 6 / DAY}
-            if mode == "miri_mrs":
-                times |= SETTINGS[number % 2 - 1] | (SKY if number > count else {})
+            times |= settings[number % len(settings) - 1]
+            if number > count:
+                times |= OTHER_SKY if mode == "miri_mrs" else MOVING_SKY
             write_raw(programme.folder / "uncal" / raw_name(kind, number), kind, TSOVISIT=taken.tso is True, **times)
         return plan_of(mode, **configuration)
 
@@ -244,7 +263,7 @@ def planned(programme, plan_of, no_references):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_parameter_is_in_the_work_of_its_rule_and_of_no_other(planned, mode):
-    plan = planned(mode, sky=mode == "miri_mrs", steps=ALL_ON)
+    plan = planned(mode, sky=has_sky(mode), steps=ALL_ON)
     before = works(plan)
     rules = {"nir_dark": "dark", "miri_dark": "dark", "guider": "guider_rates"}
     assert {job[0] for job in before} >= {rules.get(mode, "detector1")}
@@ -276,7 +295,7 @@ def test_the_table_of_tweakreg_knows_every_parameter():
 
 @pytest.mark.parametrize("mode", ["nircam_imaging", "miri_mrs", "niriss_soss", "miri_dark", "guider"])
 def test_parameters_of_a_step_that_is_off_are_in_no_work(planned, mode):
-    plan = planned(mode)
+    plan = planned(mode, sky=mode == "nircam_imaging")
     steps = [step for chain in plan.chains.values() for step in chain]
     for step in steps:
         off = changed(plan, {step: {"skip": True}})
@@ -288,7 +307,7 @@ def test_parameters_of_a_step_that_is_off_are_in_no_work(planned, mode):
 
 @pytest.mark.parametrize("mode", ["nircam_imaging", "nirspec_ifu", "miri_mrs", "nir_dark", "guider"])
 def test_a_step_switched_off_or_on_changes_the_work_of_its_rule(planned, mode):
-    plan = planned(mode)
+    plan = planned(mode, sky=mode == "nircam_imaging")
     before = works(plan)
     for step, rule in table_of(mode).items():
         if mode == "miri_mrs" and step in SWITCHES_OF_CUBES:
@@ -300,7 +319,7 @@ def test_a_step_switched_off_or_on_changes_the_work_of_its_rule(planned, mode):
             assert {job[0] for job in gone} == {step} | ({"source_catalog"} if step == "resample" else set())
             assert not after.keys() - before.keys()
             rules = {job[0] for job in after if before[job] != after[job]}
-            assert rules == ({"outlier_detection"} if step == "skymatch" else set())
+            assert rules == FOLLOWING.get(step, set())
         else:
             assert differing_rules(before, after) == {rule}, step
 

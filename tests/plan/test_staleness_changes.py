@@ -144,6 +144,10 @@ def test_an_edited_module_of_the_user(imaging):
             r"'mine:half' comes after tweakreg, which is a rule of its own",
         ),
         ({"image2": {"after": {"resample_exposure": "photom"}}}, r"'photom' comes after resample_exposure"),
+        (
+            {"image2": {"before": {"bkg_subtract": "mine:half"}}},
+            r"found 'mine:half' before bkg_subtract, which is a rule of its own, on slopes, and comes first",
+        ),
         ({"image4": {"remove": ["photom"]}}, r"chain_edits.image4: unknown chain"),
     ],
 )

@@ -1,10 +1,41 @@
-# Stage 2: slopes to calibrated surface brightness, and a resampled image of the single exposure.
+# Stage 2: slopes, less those of dedicated backgrounds, to calibrated surface brightness, and a resampled image of the single exposure.
+
+
+rule bkg_subtract:
+    input:
+        rate=slopes_for("bkg_subtract"),
+        rate_record=slopes_record_for("bkg_subtract"),
+        members=members_for("bkg_subtract"),
+        member_records=member_records_for("bkg_subtract"),
+        mark=mark_for("stage2/{exposure}_bsub.json"),
+    output:
+        bsub="stage2/{exposure}_bsub.fits",
+        record="stage2/{exposure}_bsub.json",
+    log:
+        "logs/bkg_subtract/{exposure}.log",
+    benchmark:
+        "benchmarks/bkg_subtract/{exposure}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: threads_of("bkg_subtract")
+    resources:
+        mem_mb=mem_mb_of("bkg_subtract"),
+        runtime=runtime_of("bkg_subtract"),
+        disk_mb=disk_mb_of("bkg_subtract"),
+    params:
+        work=work_of("bkg_subtract"),
+        circumstances=circumstances_of("bkg_subtract"),
+        members=member_paths_for("bkg_subtract"),
+    message:
+        "background subtracted: {wildcards.exposure}"
+    script:
+        "../scripts/bkg_subtract.py"
 
 
 rule image2:
     input:
-        rate=rate_of,
-        rate_record=rate_record_of,
+        rate=slopes_for("image2"),
+        rate_record=slopes_record_for("image2"),
         references=token_of("image2"),
         mark=mark_for("stage2/{exposure}_cal.json"),
     output:

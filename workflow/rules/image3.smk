@@ -27,6 +27,32 @@ rule find_sources:
         "../scripts/find_sources.py"
 
 
+rule assign_mtwcs:
+    input:
+        cals=calibrated_members,
+        cal_records=calibrated_member_records,
+        mark=mark_for("stage3/{product}_mtwcs.json"),
+    output:
+        targets="stage3/{product}_mtwcs.ecsv",
+        record="stage3/{product}_mtwcs.json",
+    log:
+        "logs/assign_mtwcs/{product}.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: threads_of("assign_mtwcs")
+    resources:
+        mem_mb=mem_mb_of("assign_mtwcs"),
+        runtime=runtime_of("assign_mtwcs"),
+        disk_mb=disk_mb_of("assign_mtwcs"),
+    params:
+        work=product_work_of("assign_mtwcs"),
+        circumstances=circumstances_of("assign_mtwcs"),
+    message:
+        "positions of the moving target: {wildcards.product}"
+    script:
+        "../scripts/assign_mtwcs.py"
+
+
 rule tweakreg:
     input:
         cals=calibrated_members,

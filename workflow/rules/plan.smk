@@ -3,7 +3,8 @@
 
 from snakewebb.plan.cubes import cube_suffixes, reported_products, stitched_cubes
 from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN
-from snakewebb.plan.stage2_work import last_records
+from snakewebb.plan.stage2_work import last_records, members_of, slopes_before
+from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by
 from snakewebb.plan.staleness import MARK
 
 
@@ -101,25 +102,74 @@ def calibrated_member_records(wildcards):
     return [record for root in members(wildcards) for record in calibrated_record(root)]
 
 
-def rate_of(wildcards):
+def rate_of(root):
     """Slope image of an exposure: made by rule detector1, or the user's own."""
-    start = exposure(wildcards)
-    return ancient(
-        start.path if start.level == "rate" else f"stage1/{start.root}_rate.fits"
-    )
+    start = PLAN.exposures[root]
+    return start.path if start.level == "rate" else f"stage1/{root}_rate.fits"
 
 
-def rate_record_of(wildcards):
-    """Record of the slope image, none for the user's own."""
-    start = exposure(wildcards)
-    return [] if start.level == "rate" else [f"stage1/{start.root}_rate.json"]
+def slopes_for(transition):
+    """Input function: slopes that a job of stage 2 takes, those of stage 1 or with the background subtracted, or the user's own."""
+
+    def slopes(wildcards):
+        start = exposure(wildcards)
+        stem = slopes_before(PLAN, transition, start.root)
+        return ancient(start.path if stem is None else f"{stem}.fits")
+
+    return slopes
+
+
+def slopes_record_for(transition):
+    """Input function: record of the slopes that a job of stage 2 takes, none for the user's own."""
+
+    def record(wildcards):
+        stem = slopes_before(PLAN, transition, exposure(wildcards).root)
+        return [] if stem is None else [f"{stem}.json"]
+
+    return record
+
+
+def member_roots(transition, wildcards):
+    """Backgrounds and imprints of an exposure."""
+    members = members_of(PLAN, wildcards.exposure, transition)
+    return sorted({root for roots in members.values() for root in roots})
+
+
+def members_for(transition):
+    """Input function: slope images that belong to an exposure."""
+    return lambda wildcards: [
+        ancient(rate_of(root)) for root in member_roots(transition, wildcards)
+    ]
+
+
+def member_records_for(transition):
+    """Input function: their records, none for the user's own."""
+    return lambda wildcards: [
+        f"stage1/{root}_rate.json"
+        for root in member_roots(transition, wildcards)
+        if PLAN.exposures[root].level != "rate"
+    ]
+
+
+def member_paths_for(transition):
+    """Params function: slope images that belong to an exposure, by role."""
+    return lambda wildcards, output: {
+        role: [rate_of(root) for root in roots]
+        for role, roots in members_of(PLAN, wildcards.exposure, transition).items()
+    }
 
 
 def alignment_of(wildcards):
-    """Alignment table of a product, if tweakreg is on."""
-    return (
-        [f"stage3/{wildcards.product}_alignment.ecsv"] if PLAN.is_on("tweakreg") else []
-    )
+    """Table of tweakreg, or of a moving target that of assign_mtwcs, if the step is on."""
+    step = aligned_by(PLAN, wildcards.product)
+    return [f"stage3/{wildcards.product}_{ALIGNMENT[step]}.ecsv"] if step else []
+
+
+def corrections_of(wildcards):
+    """Table of tweakreg of a product, if it is aligned by that."""
+    return [
+        path for path in alignment_of(wildcards) if path.endswith("_alignment.ecsv")
+    ]
 
 
 def sky_of(wildcards):
@@ -133,9 +183,7 @@ def rates_of(wildcards):
     for root in members(wildcards):
         start = PLAN.exposures[root]
         if start.level != "cal":
-            paths.append(
-                start.path if start.level == "rate" else f"stage1/{root}_rate.fits"
-            )
+            paths.append(rate_of(root))
     return paths
 
 

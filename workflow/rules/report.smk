@@ -5,7 +5,7 @@ rule report:
     input:
         rates=lambda wildcards: [ancient(path) for path in rates_of(wildcards)],
         cal_records=calibrated_member_records,
-        alignment=alignment_of,
+        alignment=corrections_of,
         sky=sky_of,
         i2d=ancient("stage3/{product}_i2d.fits"),
         i2d_record="stage3/{product}_i2d.json",

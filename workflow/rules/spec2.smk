@@ -1,26 +1,6 @@
 # Stage 2 of the spectrometer: slopes to calibrated surface brightness; bad pixels, cube and spectrum of the single exposure.
 
 
-from snakewebb.plan.stage2_work import members_of
-
-
-def member_roots(wildcards):
-    """Backgrounds and imprints of an exposure."""
-    members = members_of(PLAN, wildcards.exposure)
-    return sorted({root for roots in members.values() for root in roots})
-
-
-def slopes_of(root):
-    """Slope image of an exposure: made by rule detector1, or the user's own."""
-    start = PLAN.exposures[root]
-    return start.path if start.level == "rate" else f"stage1/{root}_rate.fits"
-
-
-def slopes_record(root):
-    """Record of the slope image, none for the user's own."""
-    return [] if PLAN.exposures[root].level == "rate" else [f"stage1/{root}_rate.json"]
-
-
 def combined(root):
     """What an exposure gives to cubes: the calibrated file, with its bad pixels replaced if that is on."""
     if PLAN.is_on("pixel_replace", root):
@@ -37,16 +17,10 @@ def combined_record(root):
 
 rule spec2:
     input:
-        rate=rate_of,
-        rate_record=rate_record_of,
-        members=lambda wildcards: [
-            ancient(slopes_of(root)) for root in member_roots(wildcards)
-        ],
-        member_records=lambda wildcards: [
-            record
-            for root in member_roots(wildcards)
-            for record in slopes_record(root)
-        ],
+        rate=slopes_for("spec2"),
+        rate_record=slopes_record_for("spec2"),
+        members=members_for("spec2"),
+        member_records=member_records_for("spec2"),
         references=token_of("spec2"),
         mark=mark_for("stage2/{exposure}_cal.json"),
     output:
@@ -66,10 +40,7 @@ rule spec2:
     params:
         work=work_of("spec2"),
         circumstances=circumstances_of("spec2"),
-        members=lambda wildcards, output: {
-            role: [slopes_of(root) for root in roots]
-            for role, roots in members_of(PLAN, wildcards.exposure).items()
-        },
+        members=member_paths_for("spec2"),
     message:
         "slopes to calibrated spectra: {wildcards.exposure}"
     script:

@@ -15,7 +15,6 @@ from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 from snakewebb.wcs.assign_wcs import write_fits_approximation, write_region
-from snakewebb.wcs.correction import corrected_gwcs
 
 
 def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circumstances, threads, inputs=()):
@@ -32,7 +31,7 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
 
     def save(member, image):
         image.header = headers[member.root]
-        image.wcs = corrected_gwcs(read_wcs(member.path), image.sci_header, member.matrix, member.shift)
+        image.wcs = member.corrected_gwcs(read_wcs(member.path), image.sci_header)
         write_region(image.sci_header, image.wcs)
         if "sip" in work:
             write_fits_approximation(image, **work["sip"])
@@ -46,7 +45,7 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
         check_product(member.path)
         exposure = Exposure.of_file(member.path, read=read_image, wcs=member.wcs)
         note_levels(exposure.header, levels.get(member.root))
-        note_alignment(exposure.header, member.aligned)
+        note_alignment(exposure, member)
         write_region(exposure.sci_header, member.wcs)  # the common grid covers the exposures where they are found to be
         headers[member.root] = exposure.header
         exposure.save = partial(save, member)

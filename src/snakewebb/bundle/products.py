@@ -11,7 +11,7 @@ from snakewebb.plan.product_members import FOLDERS
 
 REPORTS = ("report", "report_spectra", "report_exposures")
 """Rules whose pages tell dates and seconds: they are bundled as they are, and not compared."""
-_TABLES = ("find_sources", "tweakreg", "skymatch", "measured_offsets")
+_TABLES = ("find_sources", "assign_mtwcs", "tweakreg", "skymatch", "measured_offsets")
 _SHARED = {"detector1": ("rate.fits", "rateints.fits"), "source_catalog": ("cat.ecsv", "segm.fits")}
 
 

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from snakewebb.imaging.assign_mtwcs import Motion
 from snakewebb.imaging.pointing import Pointing
 from snakewebb.io.fits import atomic
+from snakewebb.io.keyword_order import set_keyword
 from snakewebb.plan.names import parse_exposure
+from snakewebb.wcs.correction import corrected_gwcs
 from snakewebb.wcs.tangent import wcs_of
 
 _ARCSEC = math.pi / 180 / 3600
@@ -33,6 +36,8 @@ class Member:
         The correction in the tangent plane; the shift in radians.
     aligned : str or None
         Status of the alignment, ``None`` without one.
+    motion : Motion or None
+        Of a moving target: what brings the exposure into its frame. There is no correction then.
     """
 
     path: Path
@@ -43,11 +48,18 @@ class Member:
     shift: np.ndarray
     aligned: str | None = None
     reason: str = ""
+    motion: Motion | None = None
 
     @property
     def pointing(self):
         """Name, group and WCS."""
         return Pointing.from_header(self.root, self.header, self.wcs)
+
+    def corrected_gwcs(self, wcs, sci_header):
+        """The WCS of the calibrated file, corrected by the alignment or in the frame of the moving target."""
+        if self.motion is not None:
+            return self.motion.gwcs(wcs)
+        return corrected_gwcs(wcs, sci_header, self.matrix, self.shift)
 
 
 def read_members(paths, alignment_file=None):
@@ -58,7 +70,7 @@ def read_members(paths, alignment_file=None):
     paths : list of path-like
         Calibrated files.
     alignment_file : path-like or None
-        Alignment table.
+        Table of tweakreg, or of assign_mtwcs.
 
     Returns
     -------
@@ -73,17 +85,24 @@ def read_members(paths, alignment_file=None):
     for path in map(Path, paths):
         root = parse_exposure(path.name).root
         row = rows.get(root)
-        if row is not None and not row["use"]:
+        moving = row is not None and "mt_ra" in row.colnames
+        if row is not None and not moving and not row["use"]:
             left_out[root] = str(row["reason"])
             continue
         wcs = wcs_of(path)
-        matrix, shift, status, reason = np.eye(2), np.zeros(2), None, ""
-        if row is not None:
+        matrix, shift, status, reason, motion = np.eye(2), np.zeros(2), None, "", None
+        if moving:
+            motion, reason = Motion.of_row(row), str(row["reason"])
+            wcs = wcs if motion is None else motion.tangent(wcs)
+        elif row is not None:
             matrix = np.array([[row["m11"], row["m12"]], [row["m21"], row["m22"]]])
             shift = np.array([row["shift_x"], row["shift_y"]]) * _ARCSEC
             status, reason = str(row["status"]), str(row["reason"])
         header = fits.getheader(path, 0)
-        members.append(Member(path, root, header, wcs.corrected(matrix, shift), matrix, shift, status, reason))
+        if moving:
+            header["S_MTWCS"] = "FAILED" if motion is None else "COMPLETE"
+        wcs = wcs.corrected(matrix, shift)
+        members.append(Member(path, root, header, wcs, matrix, shift, status, reason, motion))
     return members, left_out
 
 
@@ -103,8 +122,14 @@ def note_levels(header, row):
     header["S_SKYMAT"] = "COMPLETE" if complete else "SKIPPED"
 
 
-def note_alignment(header, status):
-    """Write the status of the alignment into a primary header."""
+def note_alignment(exposure, member):
+    """Write the status of the alignment into the headers of an exposure, of a moving target its mean position too."""
+    header, status = exposure.header, member.aligned
+    if "S_MTWCS" in member.header:
+        set_keyword(header, "S_MTWCS", member.header["S_MTWCS"])
+    if member.motion is not None:
+        for keyword, value in zip(("MT_AVRA", "MT_AVDEC"), member.motion.end, strict=True):
+            set_keyword(exposure.sci_header, keyword, value)
     if status is not None:
         header["S_TWKREG"] = {"FAILED": "FAILED", "SKIPPED": "SKIPPED"}.get(status, "COMPLETE")
 

@@ -66,7 +66,9 @@ def target_name(header):
 
 
 def image_associations(exposures, *, by, target_numbers):
-    """Associations by the archive's rule for images: same target, optical elements, subarray and observation.
+    """Associations by the archive's rules for images: same target, optical elements, subarray and observation.
+
+    Images of background targets make products of their own.
 
     Parameters
     ----------
@@ -83,13 +85,15 @@ def image_associations(exposures, *, by, target_numbers):
     """
 
     def optics(header):
-        return header["INSTRUME"], optical_elements([header]), str(header.get("SUBARRAY", "")).upper()
+        place = header["INSTRUME"], optical_elements([header]), str(header.get("SUBARRAY", "")).upper()
+        return *place, is_background(header)
 
     found = []
     for (program, candidate, target), members in _grouped(exposures, by, optics):
         product = level3_name(program, candidate, target_numbers(target), [member.header for member in members])
         roots = tuple(sorted(member.root for member in members))
-        found.append(Association(product, program, candidate, target, roots, f"images of one {by}"))
+        rule = "Asn_Lv3ImageBackground" if is_background(members[0].header) else "Asn_Lv3Image"
+        found.append(Association(product, program, candidate, target, roots, f"images of one {by}", rule))
     _no_twins(found)
     return found
 

@@ -11,17 +11,26 @@ OF_EXPOSURES = {
     "extract_1d_exposure": "x1d",
 }
 """Steps of stage 2 that are rules of their own, and the suffix of what each makes of what the one before made."""
+OF_SLOPES = {"image2": {"bkg_subtract": "bsub"}}
+"""Steps at the head of a pipeline of stage 2 that are rules of their own there, and the suffix of what each makes of the slopes."""
 OF_MEMBERS = {"master_background": "mbsub", "nod_subtract": "nodsub"}
 """Steps of stage 3 that are rules of their own for each exposure, and the suffix of what each makes of what the one before made."""
 OF_PRODUCTS = (
-    *("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog"),
+    *("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog"),
     *("measured_offsets", "cube_outliers", "cube_build", "extract_1d", "spectral_leak", "stitch_spectra"),
 )
 """The other steps of stage 3, which all are rules of their own."""
 BEFORE = {"pixel_replace": ("adaptive_trace_model",)}
 """Steps that the job of another one runs before it: whose product there is if either is on."""
 OWN_RULES = (*OF_PRODUCTS, *OF_MEMBERS, *OF_EXPOSURES, *(name for names in BEFORE.values() for name in names))
-"""Steps that are rules of their own: what they are made from decides their order, not the chain."""
+"""Steps that are rules of their own in every pipeline: what they are made from decides their order, not the chain."""
+SWITCHED = (*OWN_RULES, *(name for steps in OF_SLOPES.values() for name in steps))
+"""Steps that are off where no chain of the mode has them, when they are asked for as rules."""
+
+
+def steps_of_job(pipeline, chain):
+    """Steps of the chain of a pipeline that its own job runs."""
+    return [name for name in chain if name not in OWN_RULES and name not in OF_SLOPES.get(pipeline, ())]
 
 
 def steps_of_rule(step, chains):
@@ -66,6 +75,12 @@ def _check_places(name, chain, before):
         raise ConfigError(
             f"chain_edits.{name}: found the order {', '.join(kept)}, expected {', '.join(fixed)}: these steps are rules of their "
             "own, whose order is fixed; they can be removed"
+        )
+    heads = [step for step in chain if step in OF_SLOPES.get(name, ())]
+    if heads != chain[: len(heads)]:
+        raise ConfigError(
+            f"chain_edits.{name}: found {chain[0]!r} before {heads[0]}, which is a rule of its own, on slopes, and comes first: put "
+            f"{chain[0]!r} behind it, or into the chain of stage 1"
         )
     for step, names in BEFORE.items():
         alone = [name for name in names if name in chain and step not in chain]

@@ -23,6 +23,7 @@ KEYS = {
     "exclude": ((list, dict), {}, "a list of exposures (patterns), or a mapping of them to reasons"),
     "targets": (dict, {}, "a mapping of target names to numbers"),
     "associations": (list, [], "a list of _asn.json files"),
+    "backgrounds": (dict, {}, "a mapping of exposures (patterns) to lists of their backgrounds (patterns)"),
     "associate_by": (str, "observation", "observation or programme"),
     "alignment_table": (str, None, "the path of a table of alignments"),
     "bad_exposures": (str, "exclude", "exclude or stop"),

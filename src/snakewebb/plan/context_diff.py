@@ -12,7 +12,7 @@ from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.folder import plan_of_folder
 from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.missing_files import complete_rules, missing_references
-from snakewebb.plan.stage2_work import exposure_steps
+from snakewebb.plan.stage2_work import exposure_steps, slope_steps
 from snakewebb.wording import counted, size_text
 
 
@@ -124,7 +124,7 @@ def _reason(plan, path):
 
 
 def _exposure_changes(old, new, root):
-    names = [*new._stages_of(new.exposures[root])]
+    names = [*dict.fromkeys([*slope_steps(new, root), *slope_steps(old, root)]), *new._stages_of(new.exposures[root])]
     if "tweakreg" in new.chains.get(new.mode.stage3, ()):
         names.append("tweakreg")
     names += dict.fromkeys([*exposure_steps(new, root), *exposure_steps(old, root)])

@@ -7,12 +7,12 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from snakewebb.plan.chains import OF_EXPOSURES
+from snakewebb.plan.chains import OF_EXPOSURES, OF_SLOPES
 from snakewebb.plan.cubes import spectra_of_leak, spectrum_of, stitched_cubes
 from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.product_members import member_jobs, offsets_before, product_jobs, read_by
-from snakewebb.plan.stage2_work import exposure_steps, members_of
-from snakewebb.plan.stage3_work import cube_steps
+from snakewebb.plan.stage2_work import exposure_steps, members_of, slope_steps, slopes_before
+from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by, cube_steps
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,10 @@ def _exposure_jobs(plan, root):
     if stage2 is None or is_imprint(plan.exposures[root].header):
         return
     if level != "cal":
-        members = sorted({member for found in members_of(plan, root).values() for member in found})
-        rates = tuple(record for one in (root, *members) for record in _rate_record(plan, one))
-        yield _exposure_job(plan, stage2, root, f"stage2/{root}_cal.json", rates)
+        for step in slope_steps(plan, root):
+            record = f"stage2/{root}_{OF_SLOPES[stage2][step]}.json"
+            yield _exposure_job(plan, step, root, record, _slope_records(plan, step, root))
+        yield _exposure_job(plan, stage2, root, f"stage2/{root}_cal.json", _slope_records(plan, stage2, root))
     before = _calibrated_record(plan, root)
     for step in exposure_steps(plan, root):
         record = f"stage2/{root}_{OF_EXPOSURES[step]}.json"
@@ -114,7 +115,10 @@ def _product_jobs(plan, product):
             yield _product_job(plan, "stitch_spectra", product, f"{stem}_stitched.json", records)
         return
     inputs = tuple(record for root in association.members for record in _calibrated_record(plan, root))
-    if plan.is_on("tweakreg"):
+    aligned = aligned_by(plan, product)
+    if aligned == "assign_mtwcs":
+        yield _product_job(plan, aligned, product, f"{stem}_mtwcs.json", inputs)
+    elif aligned == "tweakreg":
         for root in association.members:
             record = f"stage3/sources/{root}_sources.json"
             yield _exposure_job(plan, "find_sources", root, record, _calibrated_record(plan, root), chain="tweakreg")
@@ -123,7 +127,7 @@ def _product_jobs(plan, product):
         yield Job(
             "tweakreg", product, f"{stem}_alignment.json", inputs + sources, work, _chain(plan, "tweakreg", product)
         )
-        inputs += (f"{stem}_alignment.ecsv",)
+    inputs += (f"{stem}_{ALIGNMENT[aligned]}.ecsv",) if aligned else ()
     if plan.is_on("skymatch"):
         yield _product_job(plan, "skymatch", product, f"{stem}_sky.json", inputs)
         inputs += (f"{stem}_sky.ecsv",)
@@ -157,6 +161,14 @@ def _product_job(plan, step, product, record, inputs):
 def _chain(plan, step, product):
     members = (plan.cubes.get(product) or plan.associations[product]).members
     return functools.partial(plan.chain, step, like=members[0])
+
+
+def _slope_records(plan, transition, root):
+    """Paths of the records of what a job of stage 2 takes as slopes: of the exposure, and of those that belong to it."""
+    stem = slopes_before(plan, transition, root)
+    members = sorted({member for found in members_of(plan, root, transition).values() for member in found})
+    own = () if stem is None else (f"{stem}.json",)
+    return own + tuple(record for member in members for record in _rate_record(plan, member))
 
 
 def _rate_record(plan, root):

@@ -16,12 +16,23 @@ from snakewebb.plan.resources import (
     mosaic_pixels,
 )
 from snakewebb.plan.stage2_work import exposure_steps, members_of, oversampling
+from snakewebb.plan.stage3_work import about_target, aligned_by
 from snakewebb.profiles import physical_memory_mb
 
 _OF_A_PRODUCT = (
-    *("tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "report", "report_spectra"),
+    *(
+        "assign_mtwcs",
+        "tweakreg",
+        "skymatch",
+        "outlier_detection",
+        "resample",
+        "source_catalog",
+        "report",
+        "report_spectra",
+    ),
     *("measured_offsets", "cube_outliers", "stitch_spectra"),
 )
+_WITH_MEMBERS = ("spec2", "bkg_subtract")
 _OF_A_CUBE = ("cube_build", "extract_1d", "spectral_leak")
 _OF_AN_EXPOSURES_CUBE = ("cube_build_exposure", "extract_1d_exposure")
 
@@ -118,7 +129,7 @@ class Needs:
         if root is not None:
             exposure = self._plan.exposures[root]
             cube = shape_of(self._plan, root=root) if rule in _OF_AN_EXPOSURES_CUBE else ()
-            members = members_of(self._plan, root) if rule == "spec2" else {}
+            members = members_of(self._plan, root, rule) if rule in _WITH_MEMBERS else {}
             number = 1 + len({member for found in members.values() for member in found})
             if rule == "nod_subtract":
                 number = 1 + len(companions_of(self._plan, rule, root))
@@ -155,8 +166,11 @@ class Needs:
         members = [self._plan.exposures[root] for root in self._plan.associations[product].members]
         chain = self._plan.chain("resample", like=members[0].root)
         parameters = chain.entries[0].get("parameters", {})
+        headers = [member.header for member in members]
+        if aligned_by(self._plan, product) == "assign_mtwcs":
+            headers = [about_target(header, headers[0]) for header in headers]
         return mosaic_pixels(
-            [(member.shape, member.header) for member in members],
+            [(member.shape, header) for member, header in zip(members, headers, strict=True)],
             ratio=parameters.get("pixel_scale_ratio") or 1.0,
             scale=parameters.get("pixel_scale"),
             shape=parameters.get("output_shape"),

@@ -24,7 +24,7 @@ from snakewebb.plan.associations import (
     read_association,
     suspect_pointing,
 )
-from snakewebb.plan.chains import OF_EXPOSURES, OF_MEMBERS, OWN_RULES, edited_chains, steps_of_rule
+from snakewebb.plan.chains import OF_EXPOSURES, OF_MEMBERS, SWITCHED, edited_chains, steps_of_job, steps_of_rule
 from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.context import chosen_context, context_notes
 from snakewebb.plan.contracts import contract_of
@@ -285,12 +285,12 @@ class Plan:
             For a product: the exposure whose parameter files of CRDS are used, by default the first one.
         """
         names = self.chains.get(transition)
-        if names is None and transition in OWN_RULES and not any(transition in chain for chain in self.chains.values()):
+        if names is None and transition in SWITCHED and not any(transition in chain for chain in self.chains.values()):
             return _switched_off(transition)
         if names is None:
             names = steps_of_rule(transition, self.chains)
         elif transition == self.mode.stage2:
-            names = [name for name in names if name not in OWN_RULES]
+            names = steps_of_job(transition, names)
         header = self.exposures[root].header if root else None
         matching = tuple(
             (number, index)
@@ -357,8 +357,7 @@ class Plan:
         work = {}
         if transition == stage2_work.first_job(self, root):
             work["input"] = exposure.identity
-        if transition == self.mode.stage2:
-            work |= stage2_work.members_work(self, root)
+        work |= stage2_work.members_work(self, transition, root)
         types = chain.reference_types(exposure.header.get("EXP_TYPE"))
         if types:
             work["references"] = {reftype: self.reference(root, reftype, chain.overrides) for reftype in types}

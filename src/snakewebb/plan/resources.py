@@ -66,6 +66,8 @@ class Model:
         Exposures that are read at most.
     voxel : float
         Bytes on disk per voxel of a cube, and in memory what is held of it.
+    held : float
+        Bytes per pixel of each further exposure that is held.
     """
 
     process: float
@@ -76,12 +78,15 @@ class Model:
     written: float = 0.0
     images: int | None = None
     voxel: float = 0.0
+    held: float = 0.0
 
 
 MODELS = {
+    "bkg_subtract": Model(process=170, frame=60, held=24, written=25, seconds=0.5),
     "image2": Model(process=190, frame=42, written=45, seconds=0.3),
     "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60, seconds=0.3),
     "find_sources": Model(process=209, frame=50, seconds=0.5),
+    "assign_mtwcs": Model(process=92, members=0.2, seconds=0.05),
     "tweakreg": Model(process=92, members=0.2, seconds=0.05),
     "skymatch": Model(process=200, frame=75, seconds=0.3),
     "outlier_detection": Model(process=208, frame=30, mosaic=30, written=45, seconds=0.3),
@@ -122,7 +127,9 @@ _START = 3  # minutes: a start from a cold file system, and kernels to compile
 
 THREADS = {
     **dict.fromkeys(("detector1", "dark", "resample_exposure", "skymatch", "outlier_detection", "resample"), 2),
-    **dict.fromkeys(("spec2", "cube_build_exposure", "measured_offsets", "cube_outliers", "cube_build"), 2),
+    **dict.fromkeys(
+        ("bkg_subtract", "spec2", "cube_build_exposure", "measured_offsets", "cube_outliers", "cube_build"), 2
+    ),
 }
 """Threads of the rules that use more than one."""
 
@@ -180,6 +187,7 @@ def megabytes(rule, work, attempt=1):
     else:
         model = MODELS[rule]
         need = model.process + (model.frame * work.frame + model.mosaic * work.mosaic) / 1e6
+        need += model.held * work.frame * (work.exposures - 1) / 1e6
         need += model.members * work.exposures + model.voxel * math.prod(work.cube or (0,)) / 1e6
         if rule == "cube_outliers":
             need += outlier_bytes(work.cube, CHANNEL_PIXELS, nexposures=work.exposures) / 1e6

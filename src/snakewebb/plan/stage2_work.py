@@ -1,6 +1,8 @@
 """What the jobs of stage 2 of an exposure are: which steps that are rules of their own, made of what, with which other exposures."""
 
-from snakewebb.plan.chains import OF_EXPOSURES
+from pathlib import Path
+
+from snakewebb.plan.chains import OF_EXPOSURES, OF_SLOPES
 from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.cubes import exposure_bands
 from snakewebb.plan.ifu_exposures import is_imprint, text
@@ -25,6 +27,22 @@ def exposure_steps(plan, root):
     return names
 
 
+def slope_steps(plan, root):
+    """Steps of stage 2 that are rules of their own, on for an exposure, and work on its slopes: where it has the members they use."""
+    names = OF_SLOPES.get(plan.mode.stage2, {})
+    return [name for name in plan.chains.get(plan.mode.stage2, ()) if name in names and members_of(plan, root, name)]
+
+
+def slopes_before(plan, transition, root):
+    """Stem of what the job of a transition takes as slopes, ``None`` if that is the user's own file."""
+    steps = slope_steps(plan, root)
+    if transition in steps:
+        steps = steps[: steps.index(transition)]
+    if steps:
+        return f"stage2/{root}_{OF_SLOPES[plan.mode.stage2][steps[-1]]}"
+    return f"stage1/{root}_{plan.stage1_suffix}" if plan.exposures[root].level == "uncal" else None
+
+
 def oversampling(plan, root):
     """Columns that an exposure gets for each one of its detector on its way to cubes."""
     if not plan.is_on("adaptive_trace_model", root):
@@ -38,7 +56,9 @@ def first_job(plan, root):
     level = plan.exposures[root].level
     if level == "uncal":
         return plan.mode.stage1
-    return plan.mode.stage2 if level == "rate" else next(iter(exposure_steps(plan, root)), None)
+    if level == "rate":
+        return next(iter(slope_steps(plan, root)), plan.mode.stage2)
+    return next(iter(exposure_steps(plan, root)), None)
 
 
 def last_records(plan):
@@ -55,7 +75,12 @@ def last_records(plan):
 
 def find_members(plan):
     """Exposures that belong to each exposure, by role, and what could not be used as such; see `level2_members`."""
-    return level2_members(plan.exposures, plan.official[2]) if plan.mode.stage2 == "spec2" else ({}, [])
+    if plan.mode.stage2 is None:
+        return {}, []
+    left_out = {Path(path).name.rsplit("_", 1)[0] for path, _ in plan.left_out}
+    return level2_members(
+        plan.exposures, plan.official[2], plan.configuration["backgrounds"], left_out - set(plan.exposures)
+    )
 
 
 def works_with_references(plan):
@@ -72,18 +97,20 @@ def works_with_references(plan):
     ]
 
 
-def members_of(plan, root):
-    """Exposures that a job of stage 2 reads besides the exposure, by role: those that a step that is on uses."""
+def members_of(plan, root, transition):
+    """Exposures that a job of stage 2 reads besides the exposure, by role: those that a step that is on in it uses."""
     members = plan.members.get(root, {})
     if not members:
         return {}
-    on = {entry["step"] for entry in plan.chain(plan.mode.stage2, root).entries if not entry.get("skip")}
+    on = {entry["step"] for entry in plan.chain(transition, root).entries if not entry.get("skip")}
     return {role: list(roots) for role, roots in members.items() if on.intersection(_USERS[role])}
 
 
-def members_work(plan, root):
+def members_work(plan, transition, root):
     """The part of an exposure's work that names its members, and the identity of those that are the user's own slopes."""
-    members = members_of(plan, root)
+    if transition != plan.mode.stage2 and transition not in OF_SLOPES.get(plan.mode.stage2, ()):
+        return {}
+    members = members_of(plan, root, transition)
     if not members:
         return {}
     roots = sorted({member for found in members.values() for member in found})

@@ -3,7 +3,30 @@
 from snakewebb.plan import product_members
 from snakewebb.plan.contracts import alignment_parameters
 from snakewebb.plan.cubes import spectra_of_leak, stitched_cubes, stitching_notes
-from snakewebb.plan.ifu_exposures import missing_dithers
+from snakewebb.plan.ifu_exposures import missing_dithers, text
+
+ALIGNMENT = {"tweakreg": "alignment", "assign_mtwcs": "mtwcs"}
+"""Steps that say where the exposures of a product are, and the suffix of their tables."""
+
+
+def is_moving(plan, product):
+    """Whether a product is of a moving target (TARGTYPE)."""
+    return text(plan.exposures[plan.associations[product].members[0]].header, "TARGTYPE") == "MOVING"
+
+
+def aligned_by(plan, product):
+    """The step that says where the exposures of a product are, ``None`` if it is off: stars cannot align what follows a moving target."""
+    step = "assign_mtwcs" if is_moving(plan, product) else "tweakreg"
+    return step if plan.is_on(step) else None
+
+
+def about_target(header, first):
+    """Keywords of an exposure of a moving target that points where it would if the target were where it is in the first one."""
+    places = [[one.get(key) for key in ("TARG_RA", "TARG_DEC", "RA_REF", "DEC_REF")] for one in (first, header)]
+    if not all(isinstance(value, (int, float)) for place in places for value in place):
+        return header
+    (ra, dec, _, _), (here_ra, here_dec, ra_ref, dec_ref) = places
+    return {**header, "RA_REF": ra_ref + ra - here_ra, "DEC_REF": dec_ref + dec - here_dec}
 
 
 def works_with_references(plan):
@@ -81,12 +104,12 @@ def product_work(plan, step, product):
     first = plan.associations[product].members[0]
     chain = plan.chain(step, like=first)
     work = {"chain": chain.entries}
-    if step in ("skymatch", "outlier_detection"):
+    if step in ("assign_mtwcs", "skymatch", "outlier_detection"):
         work |= _members(plan, product)
-    if step == "outlier_detection" and plan.is_on("tweakreg"):
+    if step == "outlier_detection" and aligned_by(plan, product) is not None:
         # the corrected WCS is approximated by FITS keywords as tweakreg's parameters say
         (entry,) = plan.chain("tweakreg", like=first).entries
-        if entry["parameters"]["sip_approx"]:
+        if entry.get("parameters", {}).get("sip_approx"):
             work["sip"] = {
                 name.removeprefix("sip_"): entry["parameters"][name]
                 for name in sorted(entry["parameters"])

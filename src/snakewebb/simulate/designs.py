@@ -68,6 +68,11 @@ class Preset:
         Where that is.
     blank : float
         Number of sources there, relative to that of the targets.
+    motion : (float, float) or None
+        Of a target that moves and is followed, arcsec per hour east and north; it is a star at its position of the catalogue when the
+        programme starts.
+    target_flux : float
+        Jy of that star, in every band.
     pointing_error : float
         Standard deviation in arcsec, each axis and pointing.
     roll_error : float
@@ -99,6 +104,8 @@ class Preset:
     background_dithers: int = 0
     background_target: Target = Target("SIMULATED-BACKGROUND", 53.16, -27.7)
     blank: float = 0.1
+    motion: tuple | None = None
+    target_flux: float = 2e-5
     pointing_error: float = 0.03
     roll_error: float = 0.002
     mjd: float = 60949.25

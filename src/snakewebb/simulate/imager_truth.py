@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from snakewebb.simulate.detector_truth import generator, make_detector
+from snakewebb.simulate.geometry import DetectorGeometry
 from snakewebb.simulate.imagers import IMAGER_OF, instrument_of, wheel_of
 from snakewebb.simulate.instrument_truth import make_instrument_detector, smooth_part
 from snakewebb.simulate.instruments import SUBARRAYS
@@ -74,6 +75,32 @@ def _unlit(detector, shape):
             column, row, nx, ny = SUBARRAYS[detector][name]
             dark[row - 1 : row - 1 + ny, column - 1 : column - 1 + nx] = False
     return dark
+
+
+_GLOW = 0.2
+"""Brightness of the instrument's own glow relative to that of the sky."""
+
+
+def glow(exposure):
+    """Light that a detector sees wherever the telescope points: a slope, and a brighter part that fades from one edge.
+
+    Parameters
+    ----------
+    exposure : programme.Exposure
+
+    Returns
+    -------
+    ndarray (ny, nx)
+        Surface brightness in the exposure's subarray, MJy/sr.
+    """
+    full = DetectorGeometry(exposure.detector, "FULL").shape
+    (first, start), (ny, nx) = exposure.geometry.start, exposure.geometry.shape
+    random = generator(exposure.programme.seed, exposure.detector, f"glow {exposure.band}")
+    slope, height, width = random.uniform(-1, 1), random.uniform(0.3, 1), random.uniform(0.2, 0.5)
+    row = (np.arange(start - 1, start - 1 + ny)[:, None] + 0.5) / full[0]
+    column = (np.arange(first - 1, first - 1 + nx) + 0.5) / full[1]
+    pattern = 1 + slope * (row - 0.5) + height * np.exp(-column / width)
+    return _GLOW * exposure.background * pattern
 
 
 def exposed_truth(truth, exposure, effects):

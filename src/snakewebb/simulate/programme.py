@@ -35,6 +35,8 @@ class Exposure:
         point.
     background_target : bool
         BKGDTARG.
+    place : Target
+        The target where it is in the middle of the exposure; it is the target itself if it does not move.
     """
 
     programme: "Programme"
@@ -61,6 +63,15 @@ class Exposure:
     header_attitude: Attitude
     pointing_error: tuple
     background_target: bool = False
+    place: Target | None = None
+
+    def __post_init__(self):
+        self.place = self.place or self.target
+
+    @property
+    def moving(self):
+        """Whether the exposure follows a target that moves."""
+        return self.place is not self.target
 
     @property
     def root(self):
@@ -200,7 +211,9 @@ def make_programme(preset, *, seed, pointing_errors=True, velocity_aberration=Tr
                     errors = np.zeros(3)
                 velocity, _ = observatory_velocity(mjd)
                 beta = velocity / LIGHT_SPEED * velocity_aberration
-                header, true = _attitudes(pointing, target, roll, offset, errors, beta)
+                first = _readout(preset, configuration[0][0])
+                place = target if background else _place(target, preset, mjd + first.duration / 2 / 86400)
+                header, true = _attitudes(pointing, place, roll, offset, errors, beta)
                 for detector, filter_name, pupil in configuration:
                     readout = _readout(preset, detector)
                     programme.exposures.append(
@@ -229,6 +242,7 @@ def make_programme(preset, *, seed, pointing_errors=True, velocity_aberration=Tr
                             header_attitude=header,
                             pointing_error=tuple(float(value) for value in errors),
                             background_target=background,
+                            place=place,
                         )
                     )
                 mjd += (readout.duration + _SLEW) / 86400
@@ -242,6 +256,14 @@ def _observations(preset):
     if preset.background_dithers:
         observations.append((preset.background_target, preset.rolls[0], preset.background_dithers, True))
     return observations
+
+
+def _place(target, preset, mjd):
+    """A target where it is at a date."""
+    if preset.motion is None:
+        return target
+    east, north = (rate * (mjd - preset.mjd) * 24 / 3600 for rate in preset.motion)
+    return Target(target.name, float(target.ra + east / np.cos(np.radians(target.dec))) % 360, target.dec + north)
 
 
 def _readout(preset, detector):

@@ -45,8 +45,8 @@ def make_scene(catalogue, geometry, attitude, truth, *, background=0.0):
         The true one.
     truth : DetectorTruth
         Cut to the geometry's window.
-    background : float
-        Uniform surface brightness, MJy/sr.
+    background : float or ndarray (ny, nx)
+        Surface brightness besides, MJy/sr.
 
     Returns
     -------

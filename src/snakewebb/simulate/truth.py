@@ -17,7 +17,7 @@ from snakewebb.simulate.effects import check_effects as named_effects
 from snakewebb.simulate.effects import write_table
 from snakewebb.simulate.geometry import DetectorGeometry
 from snakewebb.simulate.imager_kinds import alignment_parameters, imaging_kinds
-from snakewebb.simulate.imager_truth import exposed_truth, make_imager_detector
+from snakewebb.simulate.imager_truth import exposed_truth, glow, make_imager_detector
 from snakewebb.simulate.imagers import IMAGER_OF, IMAGERS
 from snakewebb.simulate.instrument_truth import MIRI_EFFECTS
 from snakewebb.simulate.optics import encircled_energy, full_width
@@ -54,8 +54,8 @@ def simulate(
     seed : int
         The same seed gives the same files.
     effects : collection of str or None
-        Those of `EFFECTS` or `MIRI_IMAGE_EFFECTS` and `ramps.EVENT_EFFECTS` (`raw_simulation.RAW_EFFECTS` for modes that are
-        simulated up to the raw data) that are switched on; ``None``: all but the events.
+        Those of `EFFECTS` or `MIRI_IMAGE_EFFECTS`, of `ramps.EVENT_EFFECTS`, and ``glow`` (`raw_simulation.RAW_EFFECTS` for modes that
+        are simulated up to the raw data) that are switched on; ``None``: all but the events and the glow.
     errors : reference_format.ReferenceErrors or None
         By how much the reference files differ from the true detectors.
     references : bool
@@ -140,7 +140,7 @@ def default_effects(mode):
 def check_effects(effects, mode="nircam_imaging"):
     """The set of effects of images, or the default ones for ``None``; see `effects.check_effects`."""
     default = default_effects(mode)
-    return named_effects(effects, default, default | EVENT_EFFECTS)
+    return named_effects(effects, default, default | EVENT_EFFECTS | {"glow"})
 
 
 def programme_sky(programme, effects=EFFECTS):
@@ -220,6 +220,10 @@ def simulate_exposure(exposure, catalogue, effects=EFFECTS, traps=None):
     geometry = DetectorGeometry(exposure.detector, exposure.subarray, whole.filter_offset)
     truth = whole.cut(*geometry.start, *geometry.shape[::-1])
     background = exposure.background if "sky_background" in effects else 0.0
+    if exposure.moving:
+        catalogue = with_moving_target(catalogue, exposure)
+    if "glow" in effects:
+        background = background + glow(exposure)
     scene = make_scene(catalogue, geometry, exposure.true_attitude, truth, background=background)
     raw = expose(
         scene.rate,
@@ -235,6 +239,16 @@ def simulate_exposure(exposure, catalogue, effects=EFFECTS, traps=None):
         zeroframe=exposure.zeroframe,
     )
     return raw, scene, truth
+
+
+def with_moving_target(catalogue, exposure):
+    """A catalogue with the moving target where it is in an exposure, a star whose number is 0."""
+    row = {name: catalogue[name][0] if len(catalogue) else 0.0 for name in catalogue.colnames}
+    row |= {"id": 0, "kind": "star", "ra": exposure.place.ra, "dec": exposure.place.dec}
+    row |= {name: exposure.programme.preset.target_flux for name in catalogue.colnames if name.startswith("flux_")}
+    with_target = Table(catalogue, copy=True)
+    with_target.add_row(row)
+    return with_target
 
 
 def exposure_row(exposure, truth, raw):

@@ -45,6 +45,7 @@ def primary_keywords(exposure):
     pointing = geometry.keywords(exposure.header_attitude)
     delay = _light_travel(start, pointing["RA_REF"], pointing["DEC_REF"])
     programme = exposure.programme
+    moving, place = getattr(exposure, "moving", False), getattr(exposure, "place", exposure.target)
     (column, row), (ny, nx) = geometry.start, geometry.shape
     return {
         "": [
@@ -104,9 +105,9 @@ def primary_keywords(exposure):
         "Target information": [
             ("TARGPROP", exposure.target.name, "Proposer's name for the target"),
             ("TARGNAME", exposure.target.name, "Standard astronomical catalog name for target"),
-            ("TARGTYPE", "FIXED", "Type of target (fixed, moving, generic)"),
-            ("TARG_RA", exposure.target.ra, "Target RA at mid time of exposure"),
-            ("TARG_DEC", exposure.target.dec, "Target Dec at mid time of exposure"),
+            ("TARGTYPE", "MOVING" if moving else "FIXED", "Type of target (fixed, moving, generic)"),
+            ("TARG_RA", place.ra, "Target RA at mid time of exposure"),
+            ("TARG_DEC", place.dec, "Target Dec at mid time of exposure"),
             ("TARGURA", 0.1, "Target RA uncertainty"),
             ("TARGUDEC", 0.1, "Target Dec uncertainty"),
             ("MU_RA", 0.0, "Target proper motion in RA"),
@@ -264,8 +265,18 @@ def science_keywords(exposure):
         ],
         "Information about the coordinates in the file": some("RADESYS"),
         "Spacecraft pointing information": some("RA_V1", "DEC_V1", "PA_V3"),
-        "WCS parameters": some(*(name for name in _COMMENTS if name not in _ELSEWHERE)),
+        "WCS parameters": some(*(name for name in _COMMENTS if name not in _ELSEWHERE)) + _moving_target(exposure),
     }
+
+
+def _moving_target(exposure):
+    """Where a moving target is in the middle of an exposure."""
+    if not getattr(exposure, "moving", False):
+        return []
+    return [
+        ("MT_RA", exposure.place.ra, "[deg] Moving target RA at exposure mid-point"),
+        ("MT_DEC", exposure.place.dec, "[deg] Moving target Dec at exposure mid-point"),
+    ]
 
 
 _ELSEWHERE = ("PA_APER", "VA_SCALE", "RADESYS", "RA_V1", "DEC_V1", "PA_V3")

@@ -10,6 +10,7 @@ from snakewebb.errors import BadDataError
 
 _SAME = ("INSTRUME", "DETECTOR", "CHANNEL", "BAND", "FILTER", "GRATING", "SUBARRAY", "READPATT")
 _MAX_PASSES = 1 << 30
+_ROWS = 64  # of a block
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,25 @@ def average(members, *, sigma, maxiters, compatibility):
     -------
     Background
     """
-    native = compatibility == "native"
-    exposures = [_over_integrations(member, sigma, maxiters, native) for member in members]
+    shape = members[0].data.shape[-2:]
+    whole = Background(
+        np.empty(shape, np.float32),
+        {name: np.empty(shape) for name in ("var_poisson", "var_rnoise")},
+        np.empty(shape, np.float32),
+        np.empty(shape, np.uint32),
+    )
+    for first in range(0, shape[0], _ROWS):
+        rows = slice(first, first + _ROWS)
+        part = _average_rows(members, rows, sigma, maxiters, compatibility == "native")
+        whole.data[rows], whole.err[rows], whole.dq[rows] = part.data, part.err, part.dq
+        for name, variance in part.variances.items():
+            whole.variances[name][rows] = variance
+    return whole
+
+
+def _average_rows(members, rows, sigma, maxiters, native):
+    """`average` of some rows, so that the stack of exposures takes little memory."""
+    exposures = [_over_integrations(member, rows, sigma, maxiters, native) for member in members]
     data = np.stack([exposure["data"] for exposure in exposures])
     dq = np.stack([exposure["dq"] for exposure in exposures])
     parts = {
@@ -102,19 +120,20 @@ def average(members, *, sigma, maxiters, compatibility):
     return Background(mean.astype(np.float32), variances, err.astype(np.float32), joined)
 
 
-def _over_integrations(member, sigma, maxiters, native):
-    """An exposure as one plane: data, flags, and variances."""
-    arrays = {"data": member.data, "dq": member.dq, "square": member.err.astype(float) ** 2}
+def _over_integrations(member, rows, sigma, maxiters, native):
+    """Rows of an exposure as one plane: data, flags, and variances."""
+    data, dq = (np.ascontiguousarray(array[..., rows, :]) for array in (member.data, member.dq))
+    arrays = {"data": data, "dq": dq, "square": member.err[..., rows, :].astype(float) ** 2}
     for name in ("var_poisson", "var_rnoise"):
         array = getattr(member, name)
-        arrays[name] = np.zeros(member.data.shape) if array is None else array
-    if member.data.ndim == 2:
+        arrays[name] = np.zeros(data.shape) if array is None else array[..., rows, :]
+    if data.ndim == 2:
         return arrays
-    kept = _kept(member.data, member.dq, sigma, maxiters, native)
+    kept = _kept(data, dq, sigma, maxiters, native)
     number = kept.sum(axis=0)
-    plane = {"dq": np.bitwise_or.reduce(np.where(kept, member.dq, np.uint32(0)) if native else member.dq, axis=0)}
+    plane = {"dq": np.bitwise_or.reduce(np.where(kept, dq, np.uint32(0)) if native else dq, axis=0)}
     with np.errstate(invalid="ignore", divide="ignore"):
-        plane["data"] = np.where(kept, member.data.astype(float), 0.0).sum(axis=0) / number
+        plane["data"] = np.where(kept, data.astype(float), 0.0).sum(axis=0) / number
         for name in ("square", "var_poisson", "var_rnoise"):
             plane[name] = np.where(kept, arrays[name], 0.0).sum(axis=0) / number**2
     empty = number == 0
