@@ -24,10 +24,29 @@ OWN_RULES = (*OF_PRODUCTS, *OF_MEMBERS, *OF_EXPOSURES, *(name for names in BEFOR
 """Steps that are rules of their own: what they are made from decides their order, not the chain."""
 
 
-def steps_of_rule(step, chains):
-    """Steps that the job of a step that is a rule of its own runs, of those that are in the chains of a mode."""
-    before = [name for name in BEFORE.get(step, ()) if any(name in chain for chain in chains.values())]
-    return [*before, step]
+def steps_of_job(transition, chains, stage2):
+    """Steps that the job of a transition runs.
+
+    Parameters
+    ----------
+    transition : str
+        Name of a pipeline, or of a step that is a rule of its own.
+    chains : dict of str to list of str
+        Names of the steps of each pipeline.
+    stage2 : str or None
+        The pipeline of slopes.
+
+    Returns
+    -------
+    tuple of str or None
+        ``None`` for a step that is a rule of its own and was taken out.
+    """
+    if transition in chains:
+        return tuple(name for name in chains[transition] if transition != stage2 or name not in OWN_RULES)
+    if transition in OWN_RULES and not any(transition in chain for chain in chains.values()):
+        return None
+    before = [name for name in BEFORE.get(transition, ()) if any(name in chain for chain in chains.values())]
+    return (*before, transition)
 
 
 def edited_chains(chains, edits):

@@ -79,7 +79,7 @@ class Model:
 
 
 MODELS = {
-    "image2": Model(process=190, frame=42, written=45, seconds=0.3),
+    "image2": Model(process=75, frame=48, written=45, seconds=0.3),
     "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60, seconds=0.3),
     "find_sources": Model(process=209, frame=50, seconds=0.5),
     "tweakreg": Model(process=92, members=0.2, seconds=0.05),
