@@ -118,6 +118,6 @@ onerror:
 rule all:
     default_target: True
     input:
-        exposure_targets(),
-        product_targets(),
-        report_targets(),
+        exposures=lambda wildcards: exposure_targets(),
+        products=lambda wildcards: product_targets(),
+        reports=lambda wildcards: report_targets(),

@@ -2,13 +2,14 @@
 
 ``python -m benchmarks.dry_run --exposures 1000 10000 --modes nircam_imaging --finished``
 
-Raw files have full headers and arrays of a few pixels, a hundred to an observation. With ``--finished`` every file that
-``snakemake --summary`` lists is made (empty), and ``snakemake --touch`` writes Snakemake's own record of each, as after a run.
+Raw files have full headers and arrays of a few pixels, a hundred to an observation. With ``--finished`` all files are made, empty,
+and Snakemake's own record of each, as after a run (`benchmarks.finish_jobs`).
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -105,20 +106,11 @@ def _small_file(folder, primary):
     return content
 
 
-# what `--touch` waits for each job, so that times of files differ, would take an hour for ten thousand exposures
-TOUCH = "import snakemake.executors.touch as touch; touch.Executor.SLEEPING_TIME = 0; from snakemake.cli import main; main()"
-
-
 def finish(folder, command):
-    """Make all files that ``--summary`` lists, and Snakemake's records of them."""
-    for line in run([*command, "--summary"], log=folder / "log").output.splitlines():
-        name, *others = line.split("\t")
-        if len(others) > 4 and name != "output_file":
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch() if path.suffix else path.mkdir(exist_ok=True)
+    """Make all files of a plan, and Snakemake's records of them."""
     arguments = command[command.index("snakemake") + 1 :]
-    return run([sys.executable, "-c", TOUCH, *arguments, "--touch", "--quiet", "--cores", "100000"], log=folder / "log")
+    program = [sys.executable, "-m", "benchmarks.finish_jobs", *arguments, "--dry-run", "--quiet"]
+    return run(program, log=folder / "log", PYTHONPATH=os.pathsep.join([str(REPOSITORY), *sys.path[1:]]))
 
 
 def measure(folder, mode, exposures, *, finished):
@@ -147,7 +139,7 @@ def measure(folder, mode, exposures, *, finished):
     note("dry run, headers read for the first time", run(dry, log=folder / "log"))
     note("dry run", run(dry, log=folder / "log"))
     if finished:
-        note("(touch: Snakemake writes its records)", finish(folder, command))
+        note("(all files and records made)", finish(folder, command))
         idle = run([*command, "--dry-run"], log=folder / "log")
         if "Nothing to be done" not in idle.output:
             raise RuntimeError(f"jobs are left after all outputs were made:\n{idle.output[-3000:]}")

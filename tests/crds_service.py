@@ -122,13 +122,15 @@ class _Handler(BaseHTTPRequestHandler):
             content = bytes(len(content))
         if wanted and fault != "whole":
             first = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            return self._send(206, content[first:], fault)
+            return self._send(206, content[first:], fault, f"bytes {first}-{len(content) - 1}/{len(content)}")
         return self._send(200, content, fault)
 
-    def _send(self, status, content, fault):
+    def _send(self, status, content, fault, place=None):
         if fault == "broken":
             return
         self.send_response(status)
+        if place:
+            self.send_header("Content-Range", place)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if fault in ("truncated", "slow"):

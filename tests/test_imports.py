@@ -64,6 +64,18 @@ def test_stage_1_starts_without_the_packages_that_it_does_not_need():
     assert not loaded(code) & heavy
 
 
+def test_stage_2_of_images_starts_without_numba():
+    code = f"""import runpy
+runpy.run_path({str(ROOT / "workflow" / "scripts" / "image2.py")!r})
+from snakewebb.plan.modes import read_mode
+from snakewebb.steps import find_step
+mode = read_mode({str(ROOT / "config/modes/nircam_imaging.yaml")!r}, "nircam_imaging", {str(ROOT / "config/chains.yaml")!r})
+for name in mode.chains["image2"]:
+    if name != "resample_exposure":
+        find_step(name)"""
+    assert "numba" not in loaded(code)
+
+
 def test_the_command_starts_without_what_single_commands_need():
     heavy = {"numpy", "astropy", "rocrate", "requests", "snakemake"}
     assert not loaded("import snakewebb.cli\nsnakewebb.cli._parser()") & heavy

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snakewebb.compiled import one_thread
 from snakewebb.detector.superstripes import collate, portions, put_stripe, take_stripe
 from snakewebb.errors import ConfigError
 from snakewebb.io.models import PARTS
@@ -142,6 +141,8 @@ def _is_saved(entry, save):
 
 def _run_by_stripe(steps, ramp, references):
     """Run steps on the integrations of one superstripe after the other, some rounds at a time."""
+    from snakewebb.compiled import one_thread  # not above: the import of numba takes longer than a chain of stage 2
+
     unread, ramp.unread = ramp.unread, None
     done = 0
     flags = ramp.pixeldq.copy()

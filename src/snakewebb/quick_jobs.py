@@ -51,7 +51,8 @@ def _jobs():
     from snakemake.dag import DAG
     from snakemake.exceptions import ChildIOException, ProtectedOutputException
     from snakemake.io import is_flagged
-    from snakemake.jobs import Job
+    from snakemake.jobs import Job, Reason
+    from snakemake.rules import _NOT_CACHED
 
     async def output_mintime(self):
         files = [*self.output, self.benchmark] if self.benchmark else self.output
@@ -61,7 +62,7 @@ def _jobs():
     Job.output_mintime = property(output_mintime)
 
     async def check_protected_output(self):
-        protected = [file for file in self.output if await file.exists_local() and await file.protected()]
+        protected = [file for file in self.output if await file.exists() and await file.protected()]
         if protected:
             raise ProtectedOutputException(self, protected)
 
@@ -73,7 +74,21 @@ def _jobs():
 
     Job.is_valid = is_valid
 
+    def is_unflagged(rule):
+        """Whether nothing that the rule makes is known by more than its path."""
+        known = rule.__dict__.get("_quick_unflagged")
+        if known is None:
+            known = rule.__dict__["_quick_unflagged"] = not any(
+                is_flagged(file, flag) for file in rule.output for flag in ("pipe", "service", "storage_object")
+            )
+        return known
+
     async def missing_output(self, requested):
+        if is_unflagged(self.rule):
+            for file in requested:
+                if not await file.exists():
+                    yield file
+            return
         own = self.output_by_path
         for file in requested:
             file = own.get(str(file), file)
@@ -81,6 +96,42 @@ def _jobs():
                 yield file
 
     Job.missing_output = missing_output
+
+    slow_spec = Job.conda_env_spec.fget
+
+    def conda_env_spec(self):
+        # the parameters of a job are worked out for it only where they choose it
+        known = self.rule._expanded_conda_env
+        return slow_spec(self) if known is _NOT_CACHED else known
+
+    Job.conda_env_spec = property(conda_env_spec)
+
+    slow_group = Job.group
+
+    def group(self):
+        return None if self._group is None and self.rule.group is None else slow_group.fget(self)
+
+    Job.group = property(group, slow_group.fset)
+
+    def has_reason(self):
+        found = (
+            self._updated_input
+            or self._missing_output
+            or self.forced
+            or self._updated_input_run
+            or self.noio
+            or self.nooutput
+            or self.pipe
+            or self.service
+            or self.code_changed
+            or self.params_changed
+            or self.software_stack_changed
+            or self.input_changed
+            or self.unfinished_queue_input
+        )
+        return bool(found) and not self.finished
+
+    Reason.__bool__ = has_reason
 
     def check_directory_outputs(self):
         here = os.getcwd()
@@ -99,12 +150,13 @@ def _jobs():
 def _rules():
     """Input files and parameters of a job, where its rule has nothing but names, paths and functions of wildcards."""
     from snakemake.common import get_function_params
-    from snakemake.io import AnnotatedString, _IOFile, is_callable
-    from snakemake.iocontainers import InputFiles, Log, Namedlist, Params, Wildcards
+    from snakemake.io import WILDCARD_REGEX, AnnotatedString, _IOFile, is_callable
+    from snakemake.iocontainers import InputFiles, Log, Namedlist, OutputFiles, Params, Wildcards
     from snakemake.rules import Rule
 
-    make = plain_file()
+    make, item_of = plain_file(), list.__getitem__
     slow_input, slow_params, slow_log = Rule.expand_input, Rule.expand_params, Rule.expand_log
+    slow_output = Rule.expand_output
 
     def changes_nothing(modifier):
         """Whether a modifier of paths leaves them all as they are."""
@@ -158,13 +210,16 @@ def _rules():
             known = rule.__dict__[kind] = (source, read(rule))
         return known[1]
 
+    # the rules of an exposure have the same
+    named = functools.lru_cache(maxsize=100_000)(lambda items: Wildcards(fromdict=dict(items)))
+
     def expand_input(self, wildcards, groupid=None):
         items = prepared(self, "_quick_input", read_input, self.input)
         found = None if items is None else quick_input(self, items, wildcards)
         return slow_input(self, wildcards, groupid=groupid) if found is None else (found, {}, {}, False)
 
     def quick_input(rule, items, wildcards):
-        asked, files = Wildcards(fromdict=wildcards), InputFiles()
+        asked, files = named(tuple(wildcards.items())), InputFiles()
         names, attributes = files._names, files.__dict__
         for name, item, function in items:
             start = len(files)
@@ -185,8 +240,37 @@ def _rules():
                     return None
                 files.append(make(str(path), path._flags if kind is AnnotatedString else {}, rule))
             names[name] = (start, len(files) if several else None)
-            attributes[name] = Namedlist(toclone=files[start:]) if several else files[start]
+            attributes[name] = (
+                Namedlist(toclone=item_of(files, slice(start, None))) if several else item_of(files, start)
+            )
         return files
+
+    plain_value = functools.lru_cache(maxsize=100_000)(re.compile(r"\w[\w.+-]*").fullmatch)
+
+    def are_plain(rule, kind, patterns, wildcards):
+        """Whether files made of the patterns have none of the faults that Snakemake warns of."""
+        known = rule.__dict__.get(kind)
+        if known is None:
+            known = all(PLAIN_PATH.fullmatch(WILDCARD_REGEX.sub("x", str(pattern))) for pattern in patterns)
+            rule.__dict__[kind] = known
+        return known and all(map(plain_value, wildcards.values()))
+
+    def expand_output(self, wildcards):
+        output, mapping = OutputFiles(), {}
+        plain = are_plain(self, "_quick_output", self.output, wildcards)
+        for pattern in self.output:
+            file = pattern.apply_wildcards(wildcards)
+            if not plain:
+                file.check()
+            output.append(file)
+            mapping[file] = pattern
+        attributes = output.__dict__
+        for name, (start, end) in self.output._names.items():
+            if end is not None or hasattr(OutputFiles, name):
+                return slow_output(self, wildcards)
+            attributes[name] = item_of(output, start)
+        output._names.update(self.output._names)
+        return output, mapping
 
     def expand_params(self, wildcards, input, output, job, omit_callable=False):
         items = None if omit_callable else prepared(self, "_quick_params", read_params, self.params)
@@ -218,11 +302,13 @@ def _rules():
         if any(type(item) is not _IOFile or item.is_callable() for item in self.log) or list(self.log.keys()):
             return slow_log(self, wildcards)
         log = Log(file.apply_wildcards(wildcards) for file in self.log)
-        for file in log:
-            file.check()
+        if not are_plain(self, "_quick_log", self.log, wildcards):
+            for file in log:
+                file.check()
         return log
 
     Rule.expand_input, Rule.expand_params, Rule.expand_log = expand_input, expand_params, expand_log
+    Rule.expand_output = expand_output
 
 
 def _producers():
@@ -238,11 +324,18 @@ def _producers():
     def match(self, targetfile):
         entries = self.__dict__.get("_entries")
         if entries is None:
-            entries = [(prefix, *entry) for prefix, found in self._lookup._entries for entry in found]
-            self._entries = entries
-        return {
-            rule for prefix, rule, suffix in entries if targetfile.startswith(prefix) and targetfile.endswith(suffix)
-        }
+            entries = self._entries = {}
+            for prefix, found in self._lookup._entries:
+                for rule, suffix in found:
+                    entries.setdefault(prefix.rpartition("/")[0], []).append((prefix, rule, suffix))
+        # a folder's name may be a wildcard, so rules of the folders above may make it too
+        folder, found = targetfile, set()
+        while folder:
+            folder = folder.rpartition("/")[0]
+            for prefix, rule, suffix in entries.get(folder, ()):
+                if targetfile.startswith(prefix) and targetfile.endswith(suffix):
+                    found.add(rule)
+        return found
 
     def check_periodic_wildcards_once(self, job):
         known = self.__dict__.setdefault("_not_periodic", set())
@@ -281,13 +374,30 @@ def _producers():
                     jobs = None
                 yield PotentialDependency(file, jobs, False)
 
+    def cache_job(self, job):
+        # that of its log is not asked for, and has not been worked out yet
+        for file in job.output:
+            self.job_cache[(job.rule, file)] = job
+
     async def update_once(
         self, jobs, file=None, visited=None, known_producers=None, progress=False, create_inventory=False
     ):
-        if len(jobs) == 1 and jobs[0] in self._dependencies and jobs[0] not in (visited or ()):
+        if len(jobs) == 1 and file is not None:
             (job,) = jobs
-            if file is not None and file not in job.input:
-                return job
+            if job not in (visited or ()) and file not in job.input:
+                if job in self._dependencies:
+                    return job
+                self.check_periodic_wildcards(job)
+                await self.update_(
+                    job,
+                    visited=set(visited or ()),
+                    known_producers={} if known_producers is None else known_producers,
+                    progress=progress,
+                    create_inventory=create_inventory,
+                )
+                told = len(self._dependencies)
+                if not progress or told % 1000 or told == self._progress:
+                    return job
         return await update(
             self,
             jobs,
@@ -300,7 +410,7 @@ def _producers():
 
     OutputIndex.match = match
     DAG.check_periodic_wildcards = check_periodic_wildcards_once
-    DAG.update = update_once
+    DAG.update, DAG.cache_job = update_once, cache_job
     DAG.file2jobs = file2jobs_once
     DAG.delete_job, DAG.cleanup = forgetting(DAG.delete_job), forgetting(DAG.cleanup)
     DAG.collect_potential_dependencies = collect_potential_dependencies

@@ -12,7 +12,7 @@ import functools
 import gc
 import os
 
-from snakewebb import quick_jobs
+from snakewebb import quick_jobs, quick_records
 from snakewebb.quick_jobs import PLAIN_PATH, plain_file
 
 SWITCH = "SNAKEWEBB_QUICK_PLANNING"
@@ -42,6 +42,7 @@ def plan_quickly():
     _files()
     _lists()
     quick_jobs.replace_functions()
+    quick_records.replace_functions()
     return True
 
 
@@ -108,6 +109,7 @@ def _files():
 
     modules = (dag, io, iocontainers, jobs, path_modifier, rules, workflow)
     is_flagged, check, exists, exists_local = io.is_flagged, io.check, _IOFile.exists, _IOFile.exists_local
+    get_flag_value = io.get_flag_value
 
     def quick_is_flagged(value, flag):
         kind = type(value)
@@ -132,7 +134,22 @@ def _files():
         if PLAIN_PATH.fullmatch(iofile) is None:
             check(iofile, rule=rule, is_storage=is_storage)
 
+    def quick_flags(self):
+        file = self._file
+        kind = type(file)
+        return file._flags if kind is AnnotatedString else {} if kind is str else getattr(file, "flags", {})
+
+    def quick_get_flag_value(value, flag_type):
+        kind = type(value)
+        return (
+            value.flags.get(flag_type)
+            if kind is _IOFile or kind is AnnotatedString
+            else get_flag_value(value, flag_type)
+        )
+
     _replace(is_flagged, quick_is_flagged, modules)
+    _replace(get_flag_value, quick_get_flag_value, modules)
+    _IOFile.flags = property(quick_flags)
     _replace(check, quick_check, modules)
     for name in ("storage", "ancient", "directory", "temp", "multiext"):
         setattr(_IOFile, f"is_{name}", flagged({"storage": "storage_object"}.get(name, name)))
@@ -142,16 +159,32 @@ def _files():
     get = dict.get
 
     async def quick_exists(self):
-        if self.is_storage:
+        if type(self._file) is not str and self.is_storage:
             return await exists(self)
         cache = self.rule.workflow.iocache
         if not cache.active:
             return os.path.exists(self.file)
-        known = get(cache._exists_local, self)
+        there = cache._exists_local
+        known = get(there, self)
         if known is not None:
             return known
         # in a folder that was listed, whatever was not there
-        return False if self.rpartition("/")[0] in cache._exists_local.has_inventory else await exists_local(self)
+        folder = self.rpartition("/")[0]
+        if folder in there.has_inventory:
+            return False
+        return get(there, self, False) if folder and listed(folder, there) else await exists_local(self)
+
+    def listed(folder, there):
+        """List a folder, so that its other files need not be asked for one by one; tells whether that was possible."""
+        try:
+            with os.scandir(folder) as entries:
+                there.update(dict.fromkeys([entry.path for entry in entries], True))
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+        there.has_inventory.add(folder)
+        return True
 
     _IOFile.exists = quick_exists
 
@@ -170,13 +203,16 @@ def _files():
     ExistsDict.__getitem__ = quick_get
 
     async def mtime_inventory(self, jobs, n_workers=8):
-        known = self._mtime
+        known, asked = self._mtime, set()
         for job in jobs:
             files = [*job.input, *job.output]
             if job.benchmark:
                 files.append(job.benchmark)
             for file in files:
-                if file not in known and not file.is_storage and await file.exists():
+                if file in asked or file in known:
+                    continue
+                asked.add(file)
+                if not file.is_storage and await file.exists():
                     known[file] = await self.collect_mtime(file)
 
     IOCache.mtime_inventory = mtime_inventory

@@ -12,9 +12,9 @@ LONG_2 = "jw02739002001_02105_00001_nrcalong_uncal.fits"
 GUIDER = "jw02739001001_gs-fg_2022272151123_uncal.fits"
 
 
-def names(**keys):
+def names(*, mode=None, **keys):
     selection = selection_of(check_fetch("test", keys))
-    return [file["name"] for file in Archive(timeout=5, retries=1, pause=0.01).products(selection)]
+    return [file["name"] for file in Archive(timeout=5, retries=1, pause=0.01).products(selection, mode=mode)]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,8 @@ def test_a_list_of_many_pages_is_read_to_its_end(programme):
     programme.page_size = 2
     programme.trouble["executing"] = [1]  # the first answer says that the query is still being executed
     assert names(programs=2739) == [A1, LONG_1, LONG_2]
-    pages = [request for request in programme.requests if "Mast.Caom.Products" in request.get("body", "")]
+    asked = programme.asked("/api/v0/invoke")  # not for what its columns are, once in a process
+    pages = [request for request in asked if "Mast.Caom.Products" in request["body"]]
     assert len(pages) == 4  # of two products each
 
 
@@ -70,6 +71,60 @@ def test_what_is_known_of_a_file(programme):
 def test_a_selection_of_nothing_says_what_there_is(programme, keys, message):
     with pytest.raises(ConfigError, match=message):
         names(**keys)
+
+
+@pytest.fixture
+def series(archive):
+    """A SOSS time series in two segments, one of NIRCam, and a multi-object exposure with the description of its shutters."""
+    for segment in ("001", "002"):
+        for suffix in ("uncal", "rate", "rateints", "calints"):
+            archive.add(
+                f"jw02739003001_04101_00001-seg{segment}_nis", suffix, filters="CLEAR;GR700XD", instrument="NIRISS/SOSS"
+            )
+    for suffix in ("uncal", "rate", "rateints", "cal"):
+        archive.add("jw02739004001_02101_00001_nrca1", suffix, filters="F210M;WLP8")
+        for detector in ("nrs1", "nrs2"):
+            archive.add(
+                f"jw02739005001_03101_00001_{detector}", suffix, filters="F170LP;G235M", instrument="NIRSPEC/MSA"
+            )
+    exposures = {row["obs_id"]: row for row in archive.observations}
+    of_shutters = exposures["jw02739005001_03101_00001_nrs1"]["obsid"]
+    for visit in ("005001", "005002"):  # of another visit too, which the archive lists with the same observation
+        archive.list_product(f"jw02739{visit}_01_msa.fits", of_shutters, filters="F170LP;G235M", size=100)
+    return archive
+
+
+@pytest.mark.parametrize(
+    ("level", "mode", "expected"),
+    [
+        ("rate", None, ["rate", "rateints"]),
+        ("rate", "niriss_soss", ["rate", "rateints"]),
+        ("rate", "niriss_imaging", ["rate"]),
+        ("cal", None, ["calints"]),
+        ("uncal", None, ["uncal"]),
+    ],
+)
+def test_integrations_come_where_the_mode_works_on_them(series, level, mode, expected):
+    found = names(programs=2739, level=level, observations=3, mode=mode)
+    assert found == [
+        f"jw02739003001_04101_00001-seg{segment}_nis_{suffix}.fits" for segment in ("001", "002") for suffix in expected
+    ]
+
+
+def test_a_time_series_that_the_archive_does_not_tell_from_images_needs_the_mode(series):
+    root = "jw02739004001_02101_00001_nrca1"
+    assert names(programs=2739, level="rate", observations=4) == [f"{root}_rate.fits"]
+    found = names(programs=2739, level="rate", observations=4, mode="nircam_tsimage")
+    assert found == [f"{root}_rate.fits", f"{root}_rateints.fits"]
+
+
+@pytest.mark.parametrize("level", ["uncal", "rate", "cal"])
+def test_the_description_of_the_shutters_comes_with_the_exposures_of_its_visit(series, level):
+    exposures = [f"jw02739005001_03101_00001_{detector}_{level}.fits" for detector in ("nrs1", "nrs2")]
+    shutters = [] if level == "cal" else ["jw02739005001_01_msa.fits"]
+    assert names(programs=2739, level=level, observations=5) == [*shutters, *exposures]
+    assert names(programs=2739, level=level, exposures="jw02739005*_nrs2") == [*shutters, exposures[1]]
+    assert not [name for name in names(programs=2739, observations=3, level=level) if "msa" in name]
 
 
 def test_trouble_of_the_archive_is_waited_out(programme):

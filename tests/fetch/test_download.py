@@ -5,10 +5,11 @@ import errno
 import pytest
 
 from snakewebb.errors import ConfigError, TransientError
-from snakewebb.fetch import download as module
 from snakewebb.fetch.archive import archive_address
-from snakewebb.fetch.download import Connection, NotThereError, RefusedError, download, part_of
-from snakewebb.fetch.retries import AgainError, with_retries
+from snakewebb.fetch.download import KeptPart, download
+from snakewebb.io import download as module
+from snakewebb.io.connection import Connection, NotThereError, RefusedError
+from snakewebb.io.retries import AgainError, with_retries
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -22,7 +23,7 @@ def file(archive, tmp_path):
         content = archive.files[name]
         address = archive_address(f"mast:JWST/product/{name}")
         path = tmp_path / "uncal" / name
-        part, note = part_of(path)
+        part, note = KeptPart(path).path, KeptPart(path).note_path
 
         def get(self, *, size=None, retries=3, timeout=5, token=None, **options):
             connection = Connection(
@@ -276,6 +277,24 @@ def test_pauses_double_up_to_a_minute():
     with pytest.raises(AgainError):
         with_retries(fail, retries=8, sleep=slept.append)
     assert slept == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_each_failure_is_told_and_the_attempts_are_counted():
+    told, answers = [], [AgainError("one"), AgainError("two"), AgainError("three")]
+    answers[1].progress = True  # failures are counted anew, attempts are not
+
+    def attempt():
+        raise answers.pop(0)
+
+    with pytest.raises(AgainError, match="three") as error:
+        with_retries(
+            attempt,
+            retries=1,
+            sleep=lambda seconds: None,
+            tell=lambda error, seconds: told.append((str(error), seconds)),
+        )
+    assert told == [("one", 1.0), ("two", 1.0)]
+    assert error.value.attempts == 3
 
 
 def test_a_server_may_ask_for_a_pause():

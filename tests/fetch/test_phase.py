@@ -19,6 +19,7 @@ from snakewebb.errors import ConfigError, TransientError
 from snakewebb.fetch.files import require_space
 from snakewebb.fetch.phase import fetch
 from snakewebb.plan.configuration import read_configuration
+from snakewebb.plan.exposures import find_exposures
 from snakewebb.plan.fetched_files import absent_files
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -98,6 +99,27 @@ def test_the_files_come_into_the_folder_that_the_plan_reads(run, programme):
 def test_levels_have_folders_of_their_own(run, programme, config, folder):
     run(f"fetch: {{programs: 2739, level: rate}}\n{config}")
     assert same(programme, LONG_1.replace("uncal", "rate"), folder=folder)
+
+
+def test_integrations_and_shutters_lie_beside_the_exposures(run, programme):
+    root = "jw02739003001_04101_00001-seg001_nis"
+    rate, integrations = (
+        programme.add(root, suffix, filters="CLEAR;GR700XD", instrument="NIRISS/SOSS")
+        for suffix in ("rate", "rateints")
+    )
+    spectrum = programme.add("jw02739005001_03101_00001_nrs1", "rate", filters="F170LP;G235M", instrument="NIRSPEC/MSA")
+    shutters = "jw02739005001_01_msa.fits"
+    programme.files[shutters] = programme.files[spectrum]
+    programme.list_product(shutters, programme.observations[-1]["obsid"], filters="F170LP;G235M")
+    config = "fetch: {programs: 2739, observations: [3, 5], level: rate}\ninputs: [rate]\nexclude: {'jw02739009*': not there}\n"
+    run(config)
+    assert same(programme, rate, integrations, spectrum, shutters, folder="rate")
+    assert absent_files(read_configuration("config.yaml", {})) == []
+    table = find_exposures(["rate"], "exposures.json")
+    assert [exposure.path for exposure in table.exposures] == [f"rate/{rate}", f"rate/{spectrum}"]
+    assert table.left_out == [(f"rate/{integrations}", "rateints files are read by time-series modes only")]
+    programme.requests.clear()
+    assert "0 to fetch" in run(config)[1]
 
 
 def test_excluded_exposures_are_not_fetched(run, programme):

@@ -12,7 +12,6 @@ import pytest
 
 from crds_service import GAIN, MASK, PARAMETERS, small_cache
 from snakewebb.errors import MissingReferenceError, NotOnServerError, TransientError
-from snakewebb.io import crds_files
 from snakewebb.io.crds_files import catalogue, fetch_mappings, fetch_references, reference_facts
 from snakewebb.io.crds_server import CrdsServer, server_url
 from snakewebb.plan.crds_selection import select_names
@@ -114,7 +113,7 @@ def test_references_are_fetched_and_then_known(service, server, source, cache):
 
 def test_a_verified_file_is_not_read_again(server, cache, monkeypatch):
     found = fetch_references([GAIN], cache, server=server)
-    monkeypatch.setattr(crds_files.hashlib, "file_digest", None)
+    monkeypatch.setattr(hashlib, "file_digest", None)
     assert fetch_references([GAIN], cache) == found
     (cache / FOLDER / GAIN).touch()
     with pytest.raises(TypeError):  # until it is changed or touched
@@ -170,8 +169,8 @@ def test_errors_of_several_files_are_told_together_and_the_others_come(service, 
     service.faults |= {GAIN: ["404"], MASK: ["500"] * 5}
     with pytest.raises(TransientError) as caught:
         fetch_references([GAIN, MASK, PARAMETERS], cache, server=server)
-    assert "the server answered 404" in str(caught.value)
-    assert "the server answered 500" in str(caught.value)
+    assert "the server has no such file (HTTP 404)" in str(caught.value)
+    assert "the server is in trouble (HTTP 500)" in str(caught.value)
     assert os.listdir(cache / FOLDER) == [PARAMETERS]
 
 

@@ -47,12 +47,16 @@ def as_ancient(path):
     return [] if path is None else [ancient(path)]
 
 
+OLD_MARK = ancient(str(MARK))
+
+
 def mark_for(record):
     """Input function: the mark that is new for a product that is stale by its record and forgotten by Snakemake."""
 
     def mark(wildcards):
-        is_forgotten = record.format(**dict(wildcards.items())) in FORGOTTEN
-        return str(MARK) if is_forgotten else ancient(str(MARK))
+        if FORGOTTEN and record.format(**dict(wildcards.items())) in FORGOTTEN:
+            return str(MARK)
+        return OLD_MARK
 
     return mark
 

@@ -10,8 +10,10 @@ import warnings
 from urllib.parse import quote
 
 from snakewebb.errors import ConfigError, TransientError
-from snakewebb.fetch.retries import AgainError, innermost_reason, with_retries
-from snakewebb.plan.fetch_selection import selects
+from snakewebb.io.retries import AgainError, innermost_reason, with_retries
+from snakewebb.plan.fetch_selection import describes, selects
+from snakewebb.plan.modes import BY_INTEGRATION
+from snakewebb.plan.names import MSA_METADATA
 
 OBSERVATIONS_AT_ONCE = 50
 """Observations whose products are asked for together: some have thousands."""
@@ -20,11 +22,14 @@ _COLUMNS = (
     "filters",
     "calib_level",
     "obsid",
+    "parent_obsid",
     "productFilename",
     "dataURI",
     "size",
     "dataRights",
 )
+_BY_INTEGRATION = ("NIRCAM/CORON", "NIRISS/SOSS", "NIRISS/AMI", "MIRI/SLITLESS", "MIRI/CORON")
+"""What the archive calls modes of which files of the single integrations are needed, as far as it tells them from others."""
 _FIRST_ATTEMPTS = 3  # to reach it at all
 _PATHS_AT_ONCE = 50  # more do not fit into one address
 
@@ -120,13 +125,19 @@ class Archive:
                 "https://auth.mast.stsci.edu/tokens, or unset the variable to fetch public files only"
             )
 
-    def products(self, selection):
-        """Files of a selection.
+    def products(self, selection, *, mode=None):
+        """Files of a selection, with those that its exposures cannot be calibrated without.
+
+        These are the single integrations (``rateints``, ``calints``) where the mode works on them, and the descriptions of NIRSpec's
+        micro-shutters.
 
         Parameters
         ----------
         selection : dict
             Of `snakewebb.plan.fetch_selection.selection_of`.
+        mode : str, optional
+            Observing mode of the run. Without one, the name that the archive has for the mode of each observation counts: time series
+            of NIRCam, NIRSpec and MIRI's imager it does not tell from others.
 
         Returns
         -------
@@ -153,20 +164,28 @@ class Archive:
                 f"fetch: no observation of {', '.join(programs)} has the instruments and filters asked for; there are: "
                 f"{', '.join(found)}"
             )
-        files, passed = {}, 0
-        identifiers = sorted({row["obsid"] for row in chosen})
+        files, descriptions, passed = {}, {}, 0
+        instruments = {row["obsid"]: row["instrument_name"].upper() for row in chosen}
+        identifiers = sorted(instruments)
         for start in range(0, len(identifiers), OBSERVATIONS_AT_ONCE):
             part = identifiers[start : start + OBSERVATIONS_AT_ONCE]
             for row in self._rows(self._observations.get_product_list, part):
                 passed += 1
                 name = row["productFilename"].lower()
-                if selects(selection, name) and _filter_fits(row, selection):
+                if not _filter_fits(row, selection):
+                    continue
+                single = mode in BY_INTEGRATION if mode else instruments.get(row["parent_obsid"]) in _BY_INTEGRATION
+                if selects(selection, name) or (single and selects(selection, name, ending="ints")):
                     files[name] = _product(name, row)
+                elif MSA_METADATA.match(name):
+                    descriptions[name] = _product(name, row)
         if not files:
             raise ConfigError(
                 f"fetch: none of the {passed} files of {', '.join(programs)} is one that is asked for (level {selection['level']}"
                 f"{_asked(selection)})"
             )
+        if selection["level"] != "cal":
+            files |= {name: file for name, file in descriptions.items() if describes(name, list(files))}
         return [files[name] for name in sorted(files)]
 
     def cloud_paths(self, uris):

@@ -6,15 +6,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from snakewebb.cache import read_json, write_json_if_changed
 from snakewebb.errors import BadDataError, SnakewebbError, TransientError
-from snakewebb.fetch.download import NotThereError, RefusedError, bytes_there, download
-from snakewebb.fetch.retries import AgainError
+from snakewebb.fetch.download import bytes_there, download, may_be_elsewhere
+from snakewebb.io.connection import NotThereError, RefusedError
 from snakewebb.io.fits import check_structure, verify_checksums
+from snakewebb.io.retries import AgainError
 from snakewebb.wording import size_text
 
 VERIFIED = Path(".snakewebb") / "fetched.json"
-"""Size and time of files when they were verified: they are not read again while these are the same."""
+"""Table of files that are sound and came from the archive, or are the same as there, with the size that it listed."""
 _SAVED_EVERY = 20  # files
 
 
@@ -35,33 +35,6 @@ class Failure:
     transient: bool
 
 
-class VerifiedFiles:
-    """Files that have been verified before."""
-
-    def __init__(self):
-        self._known = read_json(VERIFIED, {})
-
-    def add(self, path, listed):
-        """Note that a file is sound, and came from the archive or is the same as there, which lists it with a size."""
-        self._known[str(path)] = [*_stamp(path), listed]
-
-    def __contains__(self, path):
-        return self._known.get(str(path), [])[:2] == _stamp(path)
-
-    def was_listed(self, path, size):
-        """Whether the archive listed a verified file with this size."""
-        return path in self and self._known[str(path)][2] == size
-
-    def save(self):
-        """Write the notes."""
-        write_json_if_changed(VERIFIED, self._known)
-
-
-def _stamp(path):
-    stat = Path(path).stat()
-    return [stat.st_size, stat.st_mtime_ns]
-
-
 def state_of(file, there, verified):
     """What is there of a file.
 
@@ -71,7 +44,8 @@ def state_of(file, there, verified):
         Of the manifest.
     there : dict
         Path of the files in the input folders, by name.
-    verified : VerifiedFiles
+    verified : KnownFiles
+        Of the table `VERIFIED`.
 
     Returns
     -------
@@ -84,7 +58,7 @@ def state_of(file, there, verified):
         return "partly there" if bytes_there(file["path"], file["address"], file["size"]) else ""
     same_size = file["size"] in (None, Path(path).stat().st_size)
     if path in verified:
-        return "there" if same_size or verified.was_listed(path, file["size"]) else "older"
+        return "there" if same_size or verified.value(path) == file["size"] else "older"
     try:
         check_structure(path)
         if same_size:
@@ -139,7 +113,8 @@ def get_files(files, *, connection, connections, verified, any_size=False, progr
     connection : Connection
     connections : int
         Files at a time.
-    verified : VerifiedFiles
+    verified : KnownFiles
+        Of the table `VERIFIED`.
     any_size : bool
         See `snakewebb.fetch.download.download`.
     progress : callable
@@ -192,6 +167,6 @@ def _get(file, connection, any_size):
     try:
         return download(file["address"], file["path"], **options)
     except (RefusedError, NotThereError) as error:
-        if not error.elsewhere or "archive_address" not in file:
+        if "archive_address" not in file or not may_be_elsewhere(error):
             raise
     return download(file["archive_address"], file["path"], **options)

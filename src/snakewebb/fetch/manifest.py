@@ -24,7 +24,8 @@ def make_manifest(selection, configuration, archive):
         ``selection``, and ``files`` with ``name``, ``path``, ``size``, ``uri``, ``exclusive``, ``address`` and, if that is of the
         public copy, ``archive_address``.
     """
-    files = [file for file in archive.products(selection) if not excluded(configuration, file["name"])]
+    found = archive.products(selection, mode=configuration["mode"])
+    files = [file for file in found if not excluded(configuration, file["name"])]
     folder = folder_of(configuration, selection["level"])
     public = [file["uri"] for file in files if not file["exclusive"]] if selection["source"] == "cloud" else []
     paths = archive.cloud_paths(public) if public else {}

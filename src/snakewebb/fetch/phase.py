@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from snakewebb.errors import ConfigError, SnakewebbError, TransientError
 from snakewebb.fetch.archive import Archive, archive_server
-from snakewebb.fetch.download import Connection
-from snakewebb.fetch.files import Failure, VerifiedFiles, get_files, require_space, state_of
+from snakewebb.fetch.files import VERIFIED, Failure, get_files, require_space, state_of
 from snakewebb.fetch.manifest import make_manifest, manifest_lines, total_size, write_manifest
 from snakewebb.fetch.references import complete_references, show_missing
+from snakewebb.io.connection import Connection
+from snakewebb.known_files import KnownFiles
 from snakewebb.plan.fetch_selection import check_fetch, manner_of, selection_of
 from snakewebb.plan.fetched_files import MANIFEST, input_files, read_manifest
 from snakewebb.wording import counted, size_text
@@ -115,7 +116,7 @@ def _fetch_files(configuration, selection, manner, dry_run, any_size, pause, pro
     archive = Archive(**timing, pause=pause)
     manifest = make_manifest(selection, configuration, archive)
     write_manifest(manifest)
-    there, verified = input_files(configuration), VerifiedFiles()
+    there, verified = input_files(configuration), KnownFiles(VERIFIED)
     states = {file["name"]: state_of(file, there, verified) for file in manifest["files"]}
     verified.save()
     if dry_run:

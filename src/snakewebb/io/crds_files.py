@@ -6,7 +6,6 @@ puts it aside and, if there is a server, replaces it.
 
 import ast
 import functools
-import hashlib
 import logging
 import os
 import pprint
@@ -18,11 +17,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from snakewebb.cache import cache_root, read_json, write_json_if_changed
+from snakewebb.cache import cache_root
 from snakewebb.errors import ConfigError, MissingReferenceError, NotOnServerError, SnakewebbError, TransientError
 from snakewebb.io.cache_layout import mapping_path, reference_path
 from snakewebb.io.crds_server import CrdsServer, decode, facts_of
 from snakewebb.io.download import download
+from snakewebb.known_files import KnownFiles
 from snakewebb.wording import counted, size_text
 
 FETCH_COMMAND = "snakewebb fetch --references"
@@ -183,7 +183,9 @@ def damage_of(path, facts, *, content=True):
     if content and facts.get("sha1"):
         sha1 = sha1_of_files([path])[Path(path)]
         if sha1 != facts["sha1"]:
-            _remember({}, forget=path)  # else it would count as verified
+            known = _hashes()
+            known.forget(path)  # else it would count as verified
+            known.save()
             return f"{path}: the sha1 of the content is {sha1}, expected {facts['sha1']}"
     return None
 
@@ -249,11 +251,8 @@ def _catalogue(path, size, time):
         return {}
 
 
-_memo_lock = threading.Lock()
-
-
 def sha1_of_files(paths):
-    """Hashes of files, remembered by path, size and time of change, so that no file is read twice.
+    """Hashes of files, remembered so that no file is read twice.
 
     Parameters
     ----------
@@ -263,54 +262,29 @@ def sha1_of_files(paths):
     -------
     dict of Path to str
     """
-    known, new, hashes = read_json(_memo_file(), {}), {}, {}
-    for path in map(Path, paths):
-        if _is_known(path, known):
-            hashes[path] = known[str(path)][2]
-        else:
-            with open(path, "rb") as stream:
-                hashes[path] = new[path] = hashlib.file_digest(stream, "sha1").hexdigest()
-    if new:
-        _remember(new)
-    return hashes
+    known = _hashes()
+    found = {path: known.sha1(path) for path in map(Path, paths)}
+    known.save()
+    return found
 
 
 def unverified(paths):
     """Those of some paths whose file is not there, or was never hashed as it is now."""
-    known = read_json(_memo_file(), {})
-    return [path for path in paths if not _is_known(path, known)]
+    known = _hashes()
+    return [path for path in paths if path not in known]
 
 
-def _memo_file():
-    return cache_root() / "crds" / "files.json"
-
-
-def _is_known(path, known):
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return False
-    return known.get(str(path), [])[:2] == [stat.st_size, stat.st_mtime_ns]
-
-
-def _remember(hashes, *, forget=None):
-    """Note hashes by path, and forget one; what another run noted meanwhile is kept, as the notes are read anew."""
-    with _memo_lock:
-        new = {}
-        for path, sha1 in hashes.items():
-            stat = os.stat(path)
-            new[str(path)] = [stat.st_size, stat.st_mtime_ns, sha1]
-        noted = read_json(_memo_file(), {}) | new
-        noted.pop(str(forget), None)
-        write_json_if_changed(_memo_file(), noted)
+def _hashes():
+    """Hashes of files of all caches."""
+    return KnownFiles(cache_root() / "crds" / "files.json")
 
 
 def remembered_facts(paths):
     """Size and hash, by name, of files that were seen once and may be gone; ``None`` of those that never were."""
-    known, facts = read_json(_memo_file(), {}) if paths else {}, {}
+    facts, known = {}, _hashes() if paths else None
     for path in paths:
-        entry = known.get(str(path))
-        facts[path.name] = None if entry is None else {"size": entry[0], "sha1": entry[2]}
+        seen = known.last(path)
+        facts[path.name] = None if seen is None else {"size": seen[0], "sha1": seen[1]}
     return facts
 
 
@@ -343,7 +317,9 @@ def _fetch(paths, facts, server, report, connections):
             **server.options,
         )
         if facts[name]["sha1"]:
-            _remember({path: facts[name]["sha1"]})
+            known = _hashes()
+            known.add(path, facts[name]["sha1"])
+            known.save()
 
     for name in paths:
         if name not in facts:

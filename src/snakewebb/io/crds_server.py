@@ -4,17 +4,19 @@ import base64
 import functools
 import gzip
 import html
-import http.client
 import json
+import logging
 import os
 import re
 import uuid
 
 from snakewebb.errors import NotOnServerError, TransientError
-from snakewebb.io.download import AttemptError, open_url, wait_before_next
+from snakewebb.io.connection import Connection, NotThereError, RefusedError
+from snakewebb.io.retries import AgainError, with_retries
 
 DEFAULT_SERVER = "https://jwst-crds.stsci.edu"
 OBSERVATORY = "jwst"
+_log = logging.getLogger(__name__)
 _MAPPING = re.compile(r".+\.[pir]map")
 
 
@@ -56,38 +58,28 @@ class CrdsServer:
         TransientError
             If it does not answer as a CRDS server does, after all attempts.
         """
-        attempts, identity = self.options["attempts"], f"snakewebb-{uuid.uuid4()}"
+        identity = f"snakewebb-{uuid.uuid4()}"
         url = f"{self.base}/json/{method}/{identity}/"  # method and identity are for the server's log
-        question = {"jsonrpc": "1.0", "method": method, "params": parameters, "id": identity}
-        for attempt in range(1, attempts + 1):
-            try:
-                answer = self._post(url, question)
-                break
-            except AttemptError as error:
-                if attempt == attempts:
-                    raise TransientError(
-                        f"{self.base}: the CRDS server did not answer {method} after {attempts} attempts, the last one: {error}; "
-                        "run again later, or check the address (crds_server, CRDS_SERVER_URL)"
-                    ) from error
-                wait_before_next(url, error, attempt, attempts, self.options["pause"])
+        question = json.dumps({"jsonrpc": "1.0", "method": method, "params": parameters, "id": identity}).encode()
+        connection = Connection(timeout=self.options["timeout"])
+        try:
+            answer = with_retries(
+                lambda: _answer(connection.post(url, question)),
+                retries=self.options["attempts"] - 1,
+                pause=self.options["pause"],
+                tell=lambda error, seconds: _log.warning("%s: %s; the next attempt in %g s", url, error, seconds),
+            )
+        except AgainError as error:
+            raise TransientError(
+                f"{self.base}: the CRDS server did not answer {method} after {error.attempts} attempts, the last one: {error}; "
+                "run again later, or check the address (crds_server, CRDS_SERVER_URL)"
+            ) from error
+        except (RefusedError, NotThereError) as error:
+            raise NotOnServerError(f"{url}: {error}") from error
         if answer.get("error"):
             message = html.unescape(str(answer["error"].get("message", answer["error"])))
             raise NotOnServerError(f"{self.base}: {method}{tuple(parameters)!r:.200}: {' '.join(message.split())}")
         return decode(answer["result"])
-
-    def _post(self, url, question):
-        with open_url(url, json.dumps(question).encode(), timeout=self.options["timeout"]) as stream:
-            try:
-                text = stream.read()
-            except (OSError, http.client.HTTPException) as error:
-                raise AttemptError(f"the answer broke off ({error})") from error
-        try:
-            answer = json.loads(text)
-        except ValueError as error:
-            raise AttemptError(f"the answer is not JSON: {text[:60]!r}") from error
-        if not isinstance(answer, dict) or not {"error", "result"} & set(answer):
-            raise AttemptError(f"the answer is not one of JSON-RPC: {text[:60]!r}")
-        return answer
 
     @functools.cached_property
     def info(self):
@@ -138,6 +130,17 @@ class CrdsServer:
                 f"{self.base}: the server does not say where its files are ({key} of get_server_info)"
             )
         return f"{folder.rstrip('/')}/{name}"
+
+
+def _answer(text):
+    """What a server answers, a dict with ``error`` or ``result``."""
+    try:
+        answer = json.loads(text)
+    except ValueError as error:
+        raise AgainError(f"the answer is not JSON: {text[:60]!r}") from error
+    if not isinstance(answer, dict) or not {"error", "result"} & set(answer):
+        raise AgainError(f"the answer is not one of JSON-RPC: {text[:60]!r}")
+    return answer
 
 
 def facts_of(entry):

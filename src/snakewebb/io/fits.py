@@ -302,7 +302,7 @@ def checksum_of_file(path, start, size):
 
     with open(path, "rb", buffering=0) as stream:
         descriptor = stream.fileno()
-        _by_parts(add, pieces)
+        by_parts(add, pieces, block=4)
     return with_carries(sum(sums))
 
 
@@ -456,7 +456,7 @@ def _store(descriptor, place, data):
             while done < len(block):
                 done += os.pwrite(descriptor, block[done:], place + begin * part.itemsize + done)
 
-    _by_parts(store, pieces)
+    by_parts(store, pieces, block=4)
     return with_carries(sum(sums))
 
 
@@ -500,10 +500,10 @@ def word_kernels():
     return words
 
 
-def _by_parts(function, number):
-    """Call a function for parts of some pieces, on the threads that a job with kernels was granted."""
+def by_parts(function, number, **blocks):
+    """Call a function for parts of some pieces, on the threads that a job with kernels was granted; see `compiled.by_rows`."""
     kernels = sys.modules.get("snakewebb.compiled")
     if kernels is None:
         function(0, number)
     else:
-        kernels.by_rows(function, number, block=4)
+        kernels.by_rows(function, number, **blocks)

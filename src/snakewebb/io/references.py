@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from snakewebb.compiled import by_rows
 from snakewebb.dq import to_standard_bits
 from snakewebb.errors import BadDataError, MissingReferenceError
 from snakewebb.io.cache_layout import reference_path
 from snakewebb.io.crds_files import FETCH_COMMAND
-from snakewebb.io.fits import check_structure, read_into, shape_of
+from snakewebb.io.fits import by_parts, check_structure, read_into, shape_of, word_kernels
 from snakewebb.io.models import INTERLEAVED
-from snakewebb.io.words import swap
 
 FULL_SIZE = 2048
 """Lines of the detectors that have striped read-outs."""
@@ -322,7 +320,7 @@ class _Image:
             part = self._physical(array[rows])
             copy[rows] = part if translate is None else translate(part.astype(dtype, copy=False))
 
-        by_rows(convert, array.shape[-2] if array.ndim > 1 else 1, block=128, blocks_only=True)
+        by_parts(convert, array.shape[-2] if array.ndim > 1 else 1, block=128, blocks_only=True)
         return copy
 
     def _is_plain(self, array, copy):
@@ -335,17 +333,17 @@ class _Image:
         """Read such a part; not through the map, page by page."""
         begin = self._start + array.__array_interface__["data"][0] - self._array.__array_interface__["data"][0]
         words = copy.reshape(-1).view(np.uint32)
-        pieces = -(-words.size // _PIECE)
+        pieces, kernels = -(-words.size // _PIECE), word_kernels()
 
         def read(first, last):
             for piece in range(first, last):
                 part = words[piece * _PIECE : (piece + 1) * _PIECE]
                 if not read_into(part.view(np.uint8), stream.fileno(), begin + 4 * piece * _PIECE):
                     raise MissingReferenceError(f"{self._path}: the file ended while it was read; is it being written?")
-                swap(part)
+                kernels.swap(part) if kernels else part.byteswap(inplace=True)
 
         with open(self._path, "rb", buffering=0) as stream:
-            by_rows(read, pieces, block=8)
+            by_parts(read, pieces, block=8)
 
     def _physical(self, part):
         """Values of samples: as stored, unless the header scales them."""

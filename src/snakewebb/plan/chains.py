@@ -28,15 +28,30 @@ SWITCHED = (*OWN_RULES, *(name for steps in OF_SLOPES.values() for name in steps
 """Steps that are off where no chain of the mode has them, when they are asked for as rules."""
 
 
-def steps_of_job(pipeline, chain):
-    """Steps of the chain of a pipeline that its own job runs."""
-    return [name for name in chain if name not in OWN_RULES and name not in OF_SLOPES.get(pipeline, ())]
+def steps_of_job(transition, chains, stage2):
+    """Steps that the job of a transition runs.
 
+    Parameters
+    ----------
+    transition : str
+        Name of a pipeline, or of a step that is a rule of its own.
+    chains : dict of str to list of str
+        Names of the steps of each pipeline.
+    stage2 : str or None
+        The pipeline of slopes.
 
-def steps_of_rule(step, chains):
-    """Steps that the job of a step that is a rule of its own runs, of those that are in the chains of a mode."""
-    before = [name for name in BEFORE.get(step, ()) if any(name in chain for chain in chains.values())]
-    return [*before, step]
+    Returns
+    -------
+    tuple of str or None
+        ``None`` for a step that is a rule of its own and was taken out.
+    """
+    if transition in chains:
+        others = (*OWN_RULES, *OF_SLOPES.get(transition, ())) if transition == stage2 else ()
+        return tuple(name for name in chains[transition] if name not in others)
+    if transition in SWITCHED and not any(transition in chain for chain in chains.values()):
+        return None
+    before = [name for name in BEFORE.get(transition, ()) if any(name in chain for chain in chains.values())]
+    return (*before, transition)
 
 
 def edited_chains(chains, edits):

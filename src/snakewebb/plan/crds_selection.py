@@ -331,22 +331,35 @@ def _ask(context, crds_path, requests):
     return json.loads(run.stdout.splitlines()[-1])
 
 
+def _checked_answer(found, reftypes):
+    """Names of the reference files in an answer, ``None`` for N/A; and what there is no file of, in words."""
+    names, failures = {}, []
+    for reftype in reftypes:
+        text = found[reftype]
+        unknown = text.startswith("NOT FOUND") and _UNKNOWN_TYPE.search(text)
+        dispensable = reftype.startswith("pars-") or (unknown and reftype in _NOT_IN_ALL_CONTEXTS)
+        if _NOT_APPLICABLE.fullmatch(text) or (text.startswith("NOT FOUND") and dispensable):
+            names[reftype] = None
+        elif text.startswith("NOT FOUND"):
+            reason = " ".join(text.removeprefix("NOT FOUND").split())
+            failures.append(f"{reftype}: {reason}")
+        else:
+            names[reftype] = text
+    return names, failures
+
+
 def _checked(answers, reftypes, context):
     """Names of the answers; those that are neither a name nor N/A are reported together."""
-    names, failures = {}, {}
+    names, failures, known = {}, {}, {}
     for exposure, found in answers.items():
-        names[exposure] = {}
-        for reftype in sorted(reftypes[exposure]):
-            text = found[reftype]
-            unknown = text.startswith("NOT FOUND") and _UNKNOWN_TYPE.search(text)
-            dispensable = reftype.startswith("pars-") or (unknown and reftype in _NOT_IN_ALL_CONTEXTS)
-            if _NOT_APPLICABLE.fullmatch(text) or (text.startswith("NOT FOUND") and dispensable):
-                names[exposure][reftype] = None
-            elif text.startswith("NOT FOUND"):
-                reason = " ".join(text.removeprefix("NOT FOUND").split())
-                failures.setdefault(exposure, []).append(f"{reftype}: {reason}")
-            else:
-                names[exposure][reftype] = text
+        wanted = tuple(sorted(reftypes[exposure]))
+        # thousands of exposures have a few answers
+        if (id(found), wanted) not in known:
+            known[id(found), wanted] = _checked_answer(found, wanted)
+        chosen, reasons = known[id(found), wanted]
+        names[exposure] = dict(chosen)
+        if reasons:
+            failures[exposure] = list(reasons)
     if failures:
         lines = [f"{exposure}: {'; '.join(reasons)}" for exposure, reasons in failures.items()]
         more = f"\nand {len(lines) - 10} more" if len(lines) > 10 else ""

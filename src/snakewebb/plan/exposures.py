@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakewebb.cache import read_json, write_json_if_changed
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.plan.names import LEVELS, parse_exposure
+from snakewebb.plan.names import LEVELS, MSA_METADATA, parse_exposure
 
 COLUMNS = [
     "INSTRUME",
@@ -226,6 +226,8 @@ def _candidates(folders, left_out):
             if path.suffix != ".fits" or not path.is_file():
                 continue
             name = parse_exposure(path.name)
+            if MSA_METADATA.match(path.name.lower()):
+                continue  # of no exposure: those that it belongs to name it
             if name is None:
                 left_out.append((str(path), "the name is not one of an exposure (jw..._<detector>_<suffix>.fits)"))
             elif name.suffix in LEVELS:

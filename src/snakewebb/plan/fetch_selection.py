@@ -5,7 +5,7 @@ import fnmatch
 import re
 
 from snakewebb.errors import ConfigError
-from snakewebb.plan.names import LEVELS, parse_exposure
+from snakewebb.plan.names import LEVELS, MSA_METADATA, parse_exposure
 from snakewebb.plan.yaml_text import as_text
 
 INSTRUMENTS = ("nircam", "niriss", "nirspec", "miri", "fgs")
@@ -190,10 +190,20 @@ def manner_of(given):
     return {key: given.get(key, KEYS[key][2]) for key in _MANNER}
 
 
-def selects(selection, filename):
-    """Whether a file of the archive is selected, as far as its name says: all but filters and instruments."""
+def selects(selection, filename, *, ending=""):
+    """Whether a file of the archive is selected, as far as its name says: all but filters and instruments.
+
+    Parameters
+    ----------
+    selection : dict
+    filename : str
+    ending : str
+        What follows the level in its suffix: ``ints`` for files of the single integrations.
+    """
     name = parse_exposure(filename)
-    if name is None or name.suffix != selection["level"] or (not name.detector and not selection["guide_stars"]):
+    if name is None or name.suffix != selection["level"] + ending:
+        return False
+    if not name.detector and not selection["guide_stars"]:
         return False
     if name.program not in selection["programs"]:
         return False
@@ -201,6 +211,21 @@ def selects(selection, filename):
         return False
     patterns = selection["exposures"]
     return not patterns or any(names_exposure(pattern, name.root) for pattern in patterns)
+
+
+def describes(filename, names):
+    """Whether a file describes the micro-shutters of NIRSpec in a visit of which exposures have been selected.
+
+    Parameters
+    ----------
+    filename : str
+    names : iterable of str
+        Names of the selected files.
+    """
+    match = MSA_METADATA.match(filename)
+    return match is not None and any(
+        name.startswith(match["visit"]) and parse_exposure(name).detector in ("nrs1", "nrs2") for name in names
+    )
 
 
 def names_exposure(pattern, root):

@@ -29,8 +29,11 @@ def folder_of(configuration, level):
 
 
 def excluded(configuration, filename):
-    """Whether the configuration excludes the exposure of a file."""
-    root = parse_exposure(filename).root
+    """Whether the configuration excludes the exposure of a file; a file that is of no single exposure is not excluded."""
+    name = parse_exposure(filename)
+    if name is None:
+        return False
+    root = name.root
     return any(fnmatch.fnmatchcase(root, str(pattern)) for pattern in configuration["exclude"])
 
 

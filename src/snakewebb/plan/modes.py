@@ -40,6 +40,19 @@ MODES = (
 )
 """Names of the modes: one for each file of config/modes."""
 
+BY_INTEGRATION = (
+    "nircam_tsimage",
+    "nircam_tsgrism",
+    "nircam_coron",
+    "niriss_soss",
+    "niriss_ami",
+    "nirspec_bots",
+    "miri_tsimage",
+    "miri_lrs_slitless",
+    "miri_coron",
+)
+"""Modes whose stages after the first take the integrations one by one: ``rateints`` and ``calints``, not their means."""
+
 STAGE1 = ("detector1", "dark", "guider")
 """Pipelines that start from raw exposures; a mode has one of them."""
 STAGE2 = ("image2", "spec2")

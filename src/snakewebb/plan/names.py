@@ -16,6 +16,8 @@ GUIDER = re.compile(
     r"_gs-(?P<function>id_\d+_(?:image|stacked)|[a-z0-9]+_\d{13}))_(?P<suffix>[a-z0-9]+)\.fits$"
 )
 """Files of the guider: by what it did, and when (year, day of the year, time)."""
+MSA_METADATA = re.compile(r"^(?P<visit>jw\d{11})_\d{2}_msa\.fits$")
+"""Files that describe the micro-shutters of NIRSpec: one for each configuration of a visit, which exposures name in MSAMETFL."""
 EXPOSURE_PATTERN = (
     r"jw\d{11}_(?:\d{2}[0-9a-z]{3}_\d{5}(?:-seg\d{3})?_[a-z0-9]+|gs-(?:id_\d+_(?:image|stacked)|[a-z0-9]+_\d{13}))"
 )

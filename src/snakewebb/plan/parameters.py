@@ -6,12 +6,11 @@ the command line; in each of the last two, ``overrides`` for some exposures come
 
 import difflib
 import fnmatch
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snakewebb.cache import read_json, write_json_if_changed
 from snakewebb.errors import ConfigError
+from snakewebb.known_files import KnownFiles
 from snakewebb.plan.contracts import contract_of, source_hash
 from snakewebb.steps import STEPS
 
@@ -237,11 +236,10 @@ def _flag(value, key):
 
 
 class FileHashes:
-    """SHA-1 of the user's own files, remembered by path, size and modification time."""
+    """SHA-1 of the user's own files, remembered in a table."""
 
-    def __init__(self, memo_file):
-        self.memo_file = memo_file
-        self._memo = read_json(memo_file, {})
+    def __init__(self, table):
+        self._known = KnownFiles(table)
 
     def sha1(self, path, key):
         """Hash of a file that the configuration key ``key`` names.
@@ -251,15 +249,9 @@ class FileHashes:
         ConfigError
             If it cannot be read.
         """
-        path = Path(path)
         try:
-            stat = path.stat()
-            known = self._memo.get(str(path))
-            if known and known[:2] == [stat.st_size, stat.st_mtime_ns]:
-                return known[2]
-            digest = hashlib.sha1(path.read_bytes()).hexdigest()
+            digest = self._known.sha1(Path(path))
         except OSError as error:
             raise ConfigError(f"{key}: {path} cannot be read ({error.strerror}); check the path") from error
-        self._memo[str(path)] = [stat.st_size, stat.st_mtime_ns, digest]
-        write_json_if_changed(self.memo_file, self._memo)
+        self._known.save()
         return digest

@@ -24,7 +24,7 @@ from snakewebb.plan.associations import (
     read_association,
     suspect_pointing,
 )
-from snakewebb.plan.chains import OF_EXPOSURES, OF_MEMBERS, SWITCHED, edited_chains, steps_of_job, steps_of_rule
+from snakewebb.plan.chains import OF_EXPOSURES, OF_MEMBERS, edited_chains, steps_of_job
 from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.context import chosen_context, context_notes
 from snakewebb.plan.contracts import contract_of
@@ -284,22 +284,25 @@ class Plan:
         like : str, optional
             For a product: the exposure whose parameter files of CRDS are used, by default the first one.
         """
-        names = self.chains.get(transition)
-        if names is None and transition in SWITCHED and not any(transition in chain for chain in self.chains.values()):
-            return _switched_off(transition)
+        names = self._steps_of(transition)
         if names is None:
-            names = steps_of_rule(transition, self.chains)
-        elif transition == self.mode.stage2:
-            names = steps_of_job(transition, names)
-        header = self.exposures[root].header if root else None
-        matching = tuple(
+            return _switched_off(transition)
+        files = self.parameter_files.get(root or like or next(iter(self.parameter_files), None), ())
+        return self._resolved(names, self._matching(root) if root else (), files)
+
+    @functools.cache  # noqa: B019
+    def _steps_of(self, transition):
+        return steps_of_job(transition, self.chains, self.mode.stage2)
+
+    @functools.cache  # noqa: B019
+    def _matching(self, root):
+        """Numbers of the layers, and of their overrides, that are meant for an exposure."""
+        return tuple(
             (number, index)
             for number, part in enumerate(self.layers)
             for index, (select, _) in enumerate(part.overrides)
-            if header is not None and selected(select, header, root)
+            if selected(select, self.exposures[root].header, root)
         )
-        files = self.parameter_files.get(root or like or next(iter(self.parameter_files), None), ())
-        return self._resolved(tuple(names), matching, files)
 
     @functools.lru_cache(maxsize=4096)  # noqa: B019
     def _resolved(self, names, matching, files):

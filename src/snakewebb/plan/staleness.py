@@ -4,6 +4,7 @@ Snakemake decides by its own history, in the folder ``.snakemake``. Where that i
 and the records say what has to be made again.
 """
 
+import os
 from base64 import urlsafe_b64encode
 from collections import Counter
 from pathlib import Path
@@ -70,7 +71,7 @@ def stale_products(plan, *, only_forgotten=False):
     known = _history() if only_forgotten else set()
     stale = {}
     for path, job in planned_jobs(plan).items():
-        if urlsafe_b64encode(path.encode()).decode() in known or not Path(path).exists():
+        if urlsafe_b64encode(path.encode()).decode() in known or not os.path.exists(path):
             continue
         reasons = reasons_of(job)
         if reasons:

@@ -23,6 +23,8 @@ class AgainError(TransientError):
     ----------
     progress : bool
         Whether the attempt brought something that is kept: failures are counted anew.
+    attempts : int
+        How many were made, when `with_retries` gives up.
     """
 
     def __init__(self, message, *, wait=None, unreachable=False):
@@ -30,9 +32,10 @@ class AgainError(TransientError):
         self.wait = wait
         self.unreachable = unreachable
         self.progress = False
+        self.attempts = 1
 
 
-def with_retries(attempt, *, retries, pause=1.0, sleep=time.sleep):
+def with_retries(attempt, *, retries, pause=1.0, sleep=time.sleep, tell=None):
     """Result of ``attempt()``, made again after a growing pause while it raises `AgainError`.
 
     Parameters
@@ -44,21 +47,27 @@ def with_retries(attempt, *, retries, pause=1.0, sleep=time.sleep):
         Seconds before the second attempt; it doubles, up to `LONGEST_PAUSE`.
     sleep : callable
         Waits for a number of seconds.
+    tell : callable, optional
+        Called before each pause, with the error and the seconds until the next attempt.
 
     Raises
     ------
     AgainError
         The last one.
     """
-    failures = 0
+    failures = attempts = 0
     while True:
         try:
             return attempt()
         except AgainError as error:
-            failures = 1 if error.progress else failures + 1
+            failures, attempts = 1 if error.progress else failures + 1, attempts + 1
             if failures > retries:
+                error.attempts = attempts
                 raise
-            sleep(min(pause * 2 ** (failures - 1) if error.wait is None else error.wait, LONGEST_PAUSE))
+            seconds = min(pause * 2 ** (failures - 1) if error.wait is None else error.wait, LONGEST_PAUSE)
+            if tell is not None:
+                tell(error, seconds)
+            sleep(seconds)
 
 
 def innermost_reason(error):
