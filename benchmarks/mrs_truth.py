@@ -9,6 +9,7 @@ import argparse
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +240,41 @@ def leak_rows(folder):
     return rows
 
 
+def offset_rows(folder):
+    """How far the star is from its mean position in each exposure, as measured_offsets finds it in pointings without errors.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the point source, calibrated.
+
+    Yields
+    ------
+    band : str
+    found, stated, pulls : float
+        Root mean squares over exposures and axes, the first two in arcsec.
+    """
+    from snakewebb.cubes.exposure_files import exposure_of_file
+    from snakewebb.cubes.measured_offsets import measure_offsets
+    from snakewebb.io.products import read_image
+    from snakewebb.io.references import References
+
+    references = References({"cubepar": next((folder / "crds").rglob("*miri_cubepar_*"))}, (1, 1, 1, 1))
+    read = partial(read_image, wcs=True)
+    for letter in _NAMES:
+        for first in "13":  # a detector has two channels
+            files = members_of(folder, first + letter)
+            if not files:
+                continue
+            table = measure_offsets([exposure_of_file(path, read=read) for path in files], references)
+            for channel in sorted(set(table["channel"])):
+                rows = table[table["channel"] == channel]
+                found = np.stack([rows["raoffset"], rows["decoffset"]])
+                stated = np.stack([rows["raerror"], rows["decerror"]])
+                values = (np.sqrt(np.mean(np.square(part))) for part in (found, stated, found / stated))
+                yield f"{channel}{letter}", *map(float, values)
+
+
 def print_figures(folder):
     """Print the tables."""
     point, field = (folder / scene for scene in SCENES)
@@ -264,6 +300,10 @@ def print_figures(folder):
             f"{theirs['flux'] if theirs else np.nan:.4f} | {ours['line']:+.4f} ({ours['lines']}) | "
             f"{theirs['line'] if theirs else np.nan:+.4f} | {brightness[0]} | {brightness[1]} | {pulls:.2f} |"
         )
+    print("\n| band | offset of a pointing without error, arcsec | stated error | pulls |\n|---|---|---|---|")
+    for band, found, stated, pulls in offset_rows(point):
+        print(f"| {band} | {found:.4f} | {stated:.4f} | {pulls:.2f} |")
+    print()
     for name, ratio in leak_rows(point):
         print(f"- flux over truth from {_LEAK[0]} to {_LEAK[1]} micron in band 3A, {name}: {ratio:.4f}")
 
