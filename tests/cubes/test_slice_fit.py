@@ -40,8 +40,8 @@ def image_integral(channel, form):
 def integral(channel, form, x, y):
     """Light of an image around 0 below y and left of x (arcsec)."""
     table = image_integral(channel, form)
-    middle = len(table) // 2 - 0.5
-    x, y = (np.clip(value / STEP + middle + 0.5, 0, len(table) - 1.001) for value in (x, y))
+    middle = len(table) // 2 - 0.5  # its first column is the edge of the first pixel
+    x, y = (np.clip(value / STEP + middle, 0, len(table) - 1.001) for value in (x, y))
     i, j = x.astype(int), y.astype(int)
     x, y = x - i, y - j
     upper = table[j + 1, i] * (1 - x) + table[j + 1, i + 1] * x
