@@ -7,10 +7,13 @@ each band. Everything is kept in benchmarks/work/mrs_truth, and made only if it 
 
 import argparse
 import json
+import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 from benchmarks.process import run
 
 from snakewebb.simulate import mrs_recovery as recovery
@@ -22,15 +25,27 @@ CONFIG = "crds_path: crds\ncrds_context: jwst_9999.pmap\n"
 SCENES = ("point", "field")
 BANDS = [f"{channel}{letter}" for channel in "1234" for letter in "ABC"]
 _NAMES = {letter: name for letter, name in zip("ABC", ("short", "medium", "long"), strict=True)}
+CORRECTED = "oracle_3a_without_leak.fits"
 _LEAK = 11.9, 12.6  # micron, where light of band 1B is seen in 3A
 
-# the oracle's cubes and spectra of exposures whose outliers are flagged
+# the oracle's cube and spectrum of a band, of exposures whose outliers are flagged; a file by another name when both are complete
 _ORACLE = """
 import sys
 from jwst.pipeline import Spec3Pipeline
-folder = sys.argv[1]
-off = {name: {"skip": True} for name in ("outlier_detection", "master_background", "pixel_replace")}
-Spec3Pipeline.call(f"{folder}/oracle_asn.json", output_dir=folder, save_results=True, steps=off)
+association, folder, channel = sys.argv[1:]
+steps = {name: {"skip": True} for name in ("outlier_detection", "master_background", "pixel_replace")}
+steps["cube_build"] = {"channel": channel, "output_type": "band"}
+Spec3Pipeline.call(association, output_dir=folder, save_results=True, steps=steps)
+"""
+# the spectrum of band 3A without what leaks into it, of those of both bands
+_ORACLE_LEAK = """
+import sys
+from stdatamodels.jwst import datamodels
+from jwst.datamodels import ModelContainer
+from jwst.spectral_leak import SpectralLeakStep
+leaking, own, corrected = sys.argv[1:]
+spectra = ModelContainer([datamodels.open(path) for path in (leaking, own)])
+SpectralLeakStep.call(spectra)[1].save(corrected)
 """
 
 
@@ -39,12 +54,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=HERE / "work" / "mrs_truth")
     parser.add_argument("--no-oracle", action="store_true")
+    parser.add_argument(
+        "--oracle-bands",
+        nargs="+",
+        choices=BANDS,
+        default=BANDS,
+        help="of which the oracle makes what is not there yet",
+    )
+    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
     options = parser.parse_args()
     folder = options.folder.resolve()
-    for scene in SCENES:
+    for scene in options.scenes:
         make(folder / scene, scene)
         if not options.no_oracle:
-            make_with_oracle(folder / scene)
+            make_with_oracle(folder / scene, options.oracle_bands)
     print_figures(folder)
 
 
@@ -72,38 +95,54 @@ def make(folder, scene, **changes):
     run(command, log=folder / "snakemake.log")
 
 
-def make_with_oracle(folder):
-    """Cubes and spectra of the oracle, of the same calibrated exposures."""
+def members_of(folder, band):
+    """Exposures of a band whose outliers are flagged: files in the order of their names."""
+    detector = "mirifushort" if band[0] in "12" else "mirifulong"
+    paths = sorted(folder.glob(f"stage3/*_crf/*_{detector}_*crf.fits"))
+    return [path for path in paths if str(fits.getval(path, "BAND")).strip().lower() == _NAMES[band[1]]]
+
+
+def make_with_oracle(folder, bands):
+    """Cubes and spectra of the oracle, of the same calibrated exposures; a band at a time, those that are not there yet."""
     out = folder / "oracle"
-    if list(out.glob("*_x1d.fits")):
-        return
-    out.mkdir(exist_ok=True)
-    members = [{"expname": str(path), "exptype": "science"} for path in sorted(folder.glob("stage3/*_crf/*_crf.fits"))]
-    association = {
-        "asn_type": "spec3",
-        "asn_rule": "Asn_Lv3MIRMRS",
-        "asn_id": "o001",
-        "asn_pool": "none",
-        "program": "01235",
-        "target": "t001",
-        "products": [{"name": "oracle", "members": members}],
-    }
-    (out / "oracle_asn.json").write_text(json.dumps(association, indent=2))
-    run([sys.executable, "-c", _ORACLE, out], log=out / "spec3.log", **environment(folder / "crds"))
+    for band in bands:
+        members = [{"expname": str(path), "exptype": "science"} for path in members_of(folder, band)]
+        if not members or _spectrum_in(out, band):
+            continue
+        scratch = out / f"part_{band}"  # what is left of an interrupted run is no spectrum
+        scratch.mkdir(parents=True, exist_ok=True)
+        association = {
+            "asn_type": "spec3",
+            "asn_rule": "Asn_Lv3MIRMRS",
+            "asn_id": "o001",
+            "asn_pool": "none",
+            "program": "01235",
+            "target": "t001",
+            "products": [{"name": "oracle", "members": members}],
+        }
+        (scratch / "oracle_asn.json").write_text(json.dumps(association, indent=2))
+        command = [sys.executable, "-c", _ORACLE, scratch / "oracle_asn.json", scratch, band[0]]
+        run(command, log=out / f"{band}.log", **environment(folder / "crds"))
+        for path in [*scratch.glob("*_s3d.fits"), *scratch.glob("*_x1d.fits")]:
+            path.replace(out / path.name)
+        shutil.rmtree(scratch)
+    leaking, own = _spectrum_in(out, "1B"), _spectrum_in(out, "3A")
+    corrected = out / CORRECTED
+    if leaking and own and not corrected.exists():
+        command = [sys.executable, "-c", _ORACLE_LEAK, leaking, own, corrected]
+        run(command, log=out / "leak.log", **environment(folder / "crds"))
 
 
 # -- figures ----------------------------------------------------------------------------------------------------------
 
 
+def _spectrum_in(place, band):
+    return next(iter(place.glob(f"*_ch{band[0]}-{_NAMES[band[1]]}_x1d.fits")), None)
+
+
 def spectra_of(folder):
     """Files x1d by band: ours, and the oracle's."""
-    found = []
-    for place in (folder / "stage3", folder / "oracle"):
-        paths = {}
-        for band in BANDS:
-            paths[band] = next(iter(place.glob(f"*_ch{band[0]}-{_NAMES[band[1]]}_x1d.fits")), None)
-        found.append(paths)
-    return found
+    return [{band: _spectrum_in(place, band) for band in BANDS} for place in (folder / "stage3", folder / "oracle")]
 
 
 def noise_pulls(folder, band, *, seed=1):
@@ -138,17 +177,11 @@ def noise_pulls(folder, band, *, seed=1):
         image.data = (0 * image.data + image.err * random.standard_normal(image.data.shape)).astype(np.float32)
         return image
 
-    detector = "mirifushort" if band[0] in "12" else "mirifulong"
-    files = [
-        path
-        for path in sorted(folder.glob(f"stage3/*_crf/*_{detector}_*crf.fits"))
-        if str(read_image(path).header["BAND"]).strip().lower() == _NAMES[band[1]]
-    ]
     references = {
         kind: next((folder / "crds").rglob(f"*miri_{kind}_*"), None) for kind in ("cubepar", "extract1d", "apcorr")
     }
     references = References(references, (1, 1, 1, 1))
-    cubes = CubeSet([exposure_of_file(path, read=read) for path in files])
+    cubes = CubeSet([exposure_of_file(path, read=read) for path in members_of(folder, band)])
     cube_build(cubes, references, channel=band[0])
     (cube,) = cubes.cubes
     path = spectra_of(folder)[0][band]
@@ -192,13 +225,54 @@ def leak_rows(folder):
     ours, theirs = (paths["3A"] for paths in spectra_of(folder))
     with_leak = next(iter(folder.glob("stage3/with_leak/*_ch3-short_x1d.fits")), None)
     rows = []
-    for name, path in (("extracted", with_leak), ("corrected", ours), ("jwst 3.0.0", theirs)):
-        if path is not None:
+    oracle = folder / "oracle" / CORRECTED
+    for name, path in (
+        ("extracted", with_leak),
+        ("corrected", ours),
+        ("jwst 3.0.0, extracted", theirs),
+        ("jwst 3.0.0, corrected", oracle),
+    ):
+        if path is not None and path.exists():
             spectrum = recovery.extracted(path)
             near = (spectrum.wave > _LEAK[0]) & (spectrum.wave < _LEAK[1])
             part = recovery.Extracted(spectrum.band, *(array[near] for array in list(vars(spectrum).values())[1:]))
             rows.append((name, recovery.flux_ratio(part, truth, "star")))
     return rows
+
+
+def offset_rows(folder):
+    """How far the star is from its mean position in each exposure, as measured_offsets finds it in pointings without errors.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the point source, calibrated.
+
+    Yields
+    ------
+    band : str
+    found, stated, pulls : float
+        Root mean squares over exposures and axes, the first two in arcsec.
+    """
+    from snakewebb.cubes.exposure_files import exposure_of_file
+    from snakewebb.cubes.measured_offsets import measure_offsets
+    from snakewebb.io.products import read_image
+    from snakewebb.io.references import References
+
+    references = References({"cubepar": next((folder / "crds").rglob("*miri_cubepar_*"))}, (1, 1, 1, 1))
+    read = partial(read_image, wcs=True)
+    for letter in _NAMES:
+        for first in "13":  # a detector has two channels
+            files = members_of(folder, first + letter)
+            if not files:
+                continue
+            table = measure_offsets([exposure_of_file(path, read=read) for path in files], references)
+            for channel in sorted(set(table["channel"])):
+                rows = table[table["channel"] == channel]
+                found = np.stack([rows["raoffset"], rows["decoffset"]])
+                stated = np.stack([rows["raerror"], rows["decerror"]])
+                values = (np.sqrt(np.mean(np.square(part))) for part in (found, stated, found / stated))
+                yield f"{channel}{letter}", *map(float, values)
 
 
 def print_figures(folder):
@@ -226,6 +300,10 @@ def print_figures(folder):
             f"{theirs['flux'] if theirs else np.nan:.4f} | {ours['line']:+.4f} ({ours['lines']}) | "
             f"{theirs['line'] if theirs else np.nan:+.4f} | {brightness[0]} | {brightness[1]} | {pulls:.2f} |"
         )
+    print("\n| band | offset of a pointing without error, arcsec | stated error | pulls |\n|---|---|---|---|")
+    for band, found, stated, pulls in offset_rows(point):
+        print(f"| {band} | {found:.4f} | {stated:.4f} | {pulls:.2f} |")
+    print()
     for name, ratio in leak_rows(point):
         print(f"- flux over truth from {_LEAK[0]} to {_LEAK[1]} micron in band 3A, {name}: {ratio:.4f}")
 

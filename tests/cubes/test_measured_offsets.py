@@ -10,11 +10,18 @@ from simulated_mrs import simulated_exposures
 from slice_geometry import synthetic_exposure, synthetic_references
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.imager_offsets import IMAGER, imager_offsets
-from snakewebb.cubes.measured_offsets import mean_offsets, measure_offsets, measured_offsets, write_offsets
+from snakewebb.cubes.measured_offsets import (
+    mean_offsets,
+    mean_offsets_and_errors,
+    measure_offsets,
+    measured_offsets,
+    write_offsets,
+)
 from snakewebb.cubes.pixels import mrs_exposure
 from snakewebb.cubes.pointing_offsets import read_offsets
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.members import write_table
+from snakewebb.simulate.mrs_scene import Source
 from snakewebb.steps import COMPLETE, NOT_APPLICABLE
 from snakewebb.wcs.correction import _correction
 from snakewebb.wcs.tangent import ARCSEC, tangent_to_sky, v2v3_to_tangent
@@ -52,10 +59,48 @@ def test_errors_of_the_pointing_are_found(table, exposures):
     assert (table["error"] < 0.02).all()
 
 
+def test_slices_nearly_as_wide_as_the_image(references):
+    """Channels 3 and 4 (slices of 0.39 and 0.66 arcsec): offsets of faint and of bright stars are right within their errors."""
+    expected = -(np.array(MOVED) - np.mean(MOVED, axis=0))
+    pulls = {}
+    for flux, seed in ((0.5, 1), (0.001, 2), (0.001, 3), (0.001, 4)):
+        star = Source("star", east=0.07 * seed, north=-0.05 * seed, flux=flux, slope=0.0, lines=0.0)
+        simulated = simulated_exposures(
+            rows=slice(480, 544), detector="MIRIFULONG", moved=MOVED, sources=(star,), seed=seed
+        )
+        found = measure_offsets([mrs_exposure(one.image, one.geometry) for one in simulated], references)
+        for channel, width in (("3", 0.39), ("4", 0.656)):
+            mine = found[found["channel"] == channel]
+            wrong = np.stack([mine["raoffset"], mine["decoffset"]], axis=-1) - expected
+            if flux == 0.5:
+                assert np.abs(wrong).max() < 0.01 * width
+                assert (mine["error"] < 0.01 * width).all()
+            pulls.setdefault(flux, []).append(wrong / np.stack([mine["raerror"], mine["decerror"]], axis=-1))
+    assert np.std(pulls[0.001]) == pytest.approx(1, abs=0.25)
+    assert np.std(pulls[0.5]) < 1.25
+
+
 def test_the_target_as_reference(exposures, references):
     table = measure_offsets(exposures[1:2], references, reference="target")
     np.testing.assert_allclose(table["raoffset"], -MOVED[1][0], rtol=0, atol=0.03)
     np.testing.assert_allclose(table["decoffset"], -MOVED[1][1], rtol=0, atol=0.03)
+
+
+def test_bands_are_weighted_by_their_errors(table):
+    """Each axis by its own, and those of both where they are not independent; alike where there are none."""
+    rows = table[:2].copy()
+    rows["raoffset"], rows["decoffset"] = [0.1, 0.2], [0.3, 0.6]
+    rows["raerror"], rows["decerror"], rows["correlation"] = [0.01, 0.03], [0.04, 0.02], [0.0, 0.0]
+    name = str(rows["filename"][0])
+    offset, covariance = mean_offsets_and_errors(rows)[name]
+    assert offset == pytest.approx(((0.1 * 9 + 0.2) / 10, (0.3 + 0.6 * 4) / 5))
+    np.testing.assert_allclose(covariance, np.diag([1 / (1e4 + 1e4 / 9), 1 / (1e4 / 16 + 1e4 / 4)]), atol=1e-12)
+    rows["correlation"] = [0.5, -0.3]
+    parts = [np.linalg.inv([[1e-4, 2e-4], [2e-4, 16e-4]]), np.linalg.inv([[9e-4, -1.8e-4], [-1.8e-4, 4e-4]])]
+    both = np.linalg.solve(sum(parts), parts[0] @ [0.1, 0.3] + parts[1] @ [0.2, 0.6])
+    assert mean_offsets(rows)[name] == pytest.approx(tuple(both))
+    rows.remove_columns(["raerror", "decerror", "correlation"])
+    assert mean_offsets(rows)[name] == pytest.approx((0.15, 0.45))
 
 
 def test_tables_and_files_are_what_cube_build_takes(table, exposures, tmp_path):

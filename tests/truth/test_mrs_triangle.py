@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.io import fits
 
 from snakewebb.simulate.crds_cache import environment
 from snakewebb.simulate.geometry import LIGHT_SPEED
@@ -17,14 +16,13 @@ from snakewebb.simulate.mrs_geometry import DetectorSlices
 from snakewebb.simulate.mrs_programme import mrs_design, mrs_programme, recession
 from snakewebb.simulate.mrs_scene import Source
 from snakewebb.simulate.mrs_simulation import REFERENCE_OF, exposure_light, mrs_references
+from snakewebb.simulate.mrs_slopes import STAGE_1, slope_variances, write_slopes
 from snakewebb.simulate.raw_simulation import true_detector
 from snakewebb.simulate.reference_format import ReferenceErrors
-from snakewebb.simulate.uncal import asdf_unit, primary_keywords, science_keywords
 
 pytest.importorskip("jwst")
 pytestmark = pytest.mark.oracle_long
 
-STAGE_1 = ("mask", "saturation", "linearity", "dark", "reset", "rscd", "emicorr", "readnoise", "gain", "ipc")
 SKY = frozenset({"scene", "sky_background"})
 STAR = frozenset({"scene", "sources"})
 SOURCES = (Source("star", flux=0.05, slope=-1.0, lines=0.0),)
@@ -73,24 +71,6 @@ class Result:
         return json.loads(str(self.arrays["status"]))[step]
 
 
-def _write_rate(path, exposure, rate):
-    primary, science = fits.PrimaryHDU(), fits.ImageHDU(rate.astype(np.float32), name="SCI")
-    for header, groups in ((primary.header, primary_keywords(exposure)), (science.header, science_keywords(exposure))):
-        for cards in groups.values():
-            for name, value, _ in cards:
-                header[name] = value
-    primary.header["DATAMODL"], science.header["BUNIT"] = "ImageModel", "DN/s"
-    error = np.full(rate.shape, 0.01, np.float32)
-    others = [
-        fits.ImageHDU(error, name="ERR"),
-        fits.ImageHDU(np.zeros(rate.shape, np.uint32), name="DQ"),
-        fits.ImageHDU(error**2, name="VAR_POISSON"),
-        fits.ImageHDU(error**2, name="VAR_RNOISE"),
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fits.HDUList([primary, science, *others, asdf_unit()]).writeto(path)
-
-
 def _points(detector):
     points = []
     for channel in DetectorSlices(detector, "SHORT").channels:
@@ -107,10 +87,10 @@ def _calibrate(names, folder):
         design = mrs_design("tiny", detectors=(case.detector,), sources=SOURCES)
         programme = mrs_programme(design, seed=1, velocity_aberration="velocity_aberration" in case.effects)
         exposure = programme.exposures[0]
-        truth = true_detector(case.detector, design.pattern, 1, case.effects)
+        truth = true_detector(case.detector, design.pattern, 1, case.effects | {"read_noise"})
         light = exposure_light(exposure, truth, case.effects)
         path = folder / name.replace(" ", "_") / f"{exposure.root}_rate.fits"
-        _write_rate(path, exposure, light.rate / truth.gain)
+        write_slopes(path, exposure, light.rate / truth.gain, *slope_variances(exposure, light.rate, truth), seed=None)
         absent = (*STAGE_1, *(reftype for effect, reftype in REFERENCE_OF.items() if effect not in case.effects))
         mrs_references(folder / "crds", programme, case.effects, ReferenceErrors.zero(), absent=absent, context=context)
         jobs.append(

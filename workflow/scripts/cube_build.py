@@ -1,5 +1,7 @@
 """One spectral cube, of a single exposure or of a product: cal -> s3d."""
 
+import tempfile
+from functools import partial
 from pathlib import Path
 
 from snakewebb.chain import run_chain
@@ -7,25 +9,25 @@ from snakewebb.compiled import set_threads
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.exposure_files import exposure_of_file, files_of, read_with_geometry
 from snakewebb.io.cube_file import write_cube
-from snakewebb.io.products import read_image, stamp
+from snakewebb.io.products import read_image, slope_model, stamp, write_image
 from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 
 
-def reader(replaced):
-    """Reads exposures, and replaces the bad pixels of those whose step is on."""
-
-    def read(path, wcs=True):
-        chain = next((found for root, found in replaced.items() if Path(path).name.startswith(f"{root}_")), None)
-        if not chain:
-            return read_image(path, wcs=wcs)
-        image = read_with_geometry(path)
-        if image.wcs is not None:
-            run_chain(image, chain, References({}, (1, 1, 1, 1)))
-        return image
-
-    return read
+def with_replaced(paths, replaced, folder):
+    """Files of exposures; of those whose bad pixels are to be replaced, files in a folder in which they are, made once."""
+    found = []
+    for path in map(Path, paths):
+        chain = next((chain for root, chain in replaced.items() if path.name.startswith(f"{root}_")), None)
+        if chain:
+            image = read_with_geometry(path)
+            if image.wcs is not None:
+                run_chain(image, chain, References({}, (1, 1, 1, 1)))
+                path = Path(folder) / path.name
+                write_image(path, image, slope_model(image.header))
+        found.append(path)
+    return found
 
 
 def build_cube(paths, s3d, record, *, work, circumstances, threads, offsets=None, inputs=()):
@@ -33,13 +35,14 @@ def build_cube(paths, s3d, record, *, work, circumstances, threads, offsets=None
     set_threads(threads)
     for path in paths:
         check_product(path)
-    read = reader(work.get("replaced", {}))
-    cubes = CubeSet([exposure_of_file(path, read=read) for path in paths])
     references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
     (entry,) = work["chain"]
     if offsets is not None:
         entry = {**entry, "parameters": {**entry["parameters"], "offset_file": offsets}}
-    outcomes = run_chain(cubes, [entry], references, origins=circumstances.get("origins"))
+    with tempfile.TemporaryDirectory(prefix=f".{Path(s3d).name}.", dir=Path(s3d).parent) as folder:
+        paths = with_replaced(paths, work.get("replaced", {}), folder)
+        cubes = CubeSet([exposure_of_file(path, read=partial(read_image, wcs=True)) for path in paths])
+        outcomes = run_chain(cubes, [entry], references, origins=circumstances.get("origins"))
     (cube,) = cubes.cubes
     stamp(cube.header, outcomes, work.get("references"), circumstances["context"])
     files = {Path(s3d).name: write_cube(s3d, cube)}

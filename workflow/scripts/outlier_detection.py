@@ -1,14 +1,12 @@
 """Outliers of a product's exposures: cal, corrections, sky levels -> crf."""
 
-import os
-import shutil
 from functools import partial
-from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import note_alignment, note_levels, read_members, read_table
 from snakewebb.imaging.mosaic import Exposure, Mosaic, grouped
+from snakewebb.io.folders import whole_folder
 from snakewebb.io.keyword_order import set_keyword
 from snakewebb.io.products import read_image, read_wcs, write_image
 from snakewebb.io.references import References
@@ -23,10 +21,6 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
     candidate = product.split("-")[1].split("_")[0]
     levels = {str(row["exposure"]): row for row in read_table(sky)} if sky else {}
     members, left_out = read_members(cals, alignment)
-    # written under another name, which becomes the folder's when everything is there
-    scratch = Path(f"{folder}.part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
     files = {}
 
     def save(member, image):
@@ -55,12 +49,11 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
     compared = not entry.get("skip") and len(grouped(exposures)) > 1
     for header in headers.values():
         set_keyword(header, "S_OUTLIR", "COMPLETE" if compared else "SKIPPED")
-    outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
-    if entry.get("skip"):
-        for exposure in exposures:
-            exposure.save(exposure.load())
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(scratch, folder)
+    with whole_folder(folder) as scratch:
+        outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+        if entry.get("skip"):
+            for exposure in exposures:
+                exposure.save(exposure.load())
     write_sidecar(
         record,
         files={},

@@ -1,7 +1,6 @@
 """Offsets of the pointing of single exposures, measured from a source that all of them see."""
 
 import logging
-import warnings
 from typing import Literal
 
 import numpy as np
@@ -10,26 +9,38 @@ from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.cube_build import cube_build
 from snakewebb.cubes.imager_offsets import imager_offsets
 from snakewebb.cubes.pointing_offsets import read_offsets
+from snakewebb.cubes.slice_fit import fit_position, image_width, on_plane, pixels_near
 from snakewebb.cubes.source_position import LONGEST, brightest_source
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.imaging.windowed_centroid import windowed_centroids
 from snakewebb.io.asdf_tree import dump
 from snakewebb.io.fits import atomic
 from snakewebb.steps import NOT_APPLICABLE, Status, step
 
 log = logging.getLogger(__name__)
 
-FLOOR = 0.003
-"""Error of a centroid that no brightness undercuts, arcsec: the slices sample the image too coarsely."""
-
-_COLUMNS = ("filename", "channel", "band", "ra", "dec", "error", "raoffset", "decoffset")
+_COLUMNS = (
+    "filename",
+    "channel",
+    "band",
+    "ra",
+    "dec",
+    "error",
+    "raoffset",
+    "decoffset",
+    "raerror",
+    "decerror",
+    "correlation",
+)
+_UNITS = {
+    "ra": "deg", "dec": "deg", "error": "arcsec", "raoffset": "arcsec", "decoffset": "arcsec", "raerror": "arcsec", "decerror": "arcsec",
+}  # fmt: skip
 
 
 class NoSourceError(BadDataError):
     """No exposure shows a source."""
 
 
-@step(version=1, keyword="S_OFFSET", references=("cubepar",), skip=True)
+@step(version=2, keyword="S_OFFSET", references=("cubepar",), skip=True)
 def measured_offsets(
     product: CubeSet,
     references,
@@ -50,12 +61,12 @@ def measured_offsets(
     references : References
         Spaxel and plane of the cubes that sources are looked for in.
     method : str
-        Positions of the brightest source in cubes of single exposures and bands (centroid); the alignment of the imager's exposures of
-        the same time (imager); or a table of the user's (table).
+        Positions of the brightest source in single exposures and bands (centroid); the alignment of the imager's exposures of the same
+        time (imager); or a table of the user's (table).
     reference : str
         For centroids, where the source should be: at the mean position of the exposures of its band, or at TARG_RA, TARG_DEC.
     weighting : str
-        Of the cubes for centroids.
+        Of the cubes in which sources are looked for.
     alignment_tables : list of str or None
         For the imager: alignment tables of its products (``stage3/..._alignment.ecsv``), which together have all exposures.
     offset_table : str or None
@@ -114,7 +125,10 @@ def _rows(table, name):
 
 
 def measure_offsets(exposures, references, *, reference="mean", weighting="drizzle"):
-    """Positions of the brightest source in the cube of each exposure and band, and how far they are from where they should be.
+    """Positions of the brightest source in each exposure and band, and how far they are from where they should be.
+
+    The source is looked for in a cube of the exposure. Its position is that of a model of its image, sampled as slices and pixels sample
+    it, that is fitted to the pixels, with an image of one shape in all exposures of a band.
 
     Parameters
     ----------
@@ -129,70 +143,84 @@ def measure_offsets(exposures, references, *, reference="mean", weighting="drizz
     Returns
     -------
     Table
-        A row per exposure and band: ``filename``, ``channel``, ``band``, ``ra``, ``dec`` (degrees, of the source), ``error`` and the
-        offsets ``raoffset``, ``decoffset`` to add to the pointing (arcsec on the sky); NaN where no source is found.
+        A row per exposure and band: ``filename``, ``channel``, ``band``, ``ra``, ``dec`` (degrees, of the source), ``error`` (of the
+        position, in the mean over both axes) and the offsets ``raoffset``, ``decoffset`` to add to the pointing (arcsec on the sky) with
+        their errors ``raerror``, ``decerror`` and ``correlation``; NaN where no source is found. The error of the offset of a band's only
+        exposure is that of its position.
 
     Raises
     ------
     BadDataError
         If no exposure shows a source, or a target is asked for that the headers do not have.
-
-    References
-    ----------
-    Widths of the image by wavelength: Law et al. 2023, AJ 166, 45.
     """
     from astropy.table import Table
 
-    rows = []
-    for exposure in exposures:
-        for channel, band in exposure.bands:
-            cubes = CubeSet([exposure])
-            cube_build(cubes, references, channel=channel, band=band, weighting=weighting, skip_dqflagging=True)
-            rows.append((exposure, channel, band, *_position(cubes.cubes[0])))
-            del cubes
-    if not any(np.isfinite(row[3]) for row in rows):
+    rows = {}
+    for band in dict.fromkeys(band for exposure in exposures for band in exposure.bands):
+        # one band at a time: the pixels around its source are kept
+        members = [_seen(exposure, band, references, weighting) for exposure in exposures if band in exposure.bands]
+        for exposure, place, covariance, offset, error in _of_a_band(members, reference):
+            rows[exposure.name, band] = (
+                exposure.name, *band, *place, np.sqrt(np.trace(covariance) / 2), *offset,
+                *np.sqrt(np.diag(error)), error[0, 1] / np.sqrt(error[0, 0] * error[1, 1]),
+            )  # fmt: skip
+    if not any(np.isfinite(row[3]) for row in rows.values()):
         names = ", ".join(exposure.name for exposure in exposures)
         raise NoSourceError(f"{names}: no source is found in any cube; state the offsets in a table of your own")
-    table = Table(rows=[(row[0].name, *row[1:], np.nan, np.nan) for row in rows], names=_COLUMNS)
-    for name, unit in (
-        ("ra", "deg"),
-        ("dec", "deg"),
-        ("error", "arcsec"),
-        ("raoffset", "arcsec"),
-        ("decoffset", "arcsec"),
-    ):
+    order = [(exposure.name, band) for exposure in exposures for band in exposure.bands]
+    table = Table(rows=[rows[key] for key in order], names=_COLUMNS)
+    for name, unit in _UNITS.items():
         table[name].unit = unit
-    keys = np.array([f"{row[1]} {row[2]}" for row in rows])
-    for key in np.unique(keys):
-        mine = np.flatnonzero((keys == key) & np.isfinite(table["ra"]))
-        if mine.size:
-            _set_offsets(table, mine, [rows[number][0] for number in mine], reference)
     return table
 
 
-def _position(cube):
-    """Right ascension and declination (degrees) of the brightest source, and the error (arcsec); NaN without a source."""
+def _seen(exposure, band, references, weighting):
+    """An exposure, the grid of its cube, and its brightest source or ``None``: place (tangent plane, arcsec), and pixels around it."""
+    cubes = CubeSet([exposure])
+    cube_build(cubes, references, channel=band[0], band=band[1], weighting=weighting, skip_dqflagging=True)
+    (cube,) = cubes.cubes
     start = brightest_source(cube)
     if start is None:
-        return np.nan, np.nan, np.nan
-    wave = cube.grid.wave[cube.grid.wave < LONGEST]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # spaxels without any data
-        collapsed = np.nanmedian(cube.data[: len(wave)], axis=0)
-    level = np.nanmedian(collapsed)
-    collapsed = collapsed - level
-    width = (0.033 * float(np.mean(wave)) + 0.106) / 2.355
-    x, y = windowed_centroids(collapsed, [start[0]], [start[1]], width / cube.grid.cdelt[0])
-    noise = 1.4826 * float(np.nanmedian(np.abs(collapsed)))
-    peak = float(collapsed[round(y[0]), round(x[0])])
-    ra, dec = cube.grid.pixel_to_sky(x[0], y[0])
-    error = np.hypot(width * noise / peak, FLOOR) if peak > 0 else np.nan
-    return float(ra), float(dec), float(error)
+        return exposure, cube.grid, None, None
+    start = tuple(map(float, cube.grid.to_plane(*cube.grid.pixel_to_sky(*start))))
+    return exposure, cube.grid, start, pixels_near(exposure.load(band, "local"), cube.grid, *start, longest=LONGEST)
 
 
-def _set_offsets(table, mine, exposures, reference):
-    """Offsets of the rows ``mine``, which are of one band."""
-    ra, dec = np.array(table["ra"][mine]), np.array(table["dec"][mine])
+def _of_a_band(members, reference):
+    """Exposure, position (degrees) with its covariance (arcsec^2), and offset (arcsec) with its own, of each exposure of a band."""
+    first = [None if pixels is None else fit_position(pixels) for *_, pixels in members]
+    shapes = [fitted.shape for fitted in first if fitted is not None]
+    shape = np.median(shapes, axis=0) if shapes else None
+    places, covariances = [], []
+    for (exposure, grid, start, pixels), alone in zip(members, first, strict=True):
+        fitted = None if alone is None else fit_position(pixels, shape)
+        if start is None:
+            x, y, covariance = np.nan, np.nan, np.full((2, 2), np.nan)
+        elif fitted is None:
+            log.warning("%s: no image of a point fits the source, its place is that in the cube", exposure.name)
+            # centroids of single exposures were found to be wrong by up to this much
+            (x, y), covariance = start, np.eye(2) * (image_width(np.mean(grid.wave)) / 5) ** 2
+        else:
+            (x, y), slopes = on_plane(pixels, fitted.place)
+            # the plane's x is towards the west
+            covariance = (slopes @ fitted.covariance @ slopes.T) * [[1, -1], [-1, 1]]
+        places.append([float(value) for value in grid.to_sky(x, y)])
+        covariances.append(covariance)
+    places, covariances = np.array(places), np.array(covariances)
+    offsets, errors = np.full(places.shape, np.nan), np.full(covariances.shape, np.nan)
+    mine = np.flatnonzero(np.isfinite(places[:, 0]))
+    if mine.size:
+        offsets[mine] = _offsets(places[mine], [members[number][0] for number in mine], reference)
+        errors[mine] = covariances[mine]
+        if reference == "mean" and mine.size > 1:
+            share = 1 / mine.size
+            errors[mine] = (1 - 2 * share) * covariances[mine] + share**2 * covariances[mine].sum(axis=0)
+    return zip([member[0] for member in members], places, covariances, offsets, errors, strict=True)
+
+
+def _offsets(places, exposures, reference):
+    """Offsets in right ascension and declination (arcsec) of exposures of one band with a source at these places (degrees)."""
+    ra, dec = places.T
     if reference == "target":
         target = [(exposure.keyword("TARG_RA"), exposure.keyword("TARG_DEC")) for exposure in exposures]
         missing = [exposure.name for exposure, place in zip(exposures, target, strict=True) if None in place]
@@ -205,8 +233,7 @@ def _set_offsets(table, mine, exposures, reference):
         true_dec = np.mean(dec)
         true_ra = ra[0] + np.mean((ra - ra[0] + 180.0) % 360.0 - 180.0)
     difference = (true_ra - ra + 180.0) % 360.0 - 180.0
-    table["raoffset"][mine] = difference * np.cos(np.radians(dec)) * 3600.0
-    table["decoffset"][mine] = (true_dec - dec) * 3600.0
+    return np.stack([difference * np.cos(np.radians(dec)), true_dec - dec], axis=1) * 3600.0
 
 
 def mean_offsets(table):
@@ -215,26 +242,47 @@ def mean_offsets(table):
     Parameters
     ----------
     table : Table
-        As `measure_offsets` gives it; rows may be edited, or left out.
+        As `measure_offsets` gives it; rows may be edited, or left out, and so may columns of errors.
 
     Returns
     -------
     dict
         Offsets in right ascension and declination (arcsec) by file name.
     """
+    return {name: offset for name, (offset, _) in mean_offsets_and_errors(table).items()}
+
+
+def mean_offsets_and_errors(table):
+    """Offsets as `mean_offsets` gives them, each with its covariance (2, 2) in arcsec^2, NaN where errors are not known."""
     found = {}
     for name in _names(table):
         mine = _rows(table, name)
         mine = mine[np.isfinite(mine["raoffset"]) & np.isfinite(mine["decoffset"])]
+        unknown = np.full((2, 2), np.nan)
         if not len(mine):
             log.warning("%s: no source was found, its offset is 0", name)
-            found[str(name)] = (0.0, 0.0)
+            found[str(name)] = (0.0, 0.0), unknown
             continue
-        weight = 1.0 / np.array(mine["error"], float) ** 2 if "error" in mine.colnames else np.ones(len(mine))
-        found[str(name)] = tuple(
-            float(np.average(np.array(mine[key], float), weights=weight)) for key in ("raoffset", "decoffset")
-        )
+        offsets = np.stack([np.array(mine["raoffset"], float), np.array(mine["decoffset"], float)], axis=1)
+        weights = _weights(mine)
+        covariance = np.linalg.inv(weights.sum(axis=0))
+        offset = covariance @ np.einsum("nij,nj->i", weights, offsets)
+        found[str(name)] = tuple(map(float, offset)), covariance if _known(mine) else unknown
     return found
+
+
+def _known(rows):
+    return {"raerror", "decerror", "correlation"} <= set(rows.colnames)
+
+
+def _weights(rows):
+    """Inverse covariances (n, 2, 2) of offsets; of unit variance where the table does not have them."""
+    if not _known(rows):
+        return np.broadcast_to(np.eye(2), (len(rows), 2, 2))
+    ra, dec, both = (np.array(rows[name], float) for name in ("raerror", "decerror", "correlation"))
+    return np.linalg.inv(
+        np.stack([np.stack([ra**2, both * ra * dec], -1), np.stack([both * ra * dec, dec**2], -1)], -1)
+    )
 
 
 def write_offsets(path, offsets):

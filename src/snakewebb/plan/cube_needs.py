@@ -10,10 +10,12 @@ SLAB_BYTES = 256 << 20
 """Sums that are kept at once; a slab of a cube has as many planes as fit."""
 TABLE_BYTES = 400 << 20
 """Pixels of exposures that are kept for the next slab."""
+KEPT_BYTES = 136
+"""A pixel of an exposure that is kept, with its coordinates and corners on the sky."""
 PIXEL_BYTES = 320
-"""A pixel of an exposure with its coordinates while it is being added: its corners on the sky and in the plane, twice."""
-CHANNEL_PIXELS = 530_000
-"""Pixels of a channel of an exposure, at most."""
+"""A pixel of an exposure while it is being added: its corners on the sky and in the plane, twice."""
+CHANNEL_PIXELS = 450_000
+"""Pixels in the slices of a channel of an exposure, at most: the gaps between slices have none."""
 
 # spaxel (arcsec), plane (micron) of CUBEPAR in flight, and diagonal of the field (arcsec) of Argyriou et al. 2023, by channel
 _SAMPLING = {"1": (0.13, 0.0008, 4.9), "2": (0.17, 0.0013, 6.3), "3": (0.20, 0.0025, 8.1), "4": (0.35, 0.006, 10.2)}
@@ -107,7 +109,7 @@ def cube_bytes(shape, exposure_pixels, *, nexposures=1):
     voxels = math.prod(int(size) for size in shape)
     plane = int(shape[1]) * int(shape[2]) * SUM_BYTES
     slab = min(max(SLAB_BYTES, plane), voxels * SUM_BYTES)
-    tables = min(TABLE_BYTES, nexposures * exposure_pixels * PIXEL_BYTES) + exposure_pixels * PIXEL_BYTES
+    tables = min(TABLE_BYTES, nexposures * exposure_pixels * KEPT_BYTES) + exposure_pixels * PIXEL_BYTES
     return voxels * VOXEL_BYTES + slab + tables
 
 
@@ -117,5 +119,5 @@ def outlier_bytes(shape, exposure_pixels, *, nexposures):
     # data and errors of the cube of each exposure, and four more planes for the median
     cubes = min(SLAB_BYTES, voxels * 8 * (nexposures + 4))
     sums = cubes * SUM_BYTES // (8 * (nexposures + 4))
-    tables = min(TABLE_BYTES, nexposures * exposure_pixels * PIXEL_BYTES) + exposure_pixels * PIXEL_BYTES
+    tables = min(TABLE_BYTES, nexposures * exposure_pixels * KEPT_BYTES) + exposure_pixels * PIXEL_BYTES
     return cubes + sums + tables

@@ -4,7 +4,7 @@ import functools
 import math
 
 from snakewebb.errors import ConfigError
-from snakewebb.plan.cubes import shape_of, shape_of_bands
+from snakewebb.plan.cubes import exposure_bands, shape_of, shape_of_bands
 from snakewebb.plan.product_members import companions_of
 from snakewebb.plan.resources import (
     SUBMITTED,
@@ -74,6 +74,12 @@ def require_memory(plan):
         )
 
 
+def _channels(bands):
+    """How many channels of one exposure go into a cube of these bands: those of a detector."""
+    found = {channel for channel, _ in bands}
+    return max(len(found & {"1", "2"}), len(found & {"3", "4"}), 1)
+
+
 class Needs:
     """Memory, time and disk space of the jobs of a plan.
 
@@ -137,7 +143,8 @@ class Needs:
             shape = exposure.shape
             if finer != 1 and rule == "pixel_replace":  # it holds a dozen arrays of the finer image
                 shape = (*shape[:-1], math.ceil(shape[-1] * (1 + finer)))
-            return Work(shape, exposure.header, exposures=math.ceil(number * finer), cube=cube)
+            channels = _channels(exposure_bands(self._plan, root)) if rule == "cube_build_exposure" else 1
+            return Work(shape, exposure.header, exposures=math.ceil(number * finer), cube=cube, channels=channels)
         if product in self._plan.cubes:
             return self._cube_work(product)
         roots = self._plan.associations[product].members if product is not None else tuple(self._plan.exposures)
@@ -150,7 +157,7 @@ class Needs:
             shapes = [
                 shape_of(self._plan, name=cube.name) for cube in self._plan.cubes.values() if cube.product == product
             ]
-            return Work(largest.shape, largest.header, cube=max(shapes, key=math.prod))
+            return Work(largest.shape, largest.header, exposures=len(shapes), cube=max(shapes, key=math.prod))
         images = product is not None and self._plan.mode.stage3 == "image3"
         mosaic = self._mosaic_pixels(product) if images and rule != "skymatch" else 0
         return Work(largest.shape, largest.header, exposures=len(members), mosaic=mosaic)
@@ -159,7 +166,11 @@ class Needs:
         roots = self._plan.cubes[name].members
         first = self._plan.exposures[roots[0]]
         number = math.ceil(sum(oversampling(self._plan, root) for root in roots))
-        return Work(first.shape, first.header, exposures=number, cube=shape_of(self._plan, name=name))
+        replaced = [root for root in roots if self._plan.is_on("pixel_replace", root)]
+        copies = sum(oversampling(self._plan, root) for root in replaced)
+        channels = _channels(self._plan.cubes[name].bands)
+        cube = shape_of(self._plan, name=name)
+        return Work(first.shape, first.header, exposures=number, cube=cube, copies=copies, channels=channels)
 
     @functools.lru_cache(maxsize=4096)  # noqa: B019
     def _mosaic_pixels(self, product):

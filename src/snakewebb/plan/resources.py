@@ -100,13 +100,13 @@ MODELS = {
     "pixel_replace": Model(process=150, frame=100, written=45, seconds=1.0),
     "cube_build_exposure": Model(process=200, voxel=16, seconds=3.0),
     "extract_1d_exposure": Model(process=360, voxel=33, seconds=3.0),
-    "measured_offsets": Model(process=230, frame=60, voxel=16, seconds=3.0),
+    "measured_offsets": Model(process=230, frame=60, members=2, voxel=16, seconds=3.0),
     "cube_outliers": Model(process=230, frame=100, written=45, seconds=3.0),
     "cube_build": Model(process=200, voxel=16, seconds=3.0),
     "extract_1d": Model(process=360, voxel=33, seconds=3.0),
     "spectral_leak": Model(process=150, seconds=1.0),
     "stitch_spectra": Model(process=150, seconds=1.0),
-    "report_spectra": Model(process=200, voxel=33, seconds=1.0),
+    "report_spectra": Model(process=200, voxel=33, seconds=1.5),
     "report_exposures": Model(process=138, frame=66, written=2, seconds=0.5, images=PICTURES),
 }
 """Models of the rules beyond stage 1, of memory with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`.
@@ -150,6 +150,10 @@ class Work:
         Pixels of the product's image.
     cube : tuple of int
         Planes, rows and columns of a cube; empty without one.
+    copies : float
+        Exposures, in frames of the detector, that the job writes to temporary files.
+    channels : int
+        Of each exposure that go into its cube.
     """
 
     shape: tuple
@@ -157,6 +161,8 @@ class Work:
     exposures: int = 1
     mosaic: int = 0
     cube: tuple = ()
+    copies: float = 0.0
+    channels: int = 1
 
     @property
     def frame(self):
@@ -192,7 +198,7 @@ def megabytes(rule, work, attempt=1):
         if rule == "cube_outliers":
             need += outlier_bytes(work.cube, CHANNEL_PIXELS, nexposures=work.exposures) / 1e6
         elif rule == "measured_offsets" or rule.startswith("cube_build"):
-            number = 1 if rule == "measured_offsets" else 2 * work.exposures
+            number = 1 if rule == "measured_offsets" else work.channels * work.exposures
             need += (
                 cube_bytes(work.cube, CHANNEL_PIXELS, nexposures=number) - VOXEL_BYTES * math.prod(work.cube)
             ) / 1e6
@@ -243,6 +249,7 @@ def disk_megabytes(rule, work):
         written = MODELS[rule].written * (work.mosaic or work.frame) + VOXEL_BYTES * math.prod(work.cube or (0,))
         if rule in ("outlier_detection", "cube_outliers"):
             written = MODELS[rule].written * work.frame * work.exposures + 4 * work.exposures * work.mosaic
+        written += MODELS["pixel_replace"].written * work.frame * work.copies
     return 10 + math.ceil(written / 1e6)
 
 

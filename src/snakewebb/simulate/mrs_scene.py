@@ -43,6 +43,7 @@ LINES = (
     Line("[Ne III]", 15.5551, 1e-17),
     Line("H2 S(1)", 17.0348, 6e-18),
     Line("[S III]", 18.7130, 1e-17),
+    Line("[Ar III]", 21.8302, 1.2e-17),
     Line("[O IV]", 25.8903, 1.5e-17),
 )
 """Lines of every source that has any."""
