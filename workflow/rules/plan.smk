@@ -2,7 +2,8 @@
 
 
 from snakewebb.plan.cubes import cube_suffixes, reported_products, stitched_cubes
-from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN
+from snakewebb.plan.mosaics import tiles_of, tiling_of
+from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN, TILE_PATTERN
 from snakewebb.plan.stage2_work import last_records
 from snakewebb.plan.staleness import MARK
 
@@ -10,6 +11,7 @@ from snakewebb.plan.staleness import MARK
 wildcard_constraints:
     exposure=EXPOSURE_PATTERN,
     product=PRODUCT_PATTERN,
+    tile=TILE_PATTERN,
 
 
 def keep_going_in_groups():
@@ -120,6 +122,16 @@ def alignment_of(wildcards):
     return (
         [f"stage3/{wildcards.product}_alignment.ecsv"] if PLAN.is_on("tweakreg") else []
     )
+
+
+def tiles_for(wildcards):
+    """Grid and tiles of a product's mosaic, with their records; nothing if one job makes it as a whole."""
+    tiles = tiles_of(PLAN, wildcards.product)
+    folder = f"stage3/{wildcards.product}_tiles"
+    files = [
+        f"{folder}/{tile}.{suffix}" for tile in tiles for suffix in ("fits", "json")
+    ]
+    return [f"{folder}/grid.json", *files] if tiles else []
 
 
 def sky_of(wildcards):
