@@ -46,8 +46,6 @@ def write_strip(folder, template, references, *, exposures, size=640, step=0.62,
     number = int(stars * length / size)
     along, across = sky.uniform(-size, length, number), sky.uniform(-size, size, number)
     flux = 10 ** sky.uniform(0.5, 2.5, number)
-    star_ra = ra + SCALE / 3600 * (along * math.sin(angle) + across * math.cos(angle)) / math.cos(math.radians(dec))
-    star_dec = dec + SCALE / 3600 * (along * math.cos(angle) - across * math.sin(angle))
     for k in range(exposures):
         place = (k // len(DITHERS)) * step * size + DITHERS[k % len(DITHERS)][0]
         side = DITHERS[k % len(DITHERS)][1]
@@ -68,7 +66,14 @@ def write_strip(folder, template, references, *, exposures, size=640, step=0.62,
             setattr(image, name, np.full((size, size), NOISE**2 / 3, np.float32))
         assign_wcs(image, References(dict(references), (705, 705, size, size)))
         science["NAXIS1"] = science["NAXIS2"] = size
-        _add_stars(image, TangentWCS.from_gwcs(image.wcs, science), star_ra, star_dec, flux)
+        wcs = TangentWCS.from_gwcs(image.wcs, science)
+        if k == 0:
+            centre = wcs.footprint().mean(axis=0)
+            star_ra = centre[0] + SCALE / 3600 * (along * math.sin(angle) + across * math.cos(angle)) / math.cos(
+                math.radians(centre[1])
+            )
+            star_dec = centre[1] + SCALE / 3600 * (along * math.cos(angle) - across * math.sin(angle))
+        _add_stars(image, wcs, star_ra, star_dec, flux)
         image.data[rng.integers(4, size - 4, hits), rng.integers(4, size - 4, hits)] += 100 * NOISE
         write_image(folder / "cal" / f"{root}_cal.fits", image, "ImageModel")
 
