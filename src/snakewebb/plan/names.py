@@ -21,7 +21,7 @@ EXPOSURE_PATTERN = (
 )
 PRODUCT_PATTERN = r"jw\d{5}-(?:o\d{3}|[acr]\d{4})_[a-z0-9]+_[a-z0-9]+(?:_[a-z0-9-]+)?"
 
-TILE_PATTERN = r"r\d{2,}c\d{2,}"
+TILE_PATTERN = r"r\d\d+c\d\d+"
 
 _UNDEFINED = {"", "none", "null", "n/a", "--", "undefined"}
 
