@@ -40,3 +40,16 @@ def test_projection_and_back():
     np.testing.assert_allclose(plane @ plane.T, np.eye(3), atol=1e-15)
     np.testing.assert_allclose(polygons.deproject(plane, polygons.project(plane, vectors)), vectors, atol=1e-14)
     assert polygons.project(plane, -vectors) is None
+
+
+def test_near_pairs_are_all_that_overlap_and_few_more():
+    """Squares in a strip, each moved by half its side: it overlaps the next one on both sides, and the second touches it."""
+    side = np.deg2rad(0.02)
+    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]) * side
+    plane = polygons.tangent_plane(np.array([[0.3, 0.4, 0.5]]))
+    outlines = [polygons.deproject(plane, corners + np.array([0.5 * k * side, 0.0])) for k in range(40)]
+    near = polygons.near_pairs(outlines)
+    number = np.arange(40)
+    apart = np.abs(number - number[:, np.newaxis])
+    assert near[apart <= 2].all()
+    assert not near[apart > 4].any()

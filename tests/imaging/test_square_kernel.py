@@ -27,8 +27,8 @@ def an_image(shape=(90, 150)):
     return data, weight, variances
 
 
-def drizzled(shape, pixel_maps, *, pixfrac=1.0, dq=False, **settings):
-    result = Drizzle(shape, len(pixel_maps), pixfrac=pixfrac, n_variances=3, dq=dq)
+def drizzled(shape, pixel_maps, *, pixfrac=1.0, dq=False, origin=(0, 0), **settings):
+    result = Drizzle(shape, len(pixel_maps), pixfrac=pixfrac, n_variances=3, dq=dq, origin=origin)
     data, weight, variances = an_image()
     for map_x, map_y in pixel_maps:
         flags = np.ones(data.shape, np.uint32) if dq else None
@@ -120,3 +120,33 @@ def test_threads_do_not_change_a_bit():
         set_threads(available_threads())
     for one, several in zip(*found, strict=True):
         np.testing.assert_array_equal(one, several)
+
+
+@pytest.mark.parametrize("pixfrac", [1.0, 0.6])
+@pytest.mark.parametrize(
+    ("angle", "scale", "offset"),
+    [(0.01, 0.985, (5.3, 6.1)), (0.6, 1.0, (75.3, 6.1)), (0.02, 1.7, (5.3, 6.1)), (0.02, 0.4, (5.3, 6.1))],
+    ids=["distorted", "turned", "finer", "coarser"],
+)
+def test_parts_of_a_grid_have_the_bits_of_the_whole(angle, scale, offset, pixfrac):
+    """Whatever their first row and column, and with flags."""
+    maps = [a_map(angle, scale, (offset[0] + shift, offset[1] - shift)) for shift in (0.0, 0.37)]
+    for dq in (False, True):
+        whole = drizzled((170, 270), maps, pixfrac=pixfrac, dq=dq)
+        expected = [*planes(whole), whole.dq if dq else whole.weight]
+        assert np.count_nonzero(whole.weight) > 1000
+        for rows, columns in (((0, 170), (101, 270)), ((33, 97), (0, 64)), ((1, 2), (7, 263)), ((64, 170), (50, 51))):
+            part = drizzled(
+                (rows[1] - rows[0], columns[1] - columns[0]),
+                maps,
+                pixfrac=pixfrac,
+                dq=dq,
+                origin=(rows[0], columns[0]),
+            )
+            for mine, plane in zip([*planes(part), part.dq if dq else part.weight], expected, strict=True):
+                np.testing.assert_array_equal(mine, plane[..., slice(*rows), slice(*columns)])
+
+
+def test_other_kernels_make_whole_grids():
+    with pytest.raises(ValueError, match="'turbo' cannot make a part of a grid"):
+        Drizzle((10, 10), 1, kernel="turbo", origin=(0, 5))

@@ -139,10 +139,63 @@ rule outlier_detection:
         "../scripts/outlier_detection.py"
 
 
+rule mosaic_grid:
+    input:
+        crf=ancient("stage3/{product}_crf"),
+        crf_record="stage3/{product}_crf.json",
+    output:
+        grid=temp("stage3/{product}_tiles/grid.json"),
+    log:
+        "logs/mosaic_grid/{product}.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: threads_of("mosaic_grid")
+    resources:
+        mem_mb=mem_mb_of("mosaic_grid"),
+        runtime=runtime_of("mosaic_grid"),
+        disk_mb=disk_mb_of("mosaic_grid"),
+    params:
+        work=product_work_of("resample"),
+    message:
+        "grid of the mosaic: {wildcards.product}"
+    script:
+        "../scripts/mosaic_grid.py"
+
+
+rule mosaic_tile:
+    input:
+        crf=ancient("stage3/{product}_crf"),
+        crf_record="stage3/{product}_crf.json",
+        grid="stage3/{product}_tiles/grid.json",
+    output:
+        tile=temp("stage3/{product}_tiles/{tile}.fits"),
+        record=temp("stage3/{product}_tiles/{tile}.json"),
+    log:
+        "logs/mosaic_tile/{product}_{tile}.log",
+    benchmark:
+        "benchmarks/mosaic_tile/{product}_{tile}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: threads_of("mosaic_tile")
+    resources:
+        mem_mb=mem_mb_of("mosaic_tile"),
+        runtime=runtime_of("mosaic_tile"),
+        disk_mb=disk_mb_of("mosaic_tile"),
+    params:
+        work=product_work_of("resample"),
+        across=lambda wildcards: tiling_of(PLAN, wildcards.product),
+        circumstances=circumstances_of("resample"),
+    message:
+        "mosaic: {wildcards.product}, tile {wildcards.tile}"
+    script:
+        "../scripts/mosaic_tile.py"
+
+
 rule resample:
     input:
         crf=ancient("stage3/{product}_crf"),
         crf_record="stage3/{product}_crf.json",
+        tiles=tiles_for,
         mark=mark_for("stage3/{product}_i2d.json"),
     output:
         i2d="stage3/{product}_i2d.fits",

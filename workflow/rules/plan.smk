@@ -2,7 +2,8 @@
 
 
 from snakewebb.plan.cubes import cube_suffixes, reported_products, stitched_cubes
-from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN
+from snakewebb.plan.mosaics import tiles_of, tiling_of
+from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN, TILE_PATTERN
 from snakewebb.plan.stage2_work import last_records, members_of, slopes_before
 from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by
 from snakewebb.plan.staleness import MARK
@@ -11,6 +12,7 @@ from snakewebb.plan.staleness import MARK
 wildcard_constraints:
     exposure=EXPOSURE_PATTERN,
     product=PRODUCT_PATTERN,
+    tile=TILE_PATTERN,
 
 
 def keep_going_in_groups():
@@ -174,6 +176,16 @@ def corrections_of(wildcards):
     return [
         path for path in alignment_of(wildcards) if path.endswith("_alignment.ecsv")
     ]
+
+
+def tiles_for(wildcards):
+    """Grid and tiles of a product's mosaic, with their records; nothing if one job makes it as a whole."""
+    tiles = tiles_of(PLAN, wildcards.product)
+    folder = f"stage3/{wildcards.product}_tiles"
+    files = [
+        f"{folder}/{tile}.{suffix}" for tile in tiles for suffix in ("fits", "json")
+    ]
+    return [f"{folder}/grid.json", *files] if tiles else []
 
 
 def sky_of(wildcards):

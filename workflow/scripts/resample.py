@@ -1,10 +1,11 @@
-"""Mosaic of a product: crf -> i2d."""
+"""Mosaic of a product: crf -> i2d, or its tiles -> i2d."""
 
 from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.mosaic import Exposure, Mosaic
+from snakewebb.imaging.mosaic_tiles import lay_tiles
 from snakewebb.io.mosaic_file import write_mosaic
 from snakewebb.io.products import read_image, stamp
 from snakewebb.io.references import References
@@ -13,12 +14,14 @@ from snakewebb.job import job
 from snakewebb.wcs.tangent import wcs_of
 
 
-def combine(paths, i2d, record, *, work, circumstances, threads, inputs=()):
-    """Resample exposures onto one grid and write the image, the record last."""
+def combine(paths, i2d, record, *, work, circumstances, threads, inputs=(), tiles=()):
+    """Resample exposures onto one grid, or put the tiles together that were made of them, and write the image, the record last."""
     set_threads(threads)
-    for path in paths:
+    for path in (*paths, *(path for path in tiles if path.endswith(".fits"))):
         check_product(path)
     mosaic = Mosaic([Exposure.of_file(path, read=read_image, wcs=wcs_of(path, checked=True)) for path in paths])
+    if tiles:
+        lay_tiles(mosaic, tiles, work["chain"])
     outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(mosaic.header, outcomes, {}, circumstances["context"])
     files = {Path(i2d).name: write_mosaic(i2d, mosaic)}
@@ -35,4 +38,5 @@ if "snakemake" in globals():
             circumstances=snakemake.params.circumstances,
             threads=snakemake.threads,
             inputs=[snakemake.input.crf_record],
+            tiles=list(snakemake.input.tiles),
         )

@@ -8,6 +8,9 @@ import numpy as np
 from snakewebb.compiled import by_rows, njit
 from snakewebb.imaging.square_kernel import BAND_ROWS, SEGMENT, drizzle_bands, row_extents
 
+BITS = 32
+"""Images of a plane of the context image."""
+
 _NO_PIXELS = np.zeros((1, 1), np.uint32)
 
 
@@ -33,6 +36,9 @@ class Drizzle:
         Number of variance planes that go with each image: 0 or 3.
     context, dq : bool
         Keep which images contribute to a pixel; keep the union of the data-quality flags that contribute to it.
+    origin : (int, int), optional
+        The output is a part of a grid that begins at this row and column of it; positions are those on the grid. Every pixel
+        gets the bits that it gets where the whole grid is made. Kernel ``square`` alone can do that.
 
     References
     ----------
@@ -52,7 +58,11 @@ class Drizzle:
         n_variances=0,
         context=True,
         dq=False,
+        origin=(0, 0),
     ):
+        if kernel != "square" and tuple(origin) != (0, 0):
+            raise ValueError(f"kernel {kernel!r} cannot make a part of a grid")
+        self.origin = (int(origin[0]), int(origin[1]))
         self.shape = (int(shape[0]), int(shape[1]))
         self.kernel = kernel
         self.pixfrac = float(pixfrac)
@@ -61,12 +71,19 @@ class Drizzle:
         self.n_added = 0
         self._data = np.zeros(self.shape, np.float32)
         self.weight = np.zeros(self.shape, np.float32)
-        self.context = np.zeros((-(-n_images // 32), *self.shape), np.int32) if context else None
+        self.context = np.zeros((-(-n_images // BITS), *self.shape), np.int32) if context else None
+        self.first_image = 0  # that of the first bit of the context
         self.dq = np.zeros(self.shape, np.uint32) if dq else None
         self._variance_sum = np.zeros((n_variances, *self.shape), np.float32)
         self._variance_weight = np.zeros((n_variances, *self.shape), np.float32)
 
-    def add(self, map_x, map_y, data, weight, variances=(), *, box=None, image_weight=None, dq=None):
+    def next_contexts(self, first_image):
+        """Give the context image away and begin another one, whose first bit is that of the image ``first_image``."""
+        done, self.context = self.context, np.zeros_like(self.context)
+        self.first_image = first_image
+        return done
+
+    def add(self, map_x, map_y, data, weight, variances=(), *, box=None, image_weight=None, dq=None, number=None):
         """Add one image.
 
         Parameters
@@ -81,20 +98,24 @@ class Drizzle:
         image_weight : float, optional
             Weight of the image among the variances; by default 1 / (drizzled first variance), pixel by pixel.
         dq : ndarray of uint32, optional
+        number : int, optional
+            That of the image in the context, by default the number of images before it.
         """
         ny, nx = data.shape
         if min(ny, nx) < 2:
             raise ValueError(f"an image of shape {data.shape} cannot be drizzled: at least 2 x 2 pixels are needed")
         box = (0, nx - 1, 0, ny - 1) if box is None else box
         present = tuple(index for index, plane in enumerate(variances) if plane is not None)
-        number, self.n_added = self.n_added, self.n_added + 1
-        context = self.context[number // 32] if self.context is not None else _NO_PIXELS.view(np.int32)
-        bit = np.int32(np.uint32(1 << (number % 32)).view(np.int32)) if self.context is not None else np.int32(0)
+        number = (self.n_added if number is None else number) - self.first_image
+        self.n_added += 1
+        context = self.context[number // BITS] if self.context is not None else _NO_PIXELS.view(np.int32)
+        bit = np.int32(np.uint32(1 << (number % BITS)).view(np.int32)) if self.context is not None else np.int32(0)
         fixed_weight = np.nan if image_weight is None else float(image_weight)
         if self.kernel == "square":
-            extents = np.empty((ny, -(-nx // SEGMENT), 2))
-            reach = np.empty(ny)
-            by_rows(row_extents, ny, map_y, extents, reach)
+            rows, columns = (np.empty((ny, -(-nx // SEGMENT), 2)) for _ in range(2))
+            row_reach, column_reach = np.empty(ny), np.empty(ny)
+            by_rows(row_extents, ny, map_y, rows, row_reach)
+            by_rows(row_extents, ny, map_x, columns, column_reach)
             planes = [np.ascontiguousarray(plane, np.float32) for plane in (data, *(variances[k] for k in present))]
             planes += [planes[0]] * (4 - len(planes))
             by_rows(
@@ -109,8 +130,10 @@ class Drizzle:
                 dq if self.dq is not None else _NO_PIXELS,
                 map_x,
                 map_y,
-                extents,
-                reach.max(),
+                rows,
+                row_reach.max(),
+                columns,
+                column_reach.max(),
                 tuple(int(limit) for limit in box),
                 0.5 * self.pixfrac,
                 fixed_weight,
@@ -121,6 +144,7 @@ class Drizzle:
                 self.dq if self.dq is not None else _NO_PIXELS,
                 self._variance_sum,
                 self._variance_weight,
+                self.origin,
                 block=2,
             )
         else:
@@ -196,7 +220,7 @@ def _finish_variance(first, last, total, weight, scale):
             total[j, i] = total[j, i] * scale / w / w if w > 0.0 else np.nan
 
 
-def blot(image, map_x, map_y, fillval):
+def blot(image, map_x, map_y, fillval, *, window=None, shape=None):
     """Interpolate an image bilinearly at given positions.
 
     Parameters
@@ -207,19 +231,23 @@ def blot(image, map_x, map_y, fillval):
         ``drizzle.resample.blot_image`` does with ``interp="linear"``; below 0 nothing is defined.
     fillval : float
         Value outside.
+    window : Window, optional
+        ``image`` is this part of a grid of that ``shape``, on which the positions are; it holds all that is asked for.
+    shape : (int, int), optional
 
     Returns
     -------
     ndarray of float32, shape of ``map_x``
     """
     blotted = np.empty(map_x.shape, np.float32)
-    by_rows(_blot_rows, map_x.shape[0], image, map_x, map_y, np.float32(fillval), blotted)
+    ny, nx = image.shape if shape is None else shape
+    top, left = (0, 0) if window is None else (window.row, window.column)
+    by_rows(_blot_rows, map_x.shape[0], image, map_x, map_y, np.float32(fillval), blotted, ny, nx, top, left)
     return blotted
 
 
 @njit
-def _blot_rows(first, last, image, map_x, map_y, fillval, blotted):
-    ny, nx = image.shape
+def _blot_rows(first, last, image, map_x, map_y, fillval, blotted, ny, nx, top, left):
     for j in range(first, last):
         for i in range(map_x.shape[1]):
             x = map_x[j, i]
@@ -233,10 +261,13 @@ def _blot_rows(first, last, image, map_x, map_y, fillval, blotted):
             fy = y - row
             right = min(column + 1, nx - 1)
             above = min(row + 1, ny - 1)
+            if row < top or column < left or above - top >= image.shape[0] or right - left >= image.shape[1]:
+                blotted[j, i] = fillval
+                continue
             if right == column:
                 fx = 0.0
             if above == row:
                 fy = 0.0
-            lower = (1.0 - fx) * image[row, column] + fx * image[row, right]
-            upper = (1.0 - fx) * image[above, column] + fx * image[above, right]
+            lower = (1.0 - fx) * image[row - top, column - left] + fx * image[row - top, right - left]
+            upper = (1.0 - fx) * image[above - top, column - left] + fx * image[above - top, right - left]
             blotted[j, i] = (1.0 - fy) * lower + fy * upper

@@ -131,11 +131,16 @@ def _shared_area(hulls, others):
     total = 0.0
     for hull in hulls:
         for other in others:
-            if len(hull) > 2 and len(other) > 2:
+            if len(hull) > 2 and len(other) > 2 and _boxes_touch(hull, other):
                 shared = polygons.intersection(hull, other)
                 if len(shared) > 2:
                     total += abs(polygons.area(shared))
     return total
+
+
+def _boxes_touch(hull, other):
+    """Whether the boxes around two polygons have a point in common; of hundreds of exposures, most have not."""
+    return bool((hull.min(axis=0) <= other.max(axis=0)).all() and (other.min(axis=0) <= hull.max(axis=0)).all())
 
 
 def _align_group(group, sources, reference, settings, positions=None):

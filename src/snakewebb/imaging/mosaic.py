@@ -143,6 +143,10 @@ class Mosaic:
         Called with the suffix, the name of an exposure or group (or ``None``) and an array, for intermediate results.
     outlier_fractions : dict
         Fraction of the usable pixels of each exposure that are outliers.
+    tile : Tile or None
+        Only this part is made, on the grid that is set, and no headers; the exposures are those that touch it.
+    only_headers : bool
+        Only the headers are made, for the grid that is set: the planes are in tiles.
     """
 
     exposures: list
@@ -163,3 +167,5 @@ class Mosaic:
     singles: dict = field(default_factory=dict)
     save_intermediate: Callable | None = None
     outlier_fractions: dict = field(default_factory=dict)
+    tile: Any = None
+    only_headers: bool = False

@@ -1,6 +1,7 @@
 """Finding pixels that disagree with the other exposures of the same sky."""
 
 import contextlib
+import functools
 import logging
 import tempfile
 from typing import Annotated, Literal
@@ -11,6 +12,8 @@ from snakewebb.compiled import by_rows, njit
 from snakewebb.dq import DO_NOT_USE, OUTLIER, bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.drizzle_kernel import Drizzle, blot
+from snakewebb.imaging.grid_window import Planes, Window, whole, window_of
+from snakewebb.imaging.heavy_pixels import keep_heavy, weight_threshold
 from snakewebb.imaging.invalid_pixels import match_invalid
 from snakewebb.imaging.mosaic import grouped
 from snakewebb.imaging.outlier_limits import outliers_of
@@ -23,6 +26,9 @@ log = logging.getLogger(__name__)
 
 SUSPICIOUS_FRACTION = 0.1
 """Fraction of an exposure's usable pixels above which flagging them is reported as a warning."""
+
+_BLOCK = 2048  # rows and columns of the parts of the grid of which the median is made
+_BAND_BYTES = 1 << 24  # of the groups that are in memory for that
 
 LARGEST_MINORITY = 0.5
 """Fraction of the pixels compared above which it is the exposure that disagrees with the others, not single pixels."""
@@ -61,7 +67,9 @@ def outlier_detection(
     that by more than ``snr`` errors plus ``scale`` times the largest step to a neighbour in the interpolated median:
     by the second pair of limits, where it or a neighbour differs by the first one. It is kept if the 3 x 3 pixels around it
     together hold the light that the median has there: undersampled stars look different in each dither, but are as bright.
-    Exposures are read one at a time and handed to their ``save`` function.
+    Exposures are read one at a time and handed to their ``save`` function. Of the resampled groups and their median, the part of the
+    grid that a group covers is in memory at once; the rest lies in temporary files if it is large, so memory does not depend on the
+    number of exposures, and time and files grow in proportion to it.
 
     Of integral-field units (``kernel_size`` to ``by_band`` are theirs alone), a pixel is flagged in all exposures of a detector
     that differs from both its neighbours across the dispersion, relative to the pixels around, by more than a percentile in every
@@ -168,45 +176,73 @@ def outlier_detection(
             "pixel_scale_ratio": grid.pixel_scale_ratio,
             "fillval": fill_value(fillval),
         }
-        median = _median_of_groups(groups, grid, maskpt, settings, drizzle_settings, in_memory, keep)
-    else:
-        grid = None
-        median = _median_of_exposures(mosaic.exposures, maskpt, settings, in_memory)
-    if keep is not None:
-        keep("median", None, median)
-
-    fractions, apart = {}, []
-    for exposure in mosaic.exposures:
-        image = exposure.load()
-        if resample_data:
-            map_x, map_y = pixel_map(exposure.wcs, grid, exposure.shape, stepsize=pixmap_stepsize, order=pixmap_order)
-            expected = blot(median, map_x, map_y, np.nan)
-            del map_x, map_y
+        largest = LARGEST_STACK if in_memory else 0
+        with Planes([whole(grid)], largest) as median:
+            _median_of_groups(median, groups, grid, maskpt, settings, drizzle_settings, largest, keep)
             if keep is not None:
-                keep("blot", exposure.name, expected)
-            in_data = exposure.keyword("BKGLEVEL") is not None and not exposure.keyword("BKGSUB", False)
-            level = exposure.sky_level if in_data else backg
-            outliers = outliers_of(image.data, image.err, expected, limits, factors, level, change=change)
-        else:
-            expected = median
-            outliers = np.abs(image.data - median) > np.float32(limits[0]) * np.nan_to_num(image.err)
-        compared = np.isfinite(expected) & ((image.dq & DO_NOT_USE) == 0)
-        number = np.count_nonzero(compared)
-        minority = np.count_nonzero(outliers & compared) / number if number else 0.0
-        if minority > LARGEST_MINORITY:
-            apart.append(_disagreement(exposure.name, minority))
-        del compared
-        fractions[exposure.name] = flag_outliers(image, outliers)
-        if exposure.save is not None:
-            exposure.save(image)
-        del image
-    mosaic.outlier_fractions = fractions
+                keep("median", None, median.read(0, whole(grid)))
+            find = functools.partial(
+                _beyond_resampled,
+                median,
+                grid,
+                settings,
+                limits=limits,
+                factors=factors,
+                backg=backg,
+                change=change,
+                keep=keep,
+            )
+            apart = _flag_exposures(mosaic, find)
+    else:
+        median = _median_of_exposures(mosaic.exposures, maskpt, settings, in_memory)
+        if keep is not None:
+            keep("median", None, median)
+        apart = _flag_exposures(mosaic, functools.partial(_beyond_median, median, limits[0]))
+    fractions = mosaic.outlier_fractions
     for name, fraction in fractions.items():
         if fraction > SUSPICIOUS_FRACTION:
             log.warning("%s: %.1f %% of the usable pixels are flagged as outliers", name, 100 * fraction)
     for text in apart:
         log.warning("%s", text)
     return Status(reason="; ".join([f"{100 * max(fractions.values()):.3f} % of the pixels at most", *apart]))
+
+
+def _beyond_resampled(median, grid, settings, exposure, image, *, limits, factors, backg, change, keep):
+    """What the median has at the pixels of an exposure, and which of them differ from it."""
+    map_x, map_y = pixel_map(exposure.wcs, grid, exposure.shape, stepsize=settings["stepsize"], order=settings["order"])
+    window = window_of(exposure.wcs, grid, exposure.shape) or Window(0, 0, 1, 1)
+    expected = blot(median.read(0, window), map_x, map_y, np.nan, window=window, shape=grid.shape)
+    del map_x, map_y
+    if keep is not None:
+        keep("blot", exposure.name, expected)
+    in_data = exposure.keyword("BKGLEVEL") is not None and not exposure.keyword("BKGSUB", False)
+    level = exposure.sky_level if in_data else backg
+    return expected, outliers_of(image.data, image.err, expected, limits, factors, level, change=change)
+
+
+def _beyond_median(median, limit, exposure, image):
+    """The median, and which pixels of an exposure differ from it by more than so many errors."""
+    return median, np.abs(image.data - median) > np.float32(limit) * np.nan_to_num(image.err)
+
+
+def _flag_exposures(mosaic, find):
+    """Flag the outliers that ``find`` finds in each exposure and save it; what is to be said of those that differ as a whole."""
+    fractions, apart = {}, []
+    for exposure in mosaic.exposures:
+        image = exposure.load()
+        expected, outliers = find(exposure, image)
+        compared = np.isfinite(expected) & ((image.dq & DO_NOT_USE) == 0)
+        number = np.count_nonzero(compared)
+        minority = np.count_nonzero(outliers & compared) / number if number else 0.0
+        if minority > LARGEST_MINORITY:
+            apart.append(_disagreement(exposure.name, minority))
+        del compared, expected
+        fractions[exposure.name] = flag_outliers(image, outliers)
+        if exposure.save is not None:
+            exposure.save(image)
+        del image
+    mosaic.outlier_fractions = fractions
+    return apart
 
 
 def _disagreement(name, fraction):
@@ -242,17 +278,59 @@ def _stack(shape, in_memory):
             del stack
 
 
-def _median_of_groups(groups, grid, maskpt, settings, drizzle_settings, in_memory, keep):
-    with _stack((len(groups), *grid.shape), in_memory) as stack:
+def _median_of_groups(median, groups, grid, maskpt, settings, drizzle_settings, largest, keep):
+    """Drizzle each group onto the part of the grid that it covers, and write the median over groups into a plane of the grid.
+
+    Every group is drizzled once. The median is made for blocks of the grid, from the groups that touch them.
+    """
+    # other kernels make the whole grid; a number where nothing contributes may take part in the median
+    parts = drizzle_settings["kernel"] == "square" and np.isnan(drizzle_settings["fillval"]) and keep is None
+    windows = [_window_of_group(exposures, grid) if parts else whole(grid) for exposures in groups.values()]
+    with Planes(windows, largest) as planes:
         for number, (group, exposures) in enumerate(groups.items()):
-            drizzled = Drizzle(grid.shape, len(exposures), context=False, **drizzle_settings)
+            window = windows[number]
+            origin = (window.row, window.column)
+            drizzled = Drizzle(window.shape, len(exposures), context=False, origin=origin, **drizzle_settings)
             for exposure in exposures:
                 drizzle_exposure(drizzled, exposure, exposure.load(), grid, settings)
             data = drizzled.finished_data()
             if keep is not None:
                 keep("outlier_i2d", group, data)
-            _keep_heavy(data, drizzled.weight, weight_threshold(drizzled.weight, maskpt), stack[number])
-        return median_of(stack)
+            kept = np.empty(window.shape, np.float32)
+            keep_heavy(data, drizzled.weight, weight_threshold(drizzled.weight, maskpt), kept)
+            planes.write(number, window, kept)
+            del drizzled, data
+        for block in _blocks(grid.shape):
+            touching = [number for number, window in enumerate(windows) if window.common(block)]
+            if touching:
+                _median_of_block(median, block, planes, touching)
+
+
+def _window_of_group(exposures, grid):
+    """The part of the grid that the exposures of a group cover."""
+    found = [window_of(exposure.wcs, grid, exposure.shape) for exposure in exposures]
+    return functools.reduce(Window.around, [window for window in found if window] or [Window(0, 0, 1, 1)])
+
+
+def _blocks(shape):
+    """Windows that make up a grid."""
+    ny, nx = shape
+    for row in range(0, ny, _BLOCK):
+        for column in range(0, nx, _BLOCK):
+            yield Window(row, column, min(_BLOCK, ny - row), min(_BLOCK, nx - column))
+
+
+def _median_of_block(median, block, planes, touching):
+    """Write the median of those planes that touch a block of the grid, in bands of rows."""
+    for band in block.bands(max(1, _BAND_BYTES // (4 * len(touching) * block.columns))):
+        stack = np.full((len(touching), *band.shape), np.nan, np.float32)
+        for k, number in enumerate(touching):
+            part = planes.windows[number].common(band)
+            if part is not None:
+                stack[k][part.within(band)] = planes.read(number, part)
+        values = np.empty(band.shape, np.float32)
+        by_rows(_median_rows, band.rows, stack, values, block=8)
+        median.write(0, band, values)
 
 
 def _median_of_exposures(exposures, maskpt, settings, in_memory):
@@ -271,76 +349,8 @@ def _median_of_exposures(exposures, maskpt, settings, in_memory):
             data, weight = weighted_data(
                 exposure.load(), weight_type=weight_type, good_bits=settings["good_bits"], time=time
             )
-            _keep_heavy(data, weight, weight_threshold(weight, maskpt), stack[number])
+            keep_heavy(data, weight, weight_threshold(weight, maskpt), stack[number])
         return median_of(stack)
-
-
-def weight_threshold(weight, maskpt):
-    """Fraction ``maskpt`` of the mean of those weights that are not 0, clipped at 3 standard deviations.
-
-    Up to five times, values further than 3 standard deviations from the median are left out (as
-    `astropy.stats.sigma_clip` does).
-    """
-    values = np.empty(weight.size, weight.dtype)
-    values = values[: _used_weights(weight.ravel(), values)]
-    if values.size == 0:
-        return np.nan
-    values.sort()
-    offset = np.float64(values[values.size // 2])
-    first, second = np.empty(values.size + 1), np.empty(values.size + 1)
-    _running_sums(values, offset, first, second)
-    low, high = 0, values.size
-    for _ in range(5):
-        count = high - low
-        middle = low + count // 2
-        median = values[middle] if count % 2 else 0.5 * (np.float64(values[middle - 1]) + values[middle])
-        mean = (first[high] - first[low]) / count
-        deviation = np.sqrt(max((second[high] - second[low]) / count - mean**2, 0.0))
-        # limits in the type of the values, or all of them would be converted
-        new_low = max(low, int(np.searchsorted(values, np.float32(median - 3 * deviation), "left")))
-        new_high = min(high, int(np.searchsorted(values, np.float32(median + 3 * deviation), "right")))
-        if (new_low, new_high) == (low, high):
-            break
-        low, high = new_low, new_high
-    return maskpt * (offset + (first[high] - first[low]) / (high - low))
-
-
-@njit
-def _used_weights(weight, used):
-    """Gather the weights that are finite and not 0, and count them."""
-    count = 0
-    for value in weight:
-        if value != 0.0 and np.isfinite(value):
-            used[count] = value
-            count += 1
-    return count
-
-
-@njit
-def _running_sums(values, offset, first, second):
-    """Sums of the differences of the first k values from an offset, and of their squares, for all k."""
-    total = 0.0
-    squares = 0.0
-    first[0] = 0.0
-    second[0] = 0.0
-    for k in range(values.size):
-        difference = np.float64(values[k]) - offset
-        total += difference
-        squares += difference * difference
-        first[k + 1] = total
-        second[k + 1] = squares
-
-
-def _keep_heavy(data, weight, threshold, kept):
-    """Copy the data, with NaN where the weight is below a threshold."""
-    by_rows(_copy_heavy, data.shape[0], data, weight, np.float64(threshold), np.asarray(kept))
-
-
-@njit
-def _copy_heavy(first, last, data, weight, threshold, kept):
-    for j in range(first, last):
-        for i in range(data.shape[1]):
-            kept[j, i] = np.float32(np.nan) if weight[j, i] < threshold else data[j, i]
 
 
 def median_of(stack):

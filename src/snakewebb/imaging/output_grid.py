@@ -6,12 +6,7 @@ from typing import Any
 import numpy as np
 
 from snakewebb.errors import BadDataError, ConfigError
-
-LARGEST_GRID = 1_000_000_000
-"""Output pixels above which a grid that was computed from the exposures is refused."""
-
-SPARSEST_GRID = 50
-"""Output area over the summed area of the exposures above which a large computed grid is refused."""
+from snakewebb.plan.mosaics import is_absurd
 
 
 @dataclass(frozen=True)
@@ -389,11 +384,8 @@ def mean_pixel_area(wcs, shape):
 
 
 def _check_size(size, footprints, names, scale):
-    pixels = size[0] * size[1]
-    if pixels <= 1e8:
-        return
     covered = sum(_flat_area(polygon) for polygons in footprints for polygon in polygons) / scale**2
-    if pixels > LARGEST_GRID or pixels > SPARSEST_GRID * covered:
+    if is_absurd(size[0] * size[1], covered):
         raise BadDataError(_too_large(footprints, names, f"would have {size[0]} x {size[1]} pixels"))
 
 

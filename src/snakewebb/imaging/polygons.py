@@ -32,6 +32,27 @@ def deproject(plane, points):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+def near_pairs(outlines):
+    """Which small outlines may overlap: of hundreds of exposures, most pairs are too far apart.
+
+    Parameters
+    ----------
+    outlines : list of ndarray (n, 3)
+        Unit vectors.
+
+    Returns
+    -------
+    ndarray of bool (k, k)
+    """
+    centres = np.array([outline.mean(axis=0) for outline in outlines])
+    reach = np.array(
+        [np.linalg.norm(part - centre, axis=1).max() for part, centre in zip(outlines, centres, strict=True)]
+    )
+    # not the difference of all pairs at once, which takes memory
+    distances = np.array([np.linalg.norm(centres - centre, axis=1) for centre in centres])
+    return distances <= 1.1 * (reach + reach[:, np.newaxis])
+
+
 def area(points):
     """Signed area of a polygon (n, 2), positive if counter-clockwise."""
     x, y = np.asarray(points).T

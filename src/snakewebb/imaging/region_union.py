@@ -3,6 +3,7 @@
 import numpy as np
 
 _CLOSE = 1e-6
+_NEAR = 1.0  # pixels between boxes of polygons, above which they have nothing in common
 
 
 def union_of_polygons(polygons, grid):
@@ -60,14 +61,16 @@ def _clipped(vertices, x1, x2, y1, y2):
 def _outer_pieces(polygons):
     """Parts of the edges of anticlockwise convex polygons that lie in no other polygon."""
     pieces = []
+    lowest, highest = (np.array([edge(polygon, axis=0) for polygon in polygons]) for edge in (np.min, np.max))
     for number, polygon in enumerate(polygons):
+        touching = ((lowest <= highest[number] + _NEAR) & (highest >= lowest[number] - _NEAR)).all(axis=1)
+        near = [int(k) for k in np.flatnonzero(touching) if k != number]
         for start, end in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
             covered = []
-            for other_number, other in enumerate(polygons):
-                if other_number != number:
-                    span = _span_inside(start, end, other, own_edge_wins=number < other_number)
-                    if span is not None:
-                        covered.append(span)
+            for other_number in near:
+                span = _span_inside(start, end, polygons[other_number], own_edge_wins=number < other_number)
+                if span is not None:
+                    covered.append(span)
             position = 0.0
             for low, high in sorted(covered):
                 if low > position:

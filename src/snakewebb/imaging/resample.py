@@ -7,7 +7,7 @@ import numpy as np
 from snakewebb.compiled import by_rows, njit
 from snakewebb.dq import bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.imaging.drizzle_kernel import Drizzle
+from snakewebb.imaging.drizzle_kernel import BITS, Drizzle
 from snakewebb.imaging.mosaic import Mosaic, grouped
 from snakewebb.imaging.mosaic_header import MosaicHeader
 from snakewebb.imaging.output_grid import mean_pixel_area, output_grid
@@ -114,20 +114,21 @@ def resample(
     ----------
     Fruchter & Hook 2002, PASP 114, 144; step `resample` of jwst.
     """
-    if not mosaic.exposures:
+    if not mosaic.exposures and mosaic.tile is None:
         return Status(NOT_APPLICABLE, "there is no exposure")
     check_map_parameters(pixmap_stepsize, pixmap_order)
-    _check_units(mosaic.exposures)
-    mosaic.grid = grid_of(
-        mosaic.exposures,
-        output_shape=output_shape,
-        crpix=crpix,
-        crval=crval,
-        rotation=rotation,
-        pixel_scale=pixel_scale,
-        pixel_scale_ratio=pixel_scale_ratio,
-        output_wcs=output_wcs,
-    )
+    check_units(mosaic.exposures)
+    if mosaic.tile is None and not mosaic.only_headers:
+        mosaic.grid = grid_of(
+            mosaic.exposures,
+            output_shape=output_shape,
+            crpix=crpix,
+            crval=crval,
+            rotation=rotation,
+            pixel_scale=pixel_scale,
+            pixel_scale_ratio=pixel_scale_ratio,
+            output_wcs=output_wcs,
+        )
     settings = {
         "pixfrac": pixfrac,
         "kernel": kernel,
@@ -150,6 +151,9 @@ def resample(
         return Status()
     error = "from variances" if enable_err else None
     blend = blendheaders and len(mosaic.exposures) > 1
+    if mosaic.only_headers:
+        _make_headers(mosaic, settings, blend=blend)
+        return Status()
     _combine(mosaic, error=error, keep_variances=report_var, blend=blend, settings=settings)
     return Status()
 
@@ -195,7 +199,8 @@ def grid_of(exposures, **parameters):
     return grid
 
 
-def _check_units(exposures):
+def check_units(exposures):
+    """Refuse exposures of different units."""
     units = {exposure.name: exposure.keyword("BUNIT") for exposure in exposures}
     if len(set(units.values())) > 1:
         first = exposures[0].name
@@ -216,21 +221,26 @@ def _combine(mosaic, *, error, keep_variances, blend, settings):
         "pixel_scale_ratio": grid.pixel_scale_ratio,
         "fillval": settings["fillval"],
     }
+    tile = mosaic.tile
     drizzled = Drizzle(
-        grid.shape,
-        len(mosaic.exposures),
+        grid.shape if tile is None else tile.window.shape,
+        len(mosaic.exposures) if tile is None else BITS,
         n_variances=len(names),
         context=settings["context"],
         dq=settings["propagate_dq"],
+        origin=(0, 0) if tile is None else (tile.window.row, tile.window.column),
         **common,
     )
     errors = Drizzle(grid.shape, 1, context=False, **common) if error == "drizzled" else None
-    keywords = MosaicHeader()
-    for exposure in mosaic.exposures:
+    for index, exposure in enumerate(mosaic.exposures):
+        number = index if tile is None else tile.numbers[index]
+        if tile is not None and drizzled.context is not None:
+            tile.keep_context(drizzled, number)
         image = exposure.load()
-        drizzle_exposure(drizzled, exposure, image, grid, settings, variances=names, errors=errors)
-        keywords.add(exposure)
+        drizzle_exposure(drizzled, exposure, image, grid, settings, variances=names, errors=errors, number=number)
         del image
+    if tile is not None and drizzled.context is not None:
+        tile.keep_context(drizzled)
     mosaic.weight = drizzled.weight
     mosaic.context = drizzled.context
     mosaic.dq = drizzled.dq
@@ -243,10 +253,19 @@ def _combine(mosaic, *, error, keep_variances, blend, settings):
         if keep_variances:
             for name, variance in zip(names, variances, strict=True):
                 setattr(mosaic, name, variance)
+    if tile is None:
+        _make_headers(mosaic, settings, blend=blend)
+
+
+def _make_headers(mosaic, settings, *, blend):
+    """Combine the headers of the exposures of a mosaic."""
+    keywords = MosaicHeader()
+    for exposure in mosaic.exposures:
+        keywords.add(exposure)
     keywords.finish(mosaic, settings, blend=blend)
 
 
-def drizzle_exposure(drizzled, exposure, image, grid, settings, *, variances=(), errors=None):
+def drizzle_exposure(drizzled, exposure, image, grid, settings, *, variances=(), errors=None, number=None):
     """Add one exposure to a drizzled image, with its variances, and its errors to a second one."""
     weight_type = settings["weight_type"]
     time = exposure.weight_time if weight_type == "exptime" else 1.0
@@ -259,7 +278,7 @@ def drizzle_exposure(drizzled, exposure, image, grid, settings, *, variances=(),
     map_x, map_y = pixel_map(exposure.wcs, grid, exposure.shape, stepsize=settings["stepsize"], order=settings["order"])
     box = used_box(exposure.shape, getattr(exposure.wcs, "bounding_box", None))
     dq = np.ascontiguousarray(image.dq, np.uint32) if settings["propagate_dq"] else None
-    drizzled.add(map_x, map_y, data, weight, planes, box=box, image_weight=image_weight, dq=dq)
+    drizzled.add(map_x, map_y, data, weight, planes, box=box, image_weight=image_weight, dq=dq, number=number)
     if errors is not None:
         errors.add(map_x, map_y, _plane(image, "err"), weight, box=box)
 

@@ -116,6 +116,7 @@ def skymatch(
     statistic = _Statistic(skystat, lower, upper, nclip, lsigma, usigma, binwidth)
     outlines = [_outline(pointing.wcs, stepsize) for pointing in pointings]
     curved = stepsize is not None
+    near = polygons.near_pairs(outlines)
 
     pairs = np.full((len(pointings), len(groups)), np.nan)  # sky of an exposure where it overlaps a group
     counts = np.zeros((len(pointings), len(groups)))
@@ -126,8 +127,8 @@ def skymatch(
         data, good = np.asarray(image.data, np.float32), _good_pixels(image, dqbits)
         tasks = []
         if "match" in skymethod:
-            for g in range(len(groups)):
-                others = np.flatnonzero(member == g) if g != member[i] else ()
+            for g in np.unique(member[near[i]]):
+                others = np.flatnonzero(near[i] & (member == g)) if g != member[i] else ()
                 shared = [_overlap(pointings[i].wcs, outlines[i], outlines[j], curved) for j in others]
                 shared = [polygon for polygon in shared if polygon is not None]
                 if shared:

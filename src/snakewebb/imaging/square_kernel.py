@@ -2,9 +2,11 @@
 
 Output rows are shared out to threads in bands of fixed height. Within a band the input is read in a fixed order, and
 what an output pixel gets is added in that order, so the result depends neither on the number of threads nor on the
-height of the bands. An input row is worked on in segments: corners and areas of all its pixels in loops without
-branches, which the compiler turns into vector instructions. So are the sums, where pixels that follow each other fall
-on output pixels that follow each other; elsewhere pixels are added one by one.
+height of the bands. Nor does it depend on the part of the output that is made: positions are those on the whole grid,
+and only the sums are stored relative to the first row and column of the part. An input row is worked on in segments:
+corners and areas of all its pixels in loops without branches, which the compiler turns into vector instructions. So
+are the sums, where pixels that follow each other fall on output pixels that follow each other; elsewhere pixels are
+added one by one.
 """
 
 import numpy as np
@@ -25,9 +27,12 @@ DUST = 1e-10
 
 
 @njit
-def row_extents(first, last, map_y, extents, reach):
-    """Lowest and highest output row of each segment of input rows; largest steps to the next pixels."""
-    ny, nx = map_y.shape
+def row_extents(first, last, positions, extents, reach):
+    """Lowest and highest output row (or column) of each segment of input rows; largest steps to the next pixels.
+
+    ``positions`` are the output rows, or columns, of the input pixels.
+    """
+    ny, nx = positions.shape
     for j in range(first, last):
         steepest_x = 0.0
         steepest_y = 0.0
@@ -35,17 +40,17 @@ def row_extents(first, last, map_y, extents, reach):
             low = np.inf
             high = -np.inf
             for i in range(s * SEGMENT, min((s + 1) * SEGMENT, nx)):
-                y = map_y[j, i]
-                if y < low:
-                    low = y
-                if y > high:
-                    high = y
+                here = positions[j, i]
+                if here < low:
+                    low = here
+                if here > high:
+                    high = here
                 if i + 1 < nx:
-                    step = abs(map_y[j, i + 1] - y)
+                    step = abs(positions[j, i + 1] - here)
                     if step > steepest_x:
                         steepest_x = step
                 if j + 1 < ny:
-                    step = abs(map_y[j + 1, i] - y)
+                    step = abs(positions[j + 1, i] - here)
                     if step > steepest_y:
                         steepest_y = step
             extents[j, s, 0] = low
@@ -68,6 +73,8 @@ def drizzle_bands(
     map_y,
     extents,
     reach,
+    column_extents,
+    column_reach,
     box,
     half,
     fixed_weight,
@@ -78,11 +85,16 @@ def drizzle_bands(
     out_dq,
     variance_sum,
     variance_weight,
+    origin,
 ):
-    """Drizzle an image onto bands of output rows."""
+    """Drizzle an image onto bands of output rows; the output begins at the row and column ``origin`` of the grid."""
     n_sums = 2 + present.size
     first_x, last_x, first_y, last_y = box
     ny, nx = out_data.shape
+    first_row, left = origin
+    right = left + nx
+    leftmost = left - 0.5 - column_reach
+    rightmost = right - 0.5 + column_reach
     keep_dq = dq.shape[0] > 1
     # flags are combined pixel by pixel
     shortest_run = SEGMENT + 1 if keep_dq else SHORTEST_RUN
@@ -96,8 +108,8 @@ def drizzle_bands(
     shares = np.empty((4, SEGMENT))
     image_weights = np.empty(nx)
     for band in range(first_band, last_band):
-        row0 = band * BAND_ROWS
-        row1 = min(row0 + BAND_ROWS, ny) - 1
+        row0 = first_row + band * BAND_ROWS
+        row1 = min(row0 + BAND_ROWS, first_row + ny) - 1
         bottom = row0 - 0.5 - reach
         top = row1 + 0.5 + reach
         touched_low = nx
@@ -105,6 +117,8 @@ def drizzle_bands(
         for j in range(first_y, last_y + 1):
             for segment in range(extents.shape[1]):
                 if extents[j, segment, 1] < bottom or extents[j, segment, 0] > top:
+                    continue
+                if column_extents[j, segment, 1] < leftmost or column_extents[j, segment, 0] > rightmost:
                     continue
                 start = max(segment * SEGMENT, first_x)
                 n = min((segment + 1) * SEGMENT - 1, last_x) - start + 1
@@ -128,7 +142,9 @@ def drizzle_bands(
                 while stop < n:
                     k = stop
                     stop += 1
-                    if not (limits[1, k] >= row0 and limits[0, k] <= row1 and limits[3, k] >= 0 and limits[2, k] < nx):
+                    if not (
+                        limits[1, k] >= row0 and limits[0, k] <= row1 and limits[3, k] >= left and limits[2, k] < right
+                    ):
                         continue  # also where a corner is not a number
                     row = int(limits[0, k]) - row0
                     column = int(limits[2, k])
@@ -140,13 +156,13 @@ def drizzle_bands(
                             and limits[2, stop] == limits[2, k] + (stop - k)
                         ):
                             stop += 1
-                    if stop - k >= shortest_run and column >= 0 and column + stop - k < nx:
+                    if stop - k >= shortest_run and column >= left and column + stop - k < right:
                         for upper in range(2):
                             if 0 <= row + upper <= row1 - row0:
                                 for s in range(n_sums):
-                                    _add_run(sums, s, row + upper, column, shares, 2 * upper, values, k, stop)
-                        touched_low = min(touched_low, column)
-                        touched_high = max(touched_high, column + stop - k)
+                                    _add_run(sums, s, row + upper, column - left, shares, 2 * upper, values, k, stop)
+                        touched_low = min(touched_low, column - left)
+                        touched_high = max(touched_high, column + stop - k - left)
                         continue
                     stop = k + 1
                     pixel_weight = np.float64(weight[j, start + k])
@@ -155,7 +171,7 @@ def drizzle_bands(
                     last_row = int(limits[1, k]) - row0
                     last_column = int(limits[3, k])
                     for jj in range(max(row, 0), min(last_row, row1 - row0) + 1):
-                        for ii in range(max(column, 0), min(last_column, nx - 1) + 1):
+                        for ii in range(max(column, left), min(last_column, right - 1) + 1):
                             if simple[k] > 0.0:
                                 share = shares[2 * (jj - row) + ii - column, k]
                             else:
@@ -163,16 +179,16 @@ def drizzle_bands(
                                 share = fraction * pixel_weight if fraction > DUST else 0.0
                             if share != 0.0:
                                 for s in range(n_sums):
-                                    sums[s, jj, ii] += share * values[s, k]
+                                    sums[s, jj, ii - left] += share * values[s, k]
                                 if keep_dq:
-                                    out_dq[jj + row0, ii] |= dq[j, start + k]
-                    touched_low = min(touched_low, max(column, 0))
-                    touched_high = max(touched_high, min(last_column, nx - 1))
+                                    out_dq[jj + row0 - first_row, ii - left] |= dq[j, start + k]
+                    touched_low = min(touched_low, max(column, left) - left)
+                    touched_high = max(touched_high, min(last_column, right - 1) - left)
         if touched_high < touched_low:
             continue
         low, high = touched_low, touched_high + 1
         for row in range(row1 - row0 + 1):
-            jj = row0 + row
+            jj = row0 - first_row + row
             total = sums[0, row, low:high]
             if bit != 0:
                 _mark(total, context[jj, low:high], bit)

@@ -19,6 +19,7 @@ from astropy.io.fits.verify import VerifyWarning
 
 from snakewebb.errors import BadDataError, ConfigError, TransientError
 from snakewebb.io.checksum import encode, ones_complement_sum, sum_of_words, with_carries
+from snakewebb.io.streamed_image import StreamedImage
 from snakewebb.io.tables import PlainTable
 
 log = logging.getLogger(__name__)
@@ -360,7 +361,7 @@ def write(path, units):
     Parameters
     ----------
     path : path-like
-    units : sequence of astropy HDUs and PlainTable
+    units : iterable of astropy HDUs, StreamedImage and PlainTable
         The first one is the primary.
 
     Returns
@@ -417,17 +418,25 @@ def _text(header):
         return header.tostring().encode("ascii")
 
 
+def _note_offset(header, dtype):
+    """Describe the type of unsigned integers in the header of an image."""
+    bits = 8 * dtype.itemsize
+    if dtype.kind == "u" and bits > 8:
+        header["BITPIX"] = bits
+        header.set("BSCALE", 1, after="GCOUNT" if "GCOUNT" in header else None)
+        header.set("BZERO", 1 << (bits - 1), after="BSCALE")
+
+
 def _layout(unit):
     """Header of an HDU, and its data: of an image as they are, of a table as the file has them."""
+    if isinstance(unit, StreamedImage):
+        _note_offset(unit.header, unit.dtype)
+        return unit.header, unit
     if isinstance(unit, (fits.PrimaryHDU, fits.ImageHDU)):
         header = unit.header
         if unit.data is None:
             return header, np.empty(0, np.uint8)
-        bits = 8 * unit.data.dtype.itemsize
-        if unit.data.dtype.kind == "u" and bits > 8:
-            header["BITPIX"] = bits
-            header.set("BSCALE", 1, after="GCOUNT" if "GCOUNT" in header else None)
-            header.set("BZERO", 1 << (bits - 1), after="BSCALE")
+        _note_offset(header, unit.data.dtype)
         return header, np.ascontiguousarray(unit.data).reshape(-1)
     if isinstance(unit, PlainTable):
         return unit.header, np.frombuffer(unit.content, np.uint8)
@@ -443,6 +452,8 @@ def _layout(unit):
 
 def _store(descriptor, place, data):
     """Write numbers at a place of a file as FITS stores them, on the threads that the job has, and return the sum of their words."""
+    if isinstance(data, StreamedImage):
+        return with_carries(sum(map(_sum, data.store(descriptor, place))))
     pieces = -(-data.size // _PIECE)
     sums = [0] * pieces
 

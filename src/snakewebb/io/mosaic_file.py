@@ -4,11 +4,14 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from astropy.io import fits
 
 from snakewebb.io.asdf_tree import dump
 from snakewebb.io.fits import write
+from snakewebb.io.streamed_image import StreamedImage
 from snakewebb.io.tables import PlainTable, asdf_table
+from snakewebb.io.tile_files import TiledPlane
 
 
 def write_mosaic(path, mosaic):
@@ -18,6 +21,7 @@ def write_mosaic(path, mosaic):
     ----------
     path : path-like
     mosaic : Mosaic
+        Its planes may be `TiledPlane`, which are not read as a whole.
 
     Returns
     -------
@@ -29,7 +33,7 @@ def write_mosaic(path, mosaic):
     primary["DATE"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
     unit = mosaic.sci_header.get("BUNIT")
     error_header = fits.Header({"BUNIT": unit}) if unit is not None else None
-    units = [fits.PrimaryHDU(header=primary), fits.ImageHDU(mosaic.data, mosaic.sci_header, name="SCI")]
+    units = [fits.PrimaryHDU(header=primary), _image(mosaic.data, mosaic.sci_header, "SCI")]
     planes = (
         ("ERR", mosaic.err, error_header),
         ("DQ", mosaic.dq, None),
@@ -39,13 +43,21 @@ def write_mosaic(path, mosaic):
         ("VAR_RNOISE", mosaic.var_rnoise, None),
         ("VAR_FLAT", mosaic.var_flat, None),
     )
-    units += [fits.ImageHDU(plane, header, name=name) for name, plane, header in planes if plane is not None]
+    units += [_image(plane, header, name) for name, plane, header in planes if plane is not None]
     if mosaic.header_table is not None:
         units.append(PlainTable(mosaic.header_table, "HDRTAB"))
     for extension in units[1:]:
         extension.header["EXTVER"] = (1, "extension value")
     units.append(_asdf_unit(mosaic))
     return write(path, units)
+
+
+def _image(plane, header, name):
+    """An image extension."""
+    if not isinstance(plane, TiledPlane):
+        return fits.ImageHDU(plane, header, name=name)
+    like = fits.ImageHDU(np.broadcast_to(plane.dtype.type(0), plane.shape), header, name=name)
+    return StreamedImage(like.header, plane.dtype, plane.nbytes, plane.pieces)
 
 
 def _asdf_unit(mosaic):

@@ -29,6 +29,7 @@ KEYS = {
     "bad_exposures": (str, "exclude", "exclude or stop"),
     "suspect_pointing": (str, "warn", "warn or exclude"),
     "memory_mb": (int, None, "the MB of memory that a job may have"),
+    "mosaic_tiles": (int, None, "the side of the tiles of mosaics in pixels, or 0 for no tiles"),
     "fetch": (dict, {}, "a mapping such as {programs: [2739], filters: [F444W]}"),
     "truth": (str, None, "the folder of a simulation's truth tables"),
 }

@@ -63,6 +63,8 @@ COLUMNS = [
     "RA_REF",
     "DEC_REF",
     "ROLL_REF",
+    "V3I_YANG",
+    "VPARITY",
     "RA_V1",
     "DEC_V1",
     "PA_V3",
@@ -93,7 +95,7 @@ COLUMNS = [
 # without these an exposure cannot be planned; the steps name what they need beyond
 REQUIRED = ("INSTRUME", "DETECTOR", "EXP_TYPE", "DATE-OBS", "TIME-OBS")
 
-_FORMAT = 6  # of the cached rows
+_FORMAT = 7  # of the cached rows
 
 
 @dataclass(frozen=True)

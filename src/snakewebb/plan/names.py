@@ -23,6 +23,8 @@ EXPOSURE_PATTERN = (
 )
 PRODUCT_PATTERN = r"jw\d{5}-(?:o\d{3}|[acr]\d{4})_[a-z0-9]+_[a-z0-9]+(?:_[a-z0-9-]+)?"
 
+TILE_PATTERN = r"r\d\d+c\d\d+"
+
 _UNDEFINED = {"", "none", "null", "n/a", "--", "undefined"}
 
 
@@ -52,6 +54,17 @@ def root_of(filename):
     """Root of the exposure that a file is of, whatever suffixes follow it (``..._o001_crf.fits``); ``None`` if it is of none."""
     match = re.match(EXPOSURE_PATTERN, filename.lower())
     return match and match[0]
+
+
+def tile_name(row, column):
+    """Name of a tile of a mosaic by its place, counted from 0: ``r01c03`` is in the second row of tiles, and the fourth of it."""
+    return f"r{row:02d}c{column:02d}"
+
+
+def tiles_across(names):
+    """Numbers of rows and columns of the tiles of a mosaic, from their names."""
+    places = [re.fullmatch(r"r(\d+)c(\d+)", name).groups() for name in names]
+    return tuple(1 + max(int(place[axis]) for place in places) for axis in range(2))
 
 
 def optical_elements(exposures):

@@ -5,6 +5,8 @@ import math
 
 from snakewebb.errors import ConfigError
 from snakewebb.plan.cubes import exposure_bands, shape_of, shape_of_bands
+from snakewebb.plan.mosaic_room import require_room
+from snakewebb.plan.mosaics import context_planes, outlier_grid, shape_of_mosaic, tile_pixels, tiles_of
 from snakewebb.plan.product_members import companions_of
 from snakewebb.plan.resources import (
     SUBMITTED,
@@ -13,10 +15,8 @@ from snakewebb.plan.resources import (
     disk_megabytes,
     megabytes,
     minutes,
-    mosaic_pixels,
 )
 from snakewebb.plan.stage2_work import exposure_steps, members_of, oversampling
-from snakewebb.plan.stage3_work import about_target, aligned_by
 from snakewebb.profiles import physical_memory_mb
 
 _OF_A_PRODUCT = (
@@ -25,6 +25,7 @@ _OF_A_PRODUCT = (
         "tweakreg",
         "skymatch",
         "outlier_detection",
+        "mosaic_grid",
         "resample",
         "source_catalog",
         "report",
@@ -38,7 +39,7 @@ _OF_AN_EXPOSURES_CUBE = ("cube_build_exposure", "extract_1d_exposure")
 
 
 def require_memory(plan):
-    """Refuse cubes that a job could not hold.
+    """Refuse cubes and mosaics that a job could not hold, and mosaics that the disk could not.
 
     Parameters
     ----------
@@ -51,6 +52,7 @@ def require_memory(plan):
         Naming the largest of these cubes, its size, what it needs and what there is.
     """
     needs = Needs(plan)
+    require_room(plan, needs)
     jobs = [("cube_build", None, name) for name in plan.cubes]
     jobs += [
         ("cube_build_exposure", root, None)
@@ -159,8 +161,24 @@ class Needs:
             ]
             return Work(largest.shape, largest.header, exposures=len(shapes), cube=max(shapes, key=math.prod))
         images = product is not None and self._plan.mode.stage3 == "image3"
-        mosaic = self._mosaic_pixels(product) if images and rule != "skymatch" else 0
-        return Work(largest.shape, largest.header, exposures=len(members), mosaic=mosaic)
+        if not images or rule in ("tweakreg", "skymatch", "mosaic_grid"):
+            return Work(largest.shape, largest.header, exposures=len(members))
+        mosaic, groups, group = math.prod(shape_of_mosaic(self._plan, product)), 1, 0
+        if rule == "outlier_detection":
+            mosaic, groups, group = outlier_grid(self._plan, product)
+        tiles = tiles_of(self._plan, product) if rule in ("resample", "mosaic_tile") else ()
+        if rule == "mosaic_tile":
+            mosaic = tile_pixels(self._plan, product)
+        return Work(
+            largest.shape,
+            largest.header,
+            exposures=len(members),
+            mosaic=mosaic,
+            group=group,
+            groups=groups,
+            tiles=len(tiles),
+            context=context_planes(len(members)),
+        )
 
     def _cube_work(self, name):
         roots = self._plan.cubes[name].members
@@ -172,27 +190,15 @@ class Needs:
         cube = shape_of(self._plan, name=name)
         return Work(first.shape, first.header, exposures=number, cube=cube, copies=copies, channels=channels)
 
-    @functools.lru_cache(maxsize=4096)  # noqa: B019
-    def _mosaic_pixels(self, product):
-        members = [self._plan.exposures[root] for root in self._plan.associations[product].members]
-        chain = self._plan.chain("resample", like=members[0].root)
-        parameters = chain.entries[0].get("parameters", {})
-        headers = [member.header for member in members]
-        if aligned_by(self._plan, product) == "assign_mtwcs":
-            headers = [about_target(header, headers[0]) for header in headers]
-        return mosaic_pixels(
-            [(member.shape, header) for member, header in zip(members, headers, strict=True)],
-            ratio=parameters.get("pixel_scale_ratio") or 1.0,
-            scale=parameters.get("pixel_scale"),
-            shape=parameters.get("output_shape"),
-        )
-
     @functools.lru_cache(maxsize=64)  # noqa: B019
     def _all(self, rule):
         if rule == "report_exposures":
             return (self.work(rule),)
         if rule in _OF_A_CUBE:
             return tuple(self.work(rule, None, name) for name in self._plan.cubes)
+        if rule == "mosaic_tile":
+            tiled = [product for product in self._plan.associations if tiles_of(self._plan, product)]
+            return tuple(self.work(rule, None, product) for product in tiled)
         if rule in _OF_A_PRODUCT:
             return tuple(self.work(rule, None, product) for product in self._plan.associations)
         return tuple(self.work(rule, root) for root in self._plan.exposures)

@@ -34,6 +34,7 @@ from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.modes import read_mode
 from snakewebb.plan.parameters import FileHashes, Layer, ResolvedChain, layer, resolve_chain, selected
 from snakewebb.plan.persistence import earlier_exposures, find_windows, windows_work
+from snakewebb.plan.strays import without_strays
 
 STATE = Path(".snakewebb")
 """Folder of the programme for tables that can be made again."""
@@ -268,6 +269,7 @@ class Plan:
                 official.append(type(association)(**{**association.__dict__, "members": members}))
         made = ASSOCIATE[self.mode.stage3](usable, by=self.configuration["associate_by"], target_numbers=numbers)
         merged = [association for association in merge_associations(official, made) if association.members]
+        merged = without_strays(self, merged)
         return [product_members.with_backgrounds(self, association) for association in merged]
 
     # -- work of the jobs ---------------------------------------------------------------------------------------------

@@ -21,6 +21,9 @@ RESIDENT = 128_000_000
 LARGEST_STACK = 256 * 1024**2
 """Bytes of the stack of outlier_detection up to which it is kept in memory; a larger one is a temporary file."""
 
+LARGEST_CONTEXT = 128 * 1024**2
+"""Bytes of the context planes of a tile of a mosaic up to which they are kept in memory; else they lie in a temporary file."""
+
 PICTURES = 24
 """Exposures with pictures on the page of a mode: a page with hundreds of them is of no use."""
 
@@ -39,9 +42,6 @@ _WITHOUT_SLOPES = (
     0,
 )  # MB of the process, bytes of a pixel of the detector, and of the slopes of an integration
 _PROCESS = 200  # MB of a process of stage 1: interpreter, libraries and compiled kernels
-
-# arcsec; the SIAF's, rounded down, so that a mosaic is not predicted too small
-_PIXEL_SCALES = {("NIRCAM", "SHORT"): 0.0307, ("NIRCAM", "LONG"): 0.0625, "NIRISS": 0.0652, "MIRI": 0.109, "FGS": 0.068}
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,13 @@ MODELS = {
     "find_sources": Model(process=209, frame=50, seconds=0.5),
     "assign_mtwcs": Model(process=92, members=0.2, seconds=0.05),
     "tweakreg": Model(process=92, members=0.2, seconds=0.05),
-    "skymatch": Model(process=200, frame=75, seconds=0.3),
-    "outlier_detection": Model(process=208, frame=30, mosaic=30, written=45, seconds=0.3),
+    "skymatch": Model(process=200, frame=75, members=0.15, seconds=0.3),
+    "outlier_detection": Model(process=208, frame=30, members=0.35, written=45, seconds=0.3),
     "ifu_outliers": Model(process=170, frame=110, written=45, seconds=1.0),
-    "resample": Model(process=195, frame=68, mosaic=36, written=60, seconds=0.3),
+    "resample": Model(process=195, frame=68, mosaic=36, members=0.2, written=60, seconds=0.3),
+    "mosaic_grid": Model(process=195, members=0.2, seconds=0.05),
+    "mosaic_tile": Model(process=195, frame=68, mosaic=36, written=60, seconds=0.3),
+    "gather_tiles": Model(process=195, members=0.5, written=60, seconds=0.1),
     "source_catalog": Model(process=262, mosaic=50, written=8, seconds=1.0),
     "report": Model(process=235, frame=27, mosaic=27, written=2, seconds=0.5),
     "spec2": Model(process=170, frame=150, members=26, written=45, seconds=5.0),
@@ -114,6 +117,8 @@ MODELS = {
 Their seconds are not measured one by one: together they are twice what the benchmarks of stages 2 and 3 take, starts included.
 """
 
+_GROUP = 30  # bytes of a pixel of the part of the grid that a group covers: data, weights, and their sorted sums
+
 GUIDER = (185, 6, 17)
 """MB of the process of guider_rates, bytes per sample, and per pixel of all integrations: it holds the whole exposure."""
 
@@ -127,6 +132,7 @@ _START = 3  # minutes: a start from a cold file system, and kernels to compile
 
 THREADS = {
     **dict.fromkeys(("detector1", "dark", "resample_exposure", "skymatch", "outlier_detection", "resample"), 2),
+    "mosaic_tile": 2,
     **dict.fromkeys(
         ("bkg_subtract", "spec2", "cube_build_exposure", "measured_offsets", "cube_outliers", "cube_build"), 2
     ),
@@ -147,7 +153,15 @@ class Work:
     exposures : int
         Exposures that the job reads.
     mosaic : int
-        Pixels of the product's image.
+        Pixels of the product's image, or of the largest tile that a job makes of it.
+    group : int
+        Pixels of the part of it that the largest group of exposures covers.
+    groups : int
+        Number of groups of exposures that were taken at the same time.
+    tiles : int
+        Tiles that it is put together from.
+    context : int
+        Planes of the context image that are in memory.
     cube : tuple of int
         Planes, rows and columns of a cube; empty without one.
     copies : float
@@ -160,6 +174,10 @@ class Work:
     header: dict
     exposures: int = 1
     mosaic: int = 0
+    group: int = 0
+    groups: int = 1
+    tiles: int = 0
+    context: int = 1
     cube: tuple = ()
     copies: float = 0.0
     channels: int = 1
@@ -203,13 +221,20 @@ def megabytes(rule, work, attempt=1):
                 cube_bytes(work.cube, CHANNEL_PIXELS, nexposures=number) - VOXEL_BYTES * math.prod(work.cube)
             ) / 1e6
         if rule == "outlier_detection":
-            need += 4 * min(work.exposures * work.mosaic, LARGEST_STACK // 4) / 1e6
+            resampled, median = 4 * work.groups * work.group, 4 * work.mosaic
+            need += (_GROUP * work.group + min(resampled, LARGEST_STACK) + min(median, LARGEST_STACK)) / 1e6
+        if rule == "resample":
+            need += 4 * (work.context - 1) * work.mosaic / 1e6
+        if rule == "mosaic_tile":
+            need += min(4 * work.context * work.mosaic, LARGEST_CONTEXT) / 1e6
     return math.ceil(need * 1.5 ** (attempt - 1))
 
 
 def _kind(rule, work):
-    """Name of the model of a rule: outliers of spectra are another job than those of images, which have a mosaic."""
-    return "ifu_outliers" if rule == "outlier_detection" and not work.mosaic else rule
+    """Name of the model of a rule: outliers of spectra are another job than those of images; so is what puts tiles together."""
+    if rule == "outlier_detection" and not work.mosaic:
+        return "ifu_outliers"
+    return "gather_tiles" if rule == "resample" and work.tiles else rule
 
 
 def minutes(rule, work, attempt=1):
@@ -248,52 +273,12 @@ def disk_megabytes(rule, work):
     else:
         written = MODELS[rule].written * (work.mosaic or work.frame) + VOXEL_BYTES * math.prod(work.cube or (0,))
         if rule in ("outlier_detection", "cube_outliers"):
-            written = MODELS[rule].written * work.frame * work.exposures + 4 * work.exposures * work.mosaic
+            written = MODELS[rule].written * work.frame * work.exposures
+            written += 4 * (work.groups * work.group + work.mosaic)
+        if rule in ("resample", "mosaic_tile"):
+            written += 4 * (work.context - 1) * work.mosaic
         written += MODELS["pixel_replace"].written * work.frame * work.copies
     return 10 + math.ceil(written / 1e6)
-
-
-def mosaic_pixels(members, *, ratio=1.0, scale=None, shape=None):
-    """Pixels of the mosaic of exposures, a little more rather than less, from their pointings.
-
-    Parameters
-    ----------
-    members : list of (tuple of int, mapping)
-        Shape of the array and header of each exposure.
-    ratio : float
-        Output over input pixel scale.
-    scale : float, optional
-        Output pixel scale in arcsec, which counts instead.
-    shape : (int, int), optional
-        Columns and rows, where the user gave them.
-
-    Returns
-    -------
-    int
-    """
-    if shape:
-        return int(shape[0]) * int(shape[1])
-    first = members[0][1]
-    native = _PIXEL_SCALES.get(first["INSTRUME"]) or _PIXEL_SCALES.get((first["INSTRUME"], first.get("CHANNEL")), 0.1)
-    output = (scale or ratio * native) / native
-    roll, ra0, dec0 = (float(first.get(key, 0.0)) for key in ("ROLL_REF", "RA_REF", "DEC_REF"))
-    cosine, sine = math.cos(math.radians(roll)), math.sin(math.radians(roll))
-    low, high = [math.inf, math.inf], [-math.inf, -math.inf]
-    for array, header in members:
-        east = ((float(header.get("RA_REF", ra0)) - ra0 + 180) % 360 - 180) * math.cos(math.radians(dec0)) * 3600
-        north = (float(header.get("DEC_REF", dec0)) - dec0) * 3600
-        turn = math.radians(float(header.get("ROLL_REF", roll)) - roll)
-        rows, columns = array[-2:]
-        half = (
-            (columns * abs(math.cos(turn)) + rows * abs(math.sin(turn))) / 2,
-            (rows * abs(math.cos(turn)) + columns * abs(math.sin(turn))) / 2,
-        )
-        place = ((east * cosine - north * sine) / native, (east * sine + north * cosine) / native)
-        for axis in range(2):
-            low[axis] = min(low[axis], place[axis] - half[axis])
-            high[axis] = max(high[axis], place[axis] + half[axis])
-    # detectors are not quite aligned with the axes of the telescope, and their pixels not quite square
-    return math.ceil(1.04 * (high[0] - low[0]) / output + 4) * math.ceil(1.04 * (high[1] - low[1]) / output + 4)
 
 
 def ramp_bytes(shape):
