@@ -3,8 +3,30 @@
 import numpy as np
 
 from snakewebb.compiled import njit
-from snakewebb.detector.likelihood_jumps import covariance, empty_block, leave_out_jumps, solve
-from snakewebb.detector.median import compare_columns, middle_of_sorted, sorting_network
+from snakewebb.detector.likelihood_jumps import (
+    CHISQ,
+    DIFFERENCE,
+    KEY,
+    NUMBER,
+    OF_PHOTONS,
+    OF_READS,
+    PHOTON,
+    RATE,
+    READ,
+    REFERENCE,
+    STRIDE,
+    TOTAL,
+    USABLE,
+    WEIGHT,
+    WIDTH,
+    covariance,
+    empty_block,
+    lanes_of,
+    leave_out_jumps,
+    solve,
+    subtract_reference,
+)
+from snakewebb.detector.median import middle_of_sorted, sorting_network
 from snakewebb.detector.row_blocks import over_rows
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 
@@ -98,17 +120,14 @@ def _fit_rows(
 ):  # fmt: skip
     """Fit all ramps, a block of a row at a time; pixels with and without a usable zero frame one after the other."""
     nints, ngroups, _, nx = data.shape
-    width = max(16, min(256, 1024 // ngroups // 8 * 8))
-    block, scratch = empty_block(ngroups, width), empty_block(ngroups, width)
-    resultants, flags = np.empty((ngroups + 1, width)), np.empty((ngroups, width), np.uint8)
-    ordered = np.empty((ngroups, width))
-    number = np.empty(width, np.int64)
-    columns = np.empty(width, np.int64)
-    unit = np.empty((nints, width))  # Poisson variance of an integration for a rate over gain of 1 DN^2/s
+    block, scratch = empty_block(ngroups), empty_block(ngroups)
+    resultants, flags = np.zeros((ngroups + 1) * WIDTH), np.zeros((ngroups, WIDTH), np.uint8)
+    columns = np.empty(WIDTH, np.int64)
+    unit = np.empty((nints, WIDTH))  # Poisson variance of an integration for a rate over gain of 1 DN^2/s
     for y in range(first, last):
         row = y - top
-        for left in range(0, nx, width):
-            right = min(left + width, nx)
+        for left in range(0, nx, WIDTH):
+            right = min(left + WIDTH, nx)
             for x in range(left, right):
                 chisq[y, x] = 0.0
             for i in range(nints):
@@ -122,16 +141,14 @@ def _fit_rows(
                         continue
                     covariance = split if divided == 1 else plain
                     _gather(data, groupdq, zeroframe, i, y, row, columns, count, divided, exposure, resultants, flags)
-                    _load(resultants, flags, count, divided, exposure, covariance, block, ordered, number)
-                    compare_columns(ordered, split_network if divided == 1 else plain_network)
+                    _load(resultants, flags, count, divided, exposure, covariance, block)
+                    _find_references(block, split_network if divided == 1 else plain_network, count, exposure.native)
+                    subtract_reference(block, covariance.interval.size, count)
+                    pixels = block.pixels
                     for k in range(count):
                         x = columns[k]
-                        median = middle_of_sorted(ordered, number[k], k)
-                        if exposure.native and number[k] == 0:
-                            median = 0.0
-                        block.reference[k] = median
-                        block.photon[k] = _positive(median) / gain[y, x]
-                        block.read[k] = np.float64(readnoise[y, x]) ** 2 / 2.0
+                        pixels[PHOTON + k] = _positive(pixels[REFERENCE + k]) / gain[y, x]
+                        pixels[READ + k] = np.float64(readnoise[y, x]) ** 2 / 2.0
                     if search:
                         leave_out_jumps(block, scratch, covariance, count)
                     else:
@@ -139,9 +156,9 @@ def _fit_rows(
                     for k in range(count):
                         x = columns[k]
                         current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
-                        block.photon[k] = (_positive(block.rate[k]) + current) / gain[y, x]
+                        pixels[PHOTON + k] = (_positive(pixels[RATE + k]) + current) / gain[y, x]
                     solve(block, covariance, count)
-                    _store(i, row, left, columns, count, covariance, block, unit, rateints, exposure)
+                    _store(i, row, left, columns, count, covariance, block, unit, rateints)
                     _flag(groupdq, flags, pixeldq, gain, readnoise, i, y, row, columns, count, divided, exposure, block, rateints,
                           rateints_dq, chisq)  # fmt: skip
             for x in range(left, right):
@@ -177,7 +194,7 @@ def _gather(data, groupdq, zeroframe, i, y, row, columns, count, divided, exposu
     left = columns[0]
     together = columns[count - 1] - left == count - 1
     for g in range(len(flags)):
-        value, flag = resultants[g + divided], flags[g]
+        value, flag = resultants[(g + divided) * WIDTH : (g + divided + 1) * WIDTH], flags[g]
         if together:  # nearly always
             samples, marks = data[i, g, row, left : left + count], groupdq[i, g, row, left : left + count]
             for k in range(count):
@@ -194,16 +211,18 @@ def _gather(data, groupdq, zeroframe, i, y, row, columns, count, divided, exposu
     for k in range(count):
         x = columns[k]
         frame, group = zeroframe[i, y, x], data[i, 0, row, x]
-        resultants[0, k] = frame
+        resultants[k] = frame
         if exposure.native:
-            resultants[1, k] = (np.float64(group) * exposure.nframes - np.float64(frame)) / (exposure.nframes - 1.0)
+            resultants[WIDTH + k] = (np.float64(group) * exposure.nframes - np.float64(frame)) / (
+                exposure.nframes - 1.0
+            )
         else:
-            resultants[1, k] = np.float64((group * nframes - frame) / np.float32(nframes - np.float32(1)))
+            resultants[WIDTH + k] = np.float64((group * nframes - frame) / np.float32(nframes - np.float32(1)))
 
 
 @njit
-def _load(resultants, flags, count, divided, exposure, covariance, block, ordered, number):
-    """Fill the differences of a block, and those that the median rate is taken of, ``+inf`` where there is none.
+def _load(resultants, flags, count, divided, exposure, covariance, block):
+    """Fill the differences of a block, those that the median rate is taken of, ``+inf`` where there is none, and the number of these.
 
     The oracle uses no difference next to any flag. A jump is in the difference that ends with the flagged group, and
     in the next one only if the group averages reads; persistence spoils nothing.
@@ -214,66 +233,86 @@ def _load(resultants, flags, count, divided, exposure, covariance, block, ordere
         spoiling, spoiling_next = np.uint8(255 & ~PERSISTENCE), np.uint8(255 & ~PERSISTENCE)
         if not exposure.nframes > 1.0:
             spoiling_next = np.uint8(255 & ~(PERSISTENCE | JUMP_DET))
-    number[:] = 0
-    bad = np.empty(count, np.uint8)
+    lanes, number = lanes_of(count), block.pixels[NUMBER:]
+    for k in range(lanes):
+        number[k] = 0.0
     for d in range(covariance.interval.size):
         upper, lower = max(d + 1 - divided, 0), max(d - divided, 0)
         inside = lower >= exposure.first and upper <= exposure.last
-        early, late, interval = resultants[d], resultants[d + 1], covariance.interval[d]
+        pair, interval = resultants[d * WIDTH : (d + 2) * WIDTH], covariance.interval[d]
         flag, flag_late = flags[lower], flags[upper]
-        step, usable, key = block.difference[d], block.usable[d], ordered[d]
+        row = block.rows[d * STRIDE : (d + 1) * STRIDE]
         block.jump[d, :count] = False
-        for k in range(count):
-            bad[k] = (flag[k] & spoiling_next) | (flag_late[k] & spoiling)
         if native:
-            for k in range(count):
-                step[k] = (late[k] - early[k]) / interval
-            for k in range(count):
-                usable[k] = 1.0 if inside & (bad[k] == 0) & (abs(step[k]) < np.inf) else 0.0
-            for k in range(count):
-                own = step[k]
-                key[k] = own if usable[k] != 0.0 else np.inf
-            for k in range(count):
-                own = step[k]
-                step[k] = own if usable[k] != 0.0 else 0.0
-            for k in range(count):
-                number[k] += np.int64(usable[k])
+            for k in range(lanes):
+                step = (pair[WIDTH + k] - pair[k]) / interval
+                bad = (flag[k] & spoiling_next) | (flag_late[k] & spoiling)
+                usable = inside & (bad == 0) & (abs(step) < np.inf)
+                row[USABLE + k] = 1.0 if usable else 0.0
+                row[KEY + k] = step if usable else np.inf
+                row[DIFFERENCE + k] = step if usable else 0.0
+            for k in range(lanes):
+                number[k] += row[USABLE + k]
         else:
-            for k in range(count):
-                step[k] = np.float64(np.float32(late[k]) - np.float32(early[k])) / interval
-                usable[k] = 1.0 if inside and bad[k] == 0 else 0.0
-                key[k] = step[k]
-                number[k] += 1
-        key[count:] = np.inf
+            for k in range(lanes):
+                step = np.float64(np.float32(pair[WIDTH + k]) - np.float32(pair[k])) / interval
+                bad = (flag[k] & spoiling_next) | (flag_late[k] & spoiling)
+                row[USABLE + k] = 1.0 if inside & (bad == 0) else 0.0
+                row[KEY + k] = step
+                row[DIFFERENCE + k] = step
+                number[k] += 1.0
 
 
 @njit
-def _store(i, row, left, columns, count, covariance, block, unit, rateints, exposure):
+def _find_references(block, network, count, native):
+    """Median rates of a block, whose keys are sorted for it."""
+    lanes, rows = lanes_of(count), block.rows
+    for pair in range(len(network)):
+        smaller, larger = rows[network[pair, 0] * STRIDE + KEY :], rows[network[pair, 1] * STRIDE + KEY :]
+        for k in range(lanes):
+            a, b = smaller[k], larger[k]
+            smaller[k] = a if a < b else b
+            larger[k] = b if a < b else a
+    for k in range(count):
+        number = np.int64(block.pixels[NUMBER + k])
+        median = 0.0 if native else np.nan
+        if number > 0:
+            upper = rows[number // 2 * STRIDE + KEY + k]
+            median = upper if number % 2 == 1 else (rows[(number // 2 - 1) * STRIDE + KEY + k] + upper) / 2.0
+        block.pixels[REFERENCE + k] = median
+
+
+@njit
+def _store(i, row, left, columns, count, covariance, block, unit, rateints):
     """Store rate, ERR and variances of an integration after `solve`."""
-    ndifferences = covariance.interval.size
-    photon, read, share, product = np.zeros(count), np.zeros(count), np.empty(count), np.empty(count)
-    total = block.total
-    for d in range(ndifferences):
-        weight = block.weight[d]
-        for k in range(count):
-            share[k] = weight[k] / total[k]
-        for k in range(count):
-            photon[k] += share[k] * share[k] * covariance.photon[d]
-            read[k] += share[k] * share[k] * covariance.read[d]
-        if d + 1 < ndifferences:
-            weight_after = block.weight[d + 1]
-            for k in range(count):
-                product[k] = 2.0 * share[k] * weight_after[k] / total[k]
-            for k in range(count):
-                photon[k] += product[k] * covariance.photon_next[d]
-                read[k] += product[k] * covariance.read_next[d]
+    pixels, lanes, last = block.pixels, lanes_of(count), covariance.interval.size - 1
+    for k in range(lanes):
+        pixels[OF_PHOTONS + k] = 0.0
+        pixels[OF_READS + k] = 0.0
+    for d in range(last):
+        pair = block.rows[d * STRIDE : (d + 2) * STRIDE]
+        of_photons, of_reads = covariance.photon[d], covariance.read[d]
+        next_photon, next_read = covariance.photon_next[d], covariance.read_next[d]
+        for k in range(lanes):
+            total = pixels[TOTAL + k]
+            share = pair[WEIGHT + k] / total
+            product = 2.0 * share * pair[STRIDE + WEIGHT + k] / total
+            pixels[OF_PHOTONS + k] = pixels[OF_PHOTONS + k] + share * share * of_photons + product * next_photon
+            pixels[OF_READS + k] = pixels[OF_READS + k] + share * share * of_reads + product * next_read
+    final = block.rows[last * STRIDE : (last + 1) * STRIDE]
+    of_photons, of_reads = covariance.photon[last], covariance.read[last]
+    for k in range(lanes):
+        share = final[WEIGHT + k] / pixels[TOTAL + k]
+        pixels[OF_PHOTONS + k] += share * share * of_photons
+        pixels[OF_READS + k] += share * share * of_reads
     for k in range(count):
         x = columns[k]
-        unit[i, x - left] = photon[k]
-        rateints[0][i, row, x] = block.rate[k]
-        rateints[1][i, row, x] = np.sqrt(1.0 / total[k])
-        rateints[2][i, row, x] = photon[k] * block.photon[k]
-        rateints[3][i, row, x] = read[k] * block.read[k]
+        photon = pixels[OF_PHOTONS + k]
+        unit[i, x - left] = photon
+        rateints[0][i, row, x] = pixels[RATE + k]
+        rateints[1][i, row, x] = np.sqrt(1.0 / pixels[TOTAL + k])
+        rateints[2][i, row, x] = photon * pixels[PHOTON + k]
+        rateints[3][i, row, x] = pixels[OF_READS + k] * pixels[READ + k]
 
 
 @njit
@@ -298,7 +337,7 @@ def _flag(
     """Flag jumps and integrations, and take out those that cannot be used; ``flags`` are those of the groups, without the jumps."""
     ngroups = len(flags)
     native = exposure.native
-    found, unusable = np.zeros(count, np.uint8), np.zeros(count, np.int32)
+    found, unusable = np.zeros(WIDTH, np.uint8), np.zeros(WIDTH, np.int32)
     for d in range(ngroups - 1 + divided):
         jump, number = block.jump[d], 0
         for k in range(count):
@@ -335,7 +374,7 @@ def _flag(
                 for plane in range(1, 4):
                     rateints[plane][i, row, x] = 0.0
         if not native or dq & DO_NOT_USE == 0:
-            chisq[y, x] += block.chisq[k]
+            chisq[y, x] += block.pixels[CHISQ + k]
         rateints_dq[i, row, x] = dq
 
 
