@@ -161,6 +161,13 @@ def _fit_rows(
                     _store(i, row, left, columns, count, covariance, block, unit, rateints)
                     _flag(groupdq, flags, pixeldq, gain, readnoise, i, y, row, columns, count, divided, exposure, block, rateints,
                           rateints_dq, chisq)  # fmt: skip
+            if nints == 1:
+                rate_dq[y, left:right] = rateints_dq[0, row, left:right]
+                rate[0][y, left:right] = rateints[0][0, row, left:right]
+                rate[1][y, left:right] = rateints[1][0, row, left:right]
+                rate[2][y, left:right] = rateints[2][0, row, left:right]
+                rate[3][y, left:right] = rateints[3][0, row, left:right]
+                continue
             for x in range(left, right):
                 current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
                 _combine(
@@ -371,8 +378,9 @@ def _flag(
                 dq |= DO_NOT_USE
             if dq & DO_NOT_USE:
                 rateints[0][i, row, x] = np.nan
-                for plane in range(1, 4):
-                    rateints[plane][i, row, x] = 0.0
+                rateints[1][i, row, x] = 0.0
+                rateints[2][i, row, x] = 0.0
+                rateints[3][i, row, x] = 0.0
         if not native or dq & DO_NOT_USE == 0:
             chisq[y, x] += block.pixels[CHISQ + k]
         rateints_dq[i, row, x] = dq
@@ -382,11 +390,6 @@ def _flag(
 def _combine(y, row, x, unit, dark, gain, exposure, rate, rate_dq, rateints, rateints_dq):
     """Average the integrations of a pixel, weighted by their inverse variances at a common rate."""
     nints = unit.size
-    if nints == 1:
-        rate_dq[y, x] = rateints_dq[0, row, x]
-        for plane in range(4):
-            rate[plane][y, x] = rateints[plane][0, row, x]
-        return
     slopes, read = rateints[0][:, row, x], rateints[3][:, row, x]
     dq = np.int64(0)
     unusable = 0
@@ -400,8 +403,7 @@ def _combine(y, row, x, unit, dark, gain, exposure, rate, rate_dq, rateints, rat
         result = _common_rate(slopes, read, rateints_dq[:, row, x], unit, dark, gain)
     else:
         result = _scaled_mean(slopes, rateints[2][:, row, x], read)
-    for plane in range(4):
-        rate[plane][y, x] = result[plane]
+    rate[0][y, x], rate[1][y, x], rate[2][y, x], rate[3][y, x] = result
 
 
 @njit

@@ -25,6 +25,7 @@ WEIGHT = 3 * WIDTH
 _RESIDUAL = 4 * WIDTH  # product of that matrix with the residuals, but for those of the reference
 _INVERSE = 5 * WIDTH  # its diagonal
 _FACTOR = 6 * WIDTH  # minus the ratio of the element that precedes the diagonal to the one before it on the diagonal
+_ALONE = 7 * WIDTH  # the diagonal of the inverse matrix that the rate is taken out of, set by `_find_worst`
 _TOTAL, _RATE, _CHISQ = 7 * WIDTH, 8 * WIDTH, 9 * WIDTH  # sums from the last difference to this one
 
 REFERENCE, PHOTON, READ = 0, WIDTH, 2 * WIDTH
@@ -212,13 +213,19 @@ def _find_worst(block, covariance, count):
         pixels[_PAIR + k] = 0.0
         pixels[_PAIR_AT + k] = 0.0
         pixels[_USED + k] = 0.0
-    for i in range(covariance.interval.size):
-        at = np.float64(i)
+    last = covariance.interval.size - 1
+    for i in range(last + 1):
         row = rows[i * STRIDE : (i + 1) * STRIDE]
         for k in range(lanes):
             weight = row[WEIGHT + k]
-            own = row[_RESIDUAL + k] - pixels[_OFFSET + k] * weight
-            gain = own * own / (row[_INVERSE + k] - weight * weight / pixels[TOTAL + k])
+            row[_RESIDUAL + k] -= pixels[_OFFSET + k] * weight
+            row[_ALONE + k] = row[_INVERSE + k] - weight * weight / pixels[TOTAL + k]
+    for i in range(last + 1):
+        at = np.float64(i)
+        row = rows[i * STRIDE : (i + 1) * STRIDE]
+        for k in range(lanes):
+            own = row[_RESIDUAL + k]
+            gain = own * own / row[_ALONE + k]
             largest, largest_at = pixels[_SINGLE + k], pixels[_SINGLE_AT + k]
             pixels[_SINGLE_AT + k] = at if gain > largest else largest_at
             pixels[_SINGLE + k] = gain if gain > largest else largest
@@ -227,15 +234,11 @@ def _find_worst(block, covariance, count):
             continue
         pair = rows[i * STRIDE : (i + 2) * STRIDE]
         for k in range(lanes):
-            total, offset = pixels[TOTAL + k], pixels[_OFFSET + k]
-            weight, weight_after = pair[WEIGHT + k], pair[STRIDE + WEIGHT + k]
-            inverse_after = pair[STRIDE + _INVERSE + k]
-            a, b = pair[_RESIDUAL + k] - offset * weight, pair[STRIDE + _RESIDUAL + k] - offset * weight_after
-            first = pair[_INVERSE + k] - weight * weight / total
-            second = inverse_after - weight_after * weight_after / total
-            both = -pair[STRIDE + _FACTOR + k] * inverse_after - weight * weight_after / total
-            gain = second * a * a - 2.0 * both * a * b + first * b * b
-            gain /= first * second - both * both
+            a, b = pair[_RESIDUAL + k], pair[STRIDE + _RESIDUAL + k]
+            first, second = pair[_ALONE + k], pair[STRIDE + _ALONE + k]
+            weights = pair[WEIGHT + k] * pair[STRIDE + WEIGHT + k]
+            both = -pair[STRIDE + _FACTOR + k] * pair[STRIDE + _INVERSE + k] - weights / pixels[TOTAL + k]
+            gain = (second * a * a - 2.0 * both * a * b + first * b * b) / (first * second - both * both)
             largest, largest_at = pixels[_PAIR + k], pixels[_PAIR_AT + k]
             pixels[_PAIR_AT + k] = at if gain > largest else largest_at
             pixels[_PAIR + k] = gain if gain > largest else largest
