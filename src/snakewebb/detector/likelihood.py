@@ -274,12 +274,16 @@ def _load(resultants, flags, count, divided, exposure, covariance, block):
 def _find_references(block, network, count, native):
     """Median rates of a block, whose keys are sorted for it."""
     lanes, rows = lanes_of(count), block.rows
-    for pair in range(len(network)):
-        smaller, larger = rows[network[pair, 0] * STRIDE + KEY :], rows[network[pair, 1] * STRIDE + KEY :]
-        for k in range(lanes):
-            a, b = smaller[k], larger[k]
-            smaller[k] = a if a < b else b
-            larger[k] = b if a < b else a
+    for run in range(len(network)):
+        for pair in range(network[run, 2]):
+            smaller, larger = (
+                rows[(network[run, 0] + pair) * STRIDE + KEY :],
+                rows[(network[run, 1] + pair) * STRIDE + KEY :],
+            )
+            for k in range(lanes):
+                a, b = smaller[k], larger[k]
+                smaller[k] = a if a < b else b
+                larger[k] = b if a < b else a
     for k in range(count):
         number = np.int64(block.pixels[NUMBER + k])
         median = 0.0 if native else np.nan
