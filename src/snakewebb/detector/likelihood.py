@@ -19,14 +19,17 @@ from snakewebb.detector.likelihood_jumps import (
     USABLE,
     WEIGHT,
     WIDTH,
+    copy_pixel,
     covariance,
     empty_block,
+    find_steady,
     lanes_of,
     leave_out_jumps,
     solve,
     subtract_reference,
 )
-from snakewebb.detector.median import middle_of_sorted, sorting_network
+from snakewebb.detector.likelihood_means import combine_integrations, positive
+from snakewebb.detector.median import sorting_network
 from snakewebb.detector.row_blocks import over_rows
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 
@@ -118,67 +121,96 @@ def _fit_rows(
     first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, with_zero, search, plain, split,
     plain_network, split_network, rate, rate_dq, rateints, rateints_dq, chisq,
 ):  # fmt: skip
-    """Fit all ramps, a block of a row at a time; pixels with and without a usable zero frame one after the other."""
+    """Fit all ramps, a block of a row at a time; pixels with and without a usable zero frame one after the other.
+
+    Ramps with a jump are put aside, until there are enough of them in a row to go on with them in a block of their own.
+    """
     nints, ngroups, _, nx = data.shape
-    block, scratch = empty_block(ngroups), empty_block(ngroups)
+    block, waiting, scratch = empty_block(ngroups), empty_block(ngroups), empty_block(ngroups)
     resultants, flags = np.zeros((ngroups + 1) * WIDTH), np.zeros((ngroups, WIDTH), np.uint8)
-    columns = np.empty(WIDTH, np.int64)
-    unit = np.empty((nints, WIDTH))  # Poisson variance of an integration for a rate over gain of 1 DN^2/s
+    columns, kept = np.empty(WIDTH, np.int64), np.arange(WIDTH)
+    waiting_flags, waiting_columns, everyone = np.zeros_like(flags), np.empty_like(columns), np.arange(WIDTH)
+    unit = np.empty((nints, nx))  # Poisson variance of an integration for a rate over gain of 1 DN^2/s
     for y in range(first, last):
         row = y - top
-        for left in range(0, nx, WIDTH):
-            right = min(left + WIDTH, nx)
-            for x in range(left, right):
-                chisq[y, x] = 0.0
-            for i in range(nints):
-                for divided in range(2):
-                    count = 0
-                    for x in range(left, right):
+        chisq[y, :] = 0.0
+        for i in range(nints):
+            results = pixeldq, dark, gain, readnoise, i, y, row, exposure, unit, groupdq, rateints, rateints_dq, chisq
+            for divided in range(2 if with_zero else 1):
+                covariance, network = (split, split_network) if divided == 1 else (plain, plain_network)
+                aside = 0
+                for left in range(0, nx + WIDTH, WIDTH):  # the last turn is for those that were put aside
+                    count, number = 0, 0
+                    for x in range(left, min(left + WIDTH, nx)):
                         zero = with_zero and (not exposure.native or _is_measured(zeroframe[i, y, x]))
                         columns[count] = x
                         count += zero == (divided == 1)
-                    if count == 0:
-                        continue
-                    covariance = split if divided == 1 else plain
-                    _gather(data, groupdq, zeroframe, i, y, row, columns, count, divided, exposure, resultants, flags)
-                    _load(resultants, flags, count, divided, exposure, covariance, block)
-                    _find_references(block, split_network if divided == 1 else plain_network, count, exposure.native)
-                    subtract_reference(block, covariance.interval.size, count)
-                    pixels = block.pixels
-                    for k in range(count):
-                        x = columns[k]
-                        pixels[PHOTON + k] = _positive(pixels[REFERENCE + k]) / gain[y, x]
-                        pixels[READ + k] = np.float64(readnoise[y, x]) ** 2 / 2.0
-                    if search:
-                        leave_out_jumps(block, scratch, covariance, count)
-                    else:
+                    if count > 0:
+                        _gather(
+                            data, groupdq, zeroframe, i, y, row, columns, count, divided, exposure, resultants, flags
+                        )
+                        _load(resultants, flags, count, divided, exposure, covariance, block)
+                        _find_references(block, network, count, exposure.native)
+                        subtract_reference(block, covariance.interval.size, count)
+                        pixels = block.pixels
+                        for k in range(count):
+                            x = columns[k]
+                            pixels[PHOTON + k] = positive(pixels[REFERENCE + k]) / gain[y, x]
+                            pixels[READ + k] = np.float64(readnoise[y, x]) ** 2 / 2.0
                         solve(block, covariance, count)
+                        number = find_steady(block, covariance, count, kept) if search else count
+                    if aside > 0 and (left >= nx or aside + count - number > WIDTH):
+                        leave_out_jumps(waiting, scratch, covariance, aside)
+                        _finish(
+                            waiting,
+                            covariance,
+                            waiting_flags,
+                            waiting_columns,
+                            everyone,
+                            aside,
+                            aside,
+                            divided,
+                            results,
+                        )
+                        aside = 0
+                    place = 0
                     for k in range(count):
-                        x = columns[k]
-                        current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
-                        pixels[PHOTON + k] = (_positive(pixels[RATE + k]) + current) / gain[y, x]
-                    solve(block, covariance, count)
-                    _store(i, row, left, columns, count, covariance, block, unit, rateints)
-                    _flag(groupdq, flags, pixeldq, gain, readnoise, i, y, row, columns, count, divided, exposure, block, rateints,
-                          rateints_dq, chisq)  # fmt: skip
-            if nints == 1:
-                rate_dq[y, left:right] = rateints_dq[0, row, left:right]
-                rate[0][y, left:right] = rateints[0][0, row, left:right]
-                rate[1][y, left:right] = rateints[1][0, row, left:right]
-                rate[2][y, left:right] = rateints[2][0, row, left:right]
-                rate[3][y, left:right] = rateints[3][0, row, left:right]
-                continue
-            for x in range(left, right):
-                current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
-                _combine(
-                    y, row, x, unit[:, x - left], current, gain[y, x], exposure, rate, rate_dq, rateints, rateints_dq
-                )
+                        if place < number and kept[place] == k:
+                            place += 1
+                            continue
+                        copy_pixel(block, k, waiting, aside)
+                        waiting_flags[:, aside] = flags[:, k]
+                        waiting_columns[aside] = columns[k]
+                        aside += 1
+                    if number > 0:
+                        _finish(block, covariance, flags, columns, kept, number, count, divided, results)
+        if nints == 1:
+            rate_dq[y] = rateints_dq[0, row]
+            rate[0][y] = rateints[0][0, row]
+            rate[1][y] = rateints[1][0, row]
+            rate[2][y] = rateints[2][0, row]
+            rate[3][y] = rateints[3][0, row]
+            continue
+        for x in range(nx):
+            current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
+            combine_integrations(
+                y, row, x, unit[:, x], current, gain[y, x], exposure, rate, rate_dq, rateints, rateints_dq
+            )
 
 
 @njit
-def _positive(value):
-    """The value or 0, NaN if it is NaN."""
-    return 0.0 if value <= 0.0 else value
+def _finish(block, covariance, flags, columns, kept, number, count, divided, results):
+    """Fit pixels with their own noise, and store the results of those of them that are ``kept``."""
+    pixeldq, dark, gain, readnoise, i, y, row, exposure, unit, groupdq, rateints, rateints_dq, chisq = results
+    pixels = block.pixels
+    for k in range(count):
+        x = columns[k]
+        current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
+        pixels[PHOTON + k] = (positive(pixels[RATE + k]) + current) / gain[y, x]
+    solve(block, covariance, count)
+    _store(i, row, columns, kept, number, count, covariance, block, unit, rateints)
+    _flag(groupdq, flags, pixeldq, gain, readnoise, i, y, row, columns, kept, number, count, divided, exposure, block, rateints,
+          rateints_dq, chisq)  # fmt: skip
 
 
 @njit
@@ -294,7 +326,7 @@ def _find_references(block, network, count, native):
 
 
 @njit
-def _store(i, row, left, columns, count, covariance, block, unit, rateints):
+def _store(i, row, columns, kept, number, count, covariance, block, unit, rateints):
     """Store rate, ERR and variances of an integration after `solve`."""
     pixels, lanes, last = block.pixels, lanes_of(count), covariance.interval.size - 1
     for k in range(lanes):
@@ -316,10 +348,11 @@ def _store(i, row, left, columns, count, covariance, block, unit, rateints):
         share = final[WEIGHT + k] / pixels[TOTAL + k]
         pixels[OF_PHOTONS + k] += share * share * of_photons
         pixels[OF_READS + k] += share * share * of_reads
-    for k in range(count):
+    for place in range(number):
+        k = kept[place]
         x = columns[k]
         photon = pixels[OF_PHOTONS + k]
-        unit[i, x - left] = photon
+        unit[i, x] = photon
         rateints[0][i, row, x] = pixels[RATE + k]
         rateints[1][i, row, x] = np.sqrt(1.0 / pixels[TOTAL + k])
         rateints[2][i, row, x] = photon * pixels[PHOTON + k]
@@ -337,6 +370,8 @@ def _flag(
     y,
     row,
     columns,
+    kept,
+    number,
     count,
     divided,
     exposure,
@@ -350,10 +385,10 @@ def _flag(
     native = exposure.native
     found, unusable = np.zeros(WIDTH, np.uint8), np.zeros(WIDTH, np.int32)
     for d in range(ngroups - 1 + divided):
-        jump, number = block.jump[d], 0
+        jump, jumps = block.jump[d], 0
         for k in range(count):
-            number += np.int64(jump[k])
-        if number == 0:
+            jumps += np.int64(jump[k])
+        if jumps == 0:
             continue
         for k in range(count):
             if jump[k]:
@@ -366,7 +401,8 @@ def _flag(
         excluded = g < exposure.first or g > exposure.last
         for k in range(count):
             unusable[k] += np.int32(excluded | (flag[k] & np.uint8(_BAD) != 0))
-    for k in range(count):
+    for place in range(number):
+        k = kept[place]
         x = columns[k]
         dq = np.int64(pixeldq[y, x]) | (found[k] & (SATURATED | JUMP_DET))
         if unusable[k] == ngroups:
@@ -388,89 +424,3 @@ def _flag(
         if not native or dq & DO_NOT_USE == 0:
             chisq[y, x] += block.pixels[CHISQ + k]
         rateints_dq[i, row, x] = dq
-
-
-@njit
-def _combine(y, row, x, unit, dark, gain, exposure, rate, rate_dq, rateints, rateints_dq):
-    """Average the integrations of a pixel, weighted by their inverse variances at a common rate."""
-    nints = unit.size
-    slopes, read = rateints[0][:, row, x], rateints[3][:, row, x]
-    dq = np.int64(0)
-    unusable = 0
-    for i in range(nints):
-        dq |= np.int64(rateints_dq[i, row, x])
-        unusable += rateints_dq[i, row, x] & DO_NOT_USE != 0
-    if unusable < nints:
-        dq &= ~DO_NOT_USE
-    rate_dq[y, x] = dq
-    if exposure.native:
-        result = _common_rate(slopes, read, rateints_dq[:, row, x], unit, dark, gain)
-    else:
-        result = _scaled_mean(slopes, rateints[2][:, row, x], read)
-    rate[0][y, x], rate[1][y, x], rate[2][y, x], rate[3][y, x] = result
-
-
-@njit
-def _common_rate(slopes, read, dq, unit, dark, gain):
-    """Weighted mean of the integrations that can be used, ERR and variances.
-
-    The variances that give the weights are all for the same rate, that of the mean itself: weights that follow the
-    noise of single integrations would make the mean too small.
-    """
-    level = 0.0
-    mean = np.nan
-    poisson, noise = 0.0, 0.0
-    for attempt in range(4):
-        total, weighted, poisson, noise = 0.0, 0.0, 0.0, 0.0
-        for i in range(slopes.size):
-            if dq[i] & DO_NOT_USE:
-                continue
-            variance = np.float64(read[i])
-            weight = 1.0 / (level * unit[i] + variance)
-            total += weight
-            weighted += weight * np.float64(slopes[i])
-            poisson += weight * weight * level * unit[i]
-            noise += weight * weight * variance
-        if total == 0.0:
-            return np.nan, 0.0, 0.0, 0.0
-        mean = weighted / total
-        poisson, noise = poisson / (total * total), noise / (total * total)
-        if attempt < 3:
-            level = (_positive(mean) + dark) / gain
-    return mean, np.sqrt(poisson + noise), poisson, noise
-
-
-@njit
-def _scaled_mean(slopes, photon, read):
-    """Weighted mean of the integrations, ERR and variances as the oracle takes them, from the median in two turns."""
-    nints = slopes.size
-    ordered = np.sort(slopes.astype(np.float64))  # NaN come last
-    number = 0
-    for value in ordered:
-        number += not np.isnan(value)
-    mean = middle_of_sorted(ordered.reshape((nints, 1)), number, 0)
-    variance = np.empty(nints)
-    weight = np.empty(nints)
-    for _ in range(2):
-        total = 0.0
-        for i in range(nints):
-            scale = mean / np.float64(slopes[i])
-            if not np.isfinite(scale) or scale < 0.0:
-                scale = 0.0
-            variance[i] = scale * photon[i]
-            weight[i] = 1.0 / (variance[i] + read[i])
-            total += 0.0 if np.isnan(weight[i]) else weight[i]
-        mean = 0.0
-        for i in range(nints):
-            weight[i] /= total
-            share = slopes[i] * weight[i]
-            mean += 0.0 if np.isnan(share) else share
-    if number == 0:
-        return np.nan, np.nan, np.nan, np.nan
-    poisson, noise = 0.0, 0.0
-    for i in range(nints):
-        squared = weight[i] * weight[i]
-        if not np.isnan(squared):
-            poisson += variance[i] * squared
-            noise += read[i] * squared
-    return mean, np.sqrt(poisson + noise), poisson, noise

@@ -245,6 +245,40 @@ def _find_worst(block, covariance, count):
 
 
 @njit
+def _worst_of(block, k, least):
+    """First and number of the differences to leave out of a pixel after `_find_worst`; 0 for none, as of fewer than ``least`` used ones."""
+    pixels = block.pixels
+    single, pair = pixels[_SINGLE + k], pixels[_PAIR + k]
+    alone = single - _SINGLE_LIMIT > pair - _PAIR_LIMIT
+    if pixels[_USED + k] < least or not (single > _SINGLE_LIMIT if alone else pair > _PAIR_LIMIT):
+        return 0, 0
+    return np.int64(pixels[(_SINGLE_AT if alone else _PAIR_AT) + k]), 1 if alone else 2
+
+
+@njit
+def find_steady(block, covariance, count, steady):
+    """Find the pixels in which `leave_out_jumps` would leave out nothing, after `solve`; their number is returned."""
+    _find_worst(block, covariance, count)
+    number = 0
+    for k in range(count):
+        _, worst = _worst_of(block, k, 3)
+        steady[number] = k
+        number += worst == 0
+    return number
+
+
+@njit
+def copy_pixel(block, k, other, target):
+    """Copy what a fit begins with of a pixel to a pixel of another block."""
+    for place in (REFERENCE, PHOTON, READ):
+        other.pixels[place + target] = block.pixels[place + k]
+    for i in range(len(block.jump)):
+        other.rows[i * STRIDE + DIFFERENCE + target] = block.rows[i * STRIDE + DIFFERENCE + k]
+        other.rows[i * STRIDE + USABLE + target] = block.rows[i * STRIDE + USABLE + k]
+        other.jump[i, target] = False
+
+
+@njit
 def leave_out_jumps(block, scratch, covariance, count):
     """Set ``usable`` to 0 for the differences that hold jumps, one or two neighbours at a time.
 
@@ -276,18 +310,14 @@ def leave_out_jumps(block, scratch, covariance, count):
             for k in range(left):
                 block.pixels[RATE + where[k]] = work.pixels[RATE + k]
         _find_worst(work, covariance, left)
-        single, pair, used = work.pixels[_SINGLE:], work.pixels[_PAIR:], work.pixels[_USED:]
         number = 0
         for k in range(left):
             # after a first drop one more difference must be left to tell which is right
-            if used[k] < (3 if attempt == 0 else 4):
-                continue
-            alone = single[k] - _SINGLE_LIMIT > pair[k] - _PAIR_LIMIT
-            if not (single[k] > _SINGLE_LIMIT if alone else pair[k] > _PAIR_LIMIT):
+            worst, dropped = _worst_of(work, k, 3 if attempt == 0 else 4)
+            if dropped == 0:
                 continue
             target = where[k]
-            worst = np.int64(work.pixels[(_SINGLE_AT if alone else _PAIR_AT) + k])
-            for d in range(worst, worst + (1 if alone else 2)):
+            for d in range(worst, worst + dropped):
                 block.rows[d * STRIDE + USABLE + target] = 0.0
                 block.jump[d, target] = True
             where[number] = target
@@ -297,9 +327,4 @@ def leave_out_jumps(block, scratch, covariance, count):
         left = number
         work = scratch
         for k in range(left):
-            target = where[k]
-            for place in (REFERENCE, PHOTON, READ):
-                scratch.pixels[place + k] = block.pixels[place + target]
-            for i in range(ndifferences):
-                for place in (i * STRIDE + DIFFERENCE, i * STRIDE + USABLE):
-                    scratch.rows[place + k] = block.rows[place + target]
+            copy_pixel(block, where[k], scratch, k)
