@@ -94,9 +94,18 @@ def _find_moments(ordered, begin, end, bounds, mean, spread):
     first, last, common, common_end = bounds
     ncolumns = mean.size
     mean[:] = 0.0
-    for k in range(first, last):
+    k = first
+    while k < last:
         values, at = ordered[k], np.float64(k)
-        if common <= k < common_end:
+        if common <= k and k + 4 <= common_end:
+            second, third, fourth = ordered[k + 1], ordered[k + 2], ordered[k + 3]
+            for x in range(ncolumns):
+                total = mean[x] + np.float64(values[x]) + np.float64(second[x])
+                mean[x] = total + np.float64(third[x]) + np.float64(fourth[x])
+            k += 4
+            continue
+        k += 1
+        if common <= at < common_end:
             for x in range(ncolumns):
                 mean[x] += np.float64(values[x])
         else:
@@ -107,9 +116,20 @@ def _find_moments(ordered, begin, end, bounds, mean, spread):
     for x in range(ncolumns):
         mean[x] /= end[x] - begin[x]
     spread[:] = 0.0
-    for k in range(first, last):
+    k = first
+    while k < last:
         values, at = ordered[k], np.float64(k)
-        if common <= k < common_end:
+        if common <= k and k + 4 <= common_end:
+            second, third, fourth = ordered[k + 1], ordered[k + 2], ordered[k + 3]
+            for x in range(ncolumns):
+                middle = mean[x]
+                a, b = np.float64(values[x]) - middle, np.float64(second[x]) - middle
+                c, d = np.float64(third[x]) - middle, np.float64(fourth[x]) - middle
+                spread[x] = spread[x] + a * a + b * b + c * c + d * d
+            k += 4
+            continue
+        k += 1
+        if common <= at < common_end:
             for x in range(ncolumns):
                 deviation = np.float64(values[x]) - mean[x]
                 spread[x] += deviation * deviation

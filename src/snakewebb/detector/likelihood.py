@@ -3,8 +3,33 @@
 import numpy as np
 
 from snakewebb.compiled import njit
-from snakewebb.detector.likelihood_jumps import covariance, empty_block, leave_out_jumps, solve
-from snakewebb.detector.median import compare_columns, middle_of_sorted, sorting_network
+from snakewebb.detector.likelihood_jumps import (
+    CHISQ,
+    DIFFERENCE,
+    KEY,
+    NUMBER,
+    OF_PHOTONS,
+    OF_READS,
+    PHOTON,
+    RATE,
+    READ,
+    REFERENCE,
+    STRIDE,
+    TOTAL,
+    USABLE,
+    WEIGHT,
+    WIDTH,
+    copy_pixel,
+    covariance,
+    empty_block,
+    find_steady,
+    lanes_of,
+    leave_out_jumps,
+    solve,
+    subtract_reference,
+)
+from snakewebb.detector.likelihood_means import combine_integrations, positive
+from snakewebb.detector.median import sorting_network
 from snakewebb.detector.row_blocks import over_rows
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 
@@ -96,65 +121,96 @@ def _fit_rows(
     first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, with_zero, search, plain, split,
     plain_network, split_network, rate, rate_dq, rateints, rateints_dq, chisq,
 ):  # fmt: skip
-    """Fit all ramps, a block of a row at a time; pixels with and without a usable zero frame one after the other."""
+    """Fit all ramps, a block of a row at a time; pixels with and without a usable zero frame one after the other.
+
+    Ramps with a jump are put aside, until there are enough of them in a row to go on with them in a block of their own.
+    """
     nints, ngroups, _, nx = data.shape
-    width = max(16, min(256, 1024 // ngroups // 8 * 8))
-    block, scratch = empty_block(ngroups, width), empty_block(ngroups, width)
-    resultants, flags = np.empty((ngroups + 1, width)), np.empty((ngroups, width), np.uint8)
-    ordered = np.empty((ngroups, width))
-    number = np.empty(width, np.int64)
-    columns = np.empty(width, np.int64)
-    unit = np.empty((nints, width))  # Poisson variance of an integration for a rate over gain of 1 DN^2/s
+    block, waiting, scratch = empty_block(ngroups), empty_block(ngroups), empty_block(ngroups)
+    resultants, flags = np.zeros((ngroups + 1) * WIDTH), np.zeros((ngroups, WIDTH), np.uint8)
+    columns, kept = np.empty(WIDTH, np.int64), np.arange(WIDTH)
+    waiting_flags, waiting_columns, everyone = np.zeros_like(flags), np.empty_like(columns), np.arange(WIDTH)
+    unit = np.empty((nints, nx))  # Poisson variance of an integration for a rate over gain of 1 DN^2/s
     for y in range(first, last):
         row = y - top
-        for left in range(0, nx, width):
-            right = min(left + width, nx)
-            for x in range(left, right):
-                chisq[y, x] = 0.0
-            for i in range(nints):
-                for divided in range(2):
-                    count = 0
-                    for x in range(left, right):
+        chisq[y, :] = 0.0
+        for i in range(nints):
+            results = pixeldq, dark, gain, readnoise, i, y, row, exposure, unit, groupdq, rateints, rateints_dq, chisq
+            for divided in range(2 if with_zero else 1):
+                covariance, network = (split, split_network) if divided == 1 else (plain, plain_network)
+                aside = 0
+                for left in range(0, nx + WIDTH, WIDTH):  # the last turn is for those that were put aside
+                    count, number = 0, 0
+                    for x in range(left, min(left + WIDTH, nx)):
                         zero = with_zero and (not exposure.native or _is_measured(zeroframe[i, y, x]))
                         columns[count] = x
                         count += zero == (divided == 1)
-                    if count == 0:
-                        continue
-                    covariance = split if divided == 1 else plain
-                    _gather(data, groupdq, zeroframe, i, y, row, columns, count, divided, exposure, resultants, flags)
-                    _load(resultants, flags, count, divided, exposure, covariance, block, ordered, number)
-                    compare_columns(ordered, split_network if divided == 1 else plain_network)
-                    for k in range(count):
-                        x = columns[k]
-                        median = middle_of_sorted(ordered, number[k], k)
-                        if exposure.native and number[k] == 0:
-                            median = 0.0
-                        block.reference[k] = median
-                        block.photon[k] = _positive(median) / gain[y, x]
-                        block.read[k] = np.float64(readnoise[y, x]) ** 2 / 2.0
-                    if search:
-                        leave_out_jumps(block, scratch, covariance, count)
-                    else:
+                    if count > 0:
+                        _gather(
+                            data, groupdq, zeroframe, i, y, row, columns, count, divided, exposure, resultants, flags
+                        )
+                        _load(resultants, flags, count, divided, exposure, covariance, block)
+                        _find_references(block, network, count, exposure.native)
+                        subtract_reference(block, covariance.interval.size, count)
+                        pixels = block.pixels
+                        for k in range(count):
+                            x = columns[k]
+                            pixels[PHOTON + k] = positive(pixels[REFERENCE + k]) / gain[y, x]
+                            pixels[READ + k] = np.float64(readnoise[y, x]) ** 2 / 2.0
                         solve(block, covariance, count)
+                        number = find_steady(block, covariance, count, kept) if search else count
+                    if aside > 0 and (left >= nx or aside + count - number > WIDTH):
+                        leave_out_jumps(waiting, scratch, covariance, aside)
+                        _finish(
+                            waiting,
+                            covariance,
+                            waiting_flags,
+                            waiting_columns,
+                            everyone,
+                            aside,
+                            aside,
+                            divided,
+                            results,
+                        )
+                        aside = 0
+                    place = 0
                     for k in range(count):
-                        x = columns[k]
-                        current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
-                        block.photon[k] = (_positive(block.rate[k]) + current) / gain[y, x]
-                    solve(block, covariance, count)
-                    _store(i, row, left, columns, count, covariance, block, unit, rateints, exposure)
-                    _flag(groupdq, flags, pixeldq, gain, readnoise, i, y, row, columns, count, divided, exposure, block, rateints,
-                          rateints_dq, chisq)  # fmt: skip
-            for x in range(left, right):
-                current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
-                _combine(
-                    y, row, x, unit[:, x - left], current, gain[y, x], exposure, rate, rate_dq, rateints, rateints_dq
-                )
+                        if place < number and kept[place] == k:
+                            place += 1
+                            continue
+                        copy_pixel(block, k, waiting, aside)
+                        waiting_flags[:, aside] = flags[:, k]
+                        waiting_columns[aside] = columns[k]
+                        aside += 1
+                    if number > 0:
+                        _finish(block, covariance, flags, columns, kept, number, count, divided, results)
+        if nints == 1:
+            rate_dq[y] = rateints_dq[0, row]
+            rate[0][y] = rateints[0][0, row]
+            rate[1][y] = rateints[1][0, row]
+            rate[2][y] = rateints[2][0, row]
+            rate[3][y] = rateints[3][0, row]
+            continue
+        for x in range(nx):
+            current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
+            combine_integrations(
+                y, row, x, unit[:, x], current, gain[y, x], exposure, rate, rate_dq, rateints, rateints_dq
+            )
 
 
 @njit
-def _positive(value):
-    """The value or 0, NaN if it is NaN."""
-    return 0.0 if value <= 0.0 else value
+def _finish(block, covariance, flags, columns, kept, number, count, divided, results):
+    """Fit pixels with their own noise, and store the results of those of them that are ``kept``."""
+    pixeldq, dark, gain, readnoise, i, y, row, exposure, unit, groupdq, rateints, rateints_dq, chisq = results
+    pixels = block.pixels
+    for k in range(count):
+        x = columns[k]
+        current = _dark_rate(dark[y, x], gain[y, x], exposure.native)
+        pixels[PHOTON + k] = (positive(pixels[RATE + k]) + current) / gain[y, x]
+    solve(block, covariance, count)
+    _store(i, row, columns, kept, number, count, covariance, block, unit, rateints)
+    _flag(groupdq, flags, pixeldq, gain, readnoise, i, y, row, columns, kept, number, count, divided, exposure, block, rateints,
+          rateints_dq, chisq)  # fmt: skip
 
 
 @njit
@@ -177,7 +233,7 @@ def _gather(data, groupdq, zeroframe, i, y, row, columns, count, divided, exposu
     left = columns[0]
     together = columns[count - 1] - left == count - 1
     for g in range(len(flags)):
-        value, flag = resultants[g + divided], flags[g]
+        value, flag = resultants[(g + divided) * WIDTH : (g + divided + 1) * WIDTH], flags[g]
         if together:  # nearly always
             samples, marks = data[i, g, row, left : left + count], groupdq[i, g, row, left : left + count]
             for k in range(count):
@@ -194,16 +250,18 @@ def _gather(data, groupdq, zeroframe, i, y, row, columns, count, divided, exposu
     for k in range(count):
         x = columns[k]
         frame, group = zeroframe[i, y, x], data[i, 0, row, x]
-        resultants[0, k] = frame
+        resultants[k] = frame
         if exposure.native:
-            resultants[1, k] = (np.float64(group) * exposure.nframes - np.float64(frame)) / (exposure.nframes - 1.0)
+            resultants[WIDTH + k] = (np.float64(group) * exposure.nframes - np.float64(frame)) / (
+                exposure.nframes - 1.0
+            )
         else:
-            resultants[1, k] = np.float64((group * nframes - frame) / np.float32(nframes - np.float32(1)))
+            resultants[WIDTH + k] = np.float64((group * nframes - frame) / np.float32(nframes - np.float32(1)))
 
 
 @njit
-def _load(resultants, flags, count, divided, exposure, covariance, block, ordered, number):
-    """Fill the differences of a block, and those that the median rate is taken of, ``+inf`` where there is none.
+def _load(resultants, flags, count, divided, exposure, covariance, block):
+    """Fill the differences of a block, those that the median rate is taken of, ``+inf`` where there is none, and the number of these.
 
     The oracle uses no difference next to any flag. A jump is in the difference that ends with the flagged group, and
     in the next one only if the group averages reads; persistence spoils nothing.
@@ -214,66 +272,91 @@ def _load(resultants, flags, count, divided, exposure, covariance, block, ordere
         spoiling, spoiling_next = np.uint8(255 & ~PERSISTENCE), np.uint8(255 & ~PERSISTENCE)
         if not exposure.nframes > 1.0:
             spoiling_next = np.uint8(255 & ~(PERSISTENCE | JUMP_DET))
-    number[:] = 0
-    bad = np.empty(count, np.uint8)
+    lanes, number = lanes_of(count), block.pixels[NUMBER:]
+    for k in range(lanes):
+        number[k] = 0.0
     for d in range(covariance.interval.size):
         upper, lower = max(d + 1 - divided, 0), max(d - divided, 0)
         inside = lower >= exposure.first and upper <= exposure.last
-        early, late, interval = resultants[d], resultants[d + 1], covariance.interval[d]
+        pair, interval = resultants[d * WIDTH : (d + 2) * WIDTH], covariance.interval[d]
         flag, flag_late = flags[lower], flags[upper]
-        step, usable, key = block.difference[d], block.usable[d], ordered[d]
+        row = block.rows[d * STRIDE : (d + 1) * STRIDE]
         block.jump[d, :count] = False
-        for k in range(count):
-            bad[k] = (flag[k] & spoiling_next) | (flag_late[k] & spoiling)
         if native:
-            for k in range(count):
-                step[k] = (late[k] - early[k]) / interval
-            for k in range(count):
-                usable[k] = 1.0 if inside & (bad[k] == 0) & (abs(step[k]) < np.inf) else 0.0
-            for k in range(count):
-                own = step[k]
-                key[k] = own if usable[k] != 0.0 else np.inf
-            for k in range(count):
-                own = step[k]
-                step[k] = own if usable[k] != 0.0 else 0.0
-            for k in range(count):
-                number[k] += np.int64(usable[k])
+            for k in range(lanes):
+                step = (pair[WIDTH + k] - pair[k]) / interval
+                bad = (flag[k] & spoiling_next) | (flag_late[k] & spoiling)
+                usable = inside & (bad == 0) & (abs(step) < np.inf)
+                row[USABLE + k] = 1.0 if usable else 0.0
+                row[KEY + k] = step if usable else np.inf
+                row[DIFFERENCE + k] = step if usable else 0.0
+            for k in range(lanes):
+                number[k] += row[USABLE + k]
         else:
-            for k in range(count):
-                step[k] = np.float64(np.float32(late[k]) - np.float32(early[k])) / interval
-                usable[k] = 1.0 if inside and bad[k] == 0 else 0.0
-                key[k] = step[k]
-                number[k] += 1
-        key[count:] = np.inf
+            for k in range(lanes):
+                step = np.float64(np.float32(pair[WIDTH + k]) - np.float32(pair[k])) / interval
+                bad = (flag[k] & spoiling_next) | (flag_late[k] & spoiling)
+                row[USABLE + k] = 1.0 if inside & (bad == 0) else 0.0
+                row[KEY + k] = step
+                row[DIFFERENCE + k] = step
+                number[k] += 1.0
 
 
 @njit
-def _store(i, row, left, columns, count, covariance, block, unit, rateints, exposure):
-    """Store rate, ERR and variances of an integration after `solve`."""
-    ndifferences = covariance.interval.size
-    photon, read, share, product = np.zeros(count), np.zeros(count), np.empty(count), np.empty(count)
-    total = block.total
-    for d in range(ndifferences):
-        weight = block.weight[d]
-        for k in range(count):
-            share[k] = weight[k] / total[k]
-        for k in range(count):
-            photon[k] += share[k] * share[k] * covariance.photon[d]
-            read[k] += share[k] * share[k] * covariance.read[d]
-        if d + 1 < ndifferences:
-            weight_after = block.weight[d + 1]
-            for k in range(count):
-                product[k] = 2.0 * share[k] * weight_after[k] / total[k]
-            for k in range(count):
-                photon[k] += product[k] * covariance.photon_next[d]
-                read[k] += product[k] * covariance.read_next[d]
+def _find_references(block, network, count, native):
+    """Median rates of a block, whose keys are sorted for it."""
+    lanes, rows = lanes_of(count), block.rows
+    for run in range(len(network)):
+        for pair in range(network[run, 2]):
+            smaller, larger = (
+                rows[(network[run, 0] + pair) * STRIDE + KEY :],
+                rows[(network[run, 1] + pair) * STRIDE + KEY :],
+            )
+            for k in range(lanes):
+                a, b = smaller[k], larger[k]
+                smaller[k] = a if a < b else b
+                larger[k] = b if a < b else a
     for k in range(count):
+        number = np.int64(block.pixels[NUMBER + k])
+        median = 0.0 if native else np.nan
+        if number > 0:
+            upper = rows[number // 2 * STRIDE + KEY + k]
+            median = upper if number % 2 == 1 else (rows[(number // 2 - 1) * STRIDE + KEY + k] + upper) / 2.0
+        block.pixels[REFERENCE + k] = median
+
+
+@njit
+def _store(i, row, columns, kept, number, count, covariance, block, unit, rateints):
+    """Store rate, ERR and variances of an integration after `solve`."""
+    pixels, lanes, last = block.pixels, lanes_of(count), covariance.interval.size - 1
+    for k in range(lanes):
+        pixels[OF_PHOTONS + k] = 0.0
+        pixels[OF_READS + k] = 0.0
+    for d in range(last):
+        pair = block.rows[d * STRIDE : (d + 2) * STRIDE]
+        of_photons, of_reads = covariance.photon[d], covariance.read[d]
+        next_photon, next_read = covariance.photon_next[d], covariance.read_next[d]
+        for k in range(lanes):
+            total = pixels[TOTAL + k]
+            share = pair[WEIGHT + k] / total
+            product = 2.0 * share * pair[STRIDE + WEIGHT + k] / total
+            pixels[OF_PHOTONS + k] = pixels[OF_PHOTONS + k] + share * share * of_photons + product * next_photon
+            pixels[OF_READS + k] = pixels[OF_READS + k] + share * share * of_reads + product * next_read
+    final = block.rows[last * STRIDE : (last + 1) * STRIDE]
+    of_photons, of_reads = covariance.photon[last], covariance.read[last]
+    for k in range(lanes):
+        share = final[WEIGHT + k] / pixels[TOTAL + k]
+        pixels[OF_PHOTONS + k] += share * share * of_photons
+        pixels[OF_READS + k] += share * share * of_reads
+    for place in range(number):
+        k = kept[place]
         x = columns[k]
-        unit[i, x - left] = photon[k]
-        rateints[0][i, row, x] = block.rate[k]
-        rateints[1][i, row, x] = np.sqrt(1.0 / total[k])
-        rateints[2][i, row, x] = photon[k] * block.photon[k]
-        rateints[3][i, row, x] = read[k] * block.read[k]
+        photon = pixels[OF_PHOTONS + k]
+        unit[i, x] = photon
+        rateints[0][i, row, x] = pixels[RATE + k]
+        rateints[1][i, row, x] = np.sqrt(1.0 / pixels[TOTAL + k])
+        rateints[2][i, row, x] = photon * pixels[PHOTON + k]
+        rateints[3][i, row, x] = pixels[OF_READS + k] * pixels[READ + k]
 
 
 @njit
@@ -287,6 +370,8 @@ def _flag(
     y,
     row,
     columns,
+    kept,
+    number,
     count,
     divided,
     exposure,
@@ -298,12 +383,12 @@ def _flag(
     """Flag jumps and integrations, and take out those that cannot be used; ``flags`` are those of the groups, without the jumps."""
     ngroups = len(flags)
     native = exposure.native
-    found, unusable = np.zeros(count, np.uint8), np.zeros(count, np.int32)
+    found, unusable = np.zeros(WIDTH, np.uint8), np.zeros(WIDTH, np.int32)
     for d in range(ngroups - 1 + divided):
-        jump, number = block.jump[d], 0
+        jump, jumps = block.jump[d], 0
         for k in range(count):
-            number += np.int64(jump[k])
-        if number == 0:
+            jumps += np.int64(jump[k])
+        if jumps == 0:
             continue
         for k in range(count):
             if jump[k]:
@@ -316,7 +401,8 @@ def _flag(
         excluded = g < exposure.first or g > exposure.last
         for k in range(count):
             unusable[k] += np.int32(excluded | (flag[k] & np.uint8(_BAD) != 0))
-    for k in range(count):
+    for place in range(number):
+        k = kept[place]
         x = columns[k]
         dq = np.int64(pixeldq[y, x]) | (found[k] & (SATURATED | JUMP_DET))
         if unusable[k] == ngroups:
@@ -332,100 +418,9 @@ def _flag(
                 dq |= DO_NOT_USE
             if dq & DO_NOT_USE:
                 rateints[0][i, row, x] = np.nan
-                for plane in range(1, 4):
-                    rateints[plane][i, row, x] = 0.0
+                rateints[1][i, row, x] = 0.0
+                rateints[2][i, row, x] = 0.0
+                rateints[3][i, row, x] = 0.0
         if not native or dq & DO_NOT_USE == 0:
-            chisq[y, x] += block.chisq[k]
+            chisq[y, x] += block.pixels[CHISQ + k]
         rateints_dq[i, row, x] = dq
-
-
-@njit
-def _combine(y, row, x, unit, dark, gain, exposure, rate, rate_dq, rateints, rateints_dq):
-    """Average the integrations of a pixel, weighted by their inverse variances at a common rate."""
-    nints = unit.size
-    if nints == 1:
-        rate_dq[y, x] = rateints_dq[0, row, x]
-        for plane in range(4):
-            rate[plane][y, x] = rateints[plane][0, row, x]
-        return
-    slopes, read = rateints[0][:, row, x], rateints[3][:, row, x]
-    dq = np.int64(0)
-    unusable = 0
-    for i in range(nints):
-        dq |= np.int64(rateints_dq[i, row, x])
-        unusable += rateints_dq[i, row, x] & DO_NOT_USE != 0
-    if unusable < nints:
-        dq &= ~DO_NOT_USE
-    rate_dq[y, x] = dq
-    if exposure.native:
-        result = _common_rate(slopes, read, rateints_dq[:, row, x], unit, dark, gain)
-    else:
-        result = _scaled_mean(slopes, rateints[2][:, row, x], read)
-    for plane in range(4):
-        rate[plane][y, x] = result[plane]
-
-
-@njit
-def _common_rate(slopes, read, dq, unit, dark, gain):
-    """Weighted mean of the integrations that can be used, ERR and variances.
-
-    The variances that give the weights are all for the same rate, that of the mean itself: weights that follow the
-    noise of single integrations would make the mean too small.
-    """
-    level = 0.0
-    mean = np.nan
-    poisson, noise = 0.0, 0.0
-    for attempt in range(4):
-        total, weighted, poisson, noise = 0.0, 0.0, 0.0, 0.0
-        for i in range(slopes.size):
-            if dq[i] & DO_NOT_USE:
-                continue
-            variance = np.float64(read[i])
-            weight = 1.0 / (level * unit[i] + variance)
-            total += weight
-            weighted += weight * np.float64(slopes[i])
-            poisson += weight * weight * level * unit[i]
-            noise += weight * weight * variance
-        if total == 0.0:
-            return np.nan, 0.0, 0.0, 0.0
-        mean = weighted / total
-        poisson, noise = poisson / (total * total), noise / (total * total)
-        if attempt < 3:
-            level = (_positive(mean) + dark) / gain
-    return mean, np.sqrt(poisson + noise), poisson, noise
-
-
-@njit
-def _scaled_mean(slopes, photon, read):
-    """Weighted mean of the integrations, ERR and variances as the oracle takes them, from the median in two turns."""
-    nints = slopes.size
-    ordered = np.sort(slopes.astype(np.float64))  # NaN come last
-    number = 0
-    for value in ordered:
-        number += not np.isnan(value)
-    mean = middle_of_sorted(ordered.reshape((nints, 1)), number, 0)
-    variance = np.empty(nints)
-    weight = np.empty(nints)
-    for _ in range(2):
-        total = 0.0
-        for i in range(nints):
-            scale = mean / np.float64(slopes[i])
-            if not np.isfinite(scale) or scale < 0.0:
-                scale = 0.0
-            variance[i] = scale * photon[i]
-            weight[i] = 1.0 / (variance[i] + read[i])
-            total += 0.0 if np.isnan(weight[i]) else weight[i]
-        mean = 0.0
-        for i in range(nints):
-            weight[i] /= total
-            share = slopes[i] * weight[i]
-            mean += 0.0 if np.isnan(share) else share
-    if number == 0:
-        return np.nan, np.nan, np.nan, np.nan
-    poisson, noise = 0.0, 0.0
-    for i in range(nints):
-        squared = weight[i] * weight[i]
-        if not np.isnan(squared):
-            poisson += variance[i] * squared
-            noise += read[i] * squared
-    return mean, np.sqrt(poisson + noise), poisson, noise

@@ -26,8 +26,9 @@ def sorting_network(size):
 
     Returns
     -------
-    ndarray of int64 (ncomparators, 2)
-        Pairs of positions, the smaller value goes to the first; to be applied in order.
+    ndarray of int64 (nruns, 3)
+        To be applied in order: two positions, of which the smaller value goes to the first, and the number of positions that follow
+        each of them to be treated likewise, from 1 for none; what a run compares does not overlap.
 
     References
     ----------
@@ -42,10 +43,12 @@ def sorting_network(size):
             offset = first - distance % block
             paired = (offset >= 0) & (offset // distance % 2 == 0)
             paired &= first // (2 * block) == (first + distance) // (2 * block)
-            stages.append(np.column_stack((first[paired], first[paired] + distance)))
+            for run in np.split(first[paired], np.flatnonzero(np.diff(first[paired]) > 1) + 1):
+                if run.size:
+                    stages.append((run[0], run[0] + distance, run.size))
             distance //= 2
         block *= 2
-    return np.concatenate(stages).astype(np.int64) if stages else np.empty((0, 2), np.int64)
+    return np.array(stages, np.int64).reshape(-1, 3)
 
 
 @njit
@@ -69,18 +72,18 @@ def sort_columns(values, network):
 @njit
 def _exchange_keys(keys):
     """Bits of float32 values as integers that sort as the values do, and back."""
-    for k in range(keys.shape[0]):
-        row = keys[k]
-        for x in range(row.size):
-            row[x] ^= (row[x] >> np.int32(31)) & np.int32(0x7FFFFFFF)
+    flat = keys.reshape(keys.size)
+    for x in range(flat.size):
+        flat[x] ^= (flat[x] >> np.int32(31)) & np.int32(0x7FFFFFFF)
 
 
 @njit
 def compare_columns(values, network):
     """As `sort_columns`, for numbers of any type."""
-    for pair in range(network.shape[0]):
-        first = values[network[pair, 0]]
-        second = values[network[pair, 1]]
+    width, flat = values.shape[1], values.reshape(values.size)
+    for run in range(len(network)):
+        low, high, number = network[run]
+        first, second = flat[low * width : (low + number) * width], flat[high * width : (high + number) * width]
         for x in range(first.size):
             a = first[x]
             b = second[x]

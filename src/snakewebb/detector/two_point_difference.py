@@ -6,6 +6,7 @@ from snakewebb.compiled import njit
 from snakewebb.detector.column_clipping import clip_columns
 from snakewebb.detector.median import NETWORK_LIMIT, bisect_medians, middle_of_sorted, sort_columns, sorting_network
 from snakewebb.detector.row_blocks import over_rows
+from snakewebb.detector.sorted_series import medians_of_series
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, SATURATED
 
 SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = range(4)
@@ -82,8 +83,8 @@ def find_jumps(
 
 
 def block_width(samples, nx):
-    """Number of pixels of a row that are worked on together: few enough to stay in the processor's cache."""
-    return int(max(16, min(256, 65536 // max(samples, 1) // 8 * 8, (nx + 7) // 8 * 8)))
+    """Number of pixels of a row that are worked on together: they stay in the processor's cache, and are whole turns of loops."""
+    return int(max(32, min(256, 65536 // max(samples, 1) // 32 * 32, (nx + 31) // 32 * 32)))
 
 
 def planes_flagged(groupdq, bits):
@@ -154,6 +155,8 @@ def _detect(
     low, high = np.empty(width), np.empty(width)
     quiet = np.empty(width, np.bool_)
     found = np.empty(width, np.uint8)
+    bounds = np.empty((2, width), np.float32)
+    series_count = np.empty((ndiffs, width), np.int32)
     clips = mode in (CLIP_INTEGRATIONS, CLIP_ALL)
     for y in range(first, last):
         for left in range(0, nx, width):
@@ -179,7 +182,7 @@ def _detect(
                         noise = _noise(middle[x], readnoise[y, left + x], gain[y, left + x], nframes, intervals[offset])
                         low[x] = middle[x] - thresholds[0] * noise
                         high[x] = middle[x] + thresholds[0] * noise
-                    _flag_outside(groupdq, differences, at, offset, stride, low, high, found)
+                    _flag_outside(groupdq, differences, at, offset, stride, low, high, bounds, found)
             elif mode == ITERATIVE:
                 for k in range(size):
                     for x in range(width):
@@ -197,43 +200,24 @@ def _detect(
                     if even:
                         low[0], high[0] = _accepted_sizes(ordered, count[x], x, pixel, nframes, thresholds)
                         if low[0] > 0.0 or high[0] < np.inf:
-                            _flag_outside(groupdq, differences[:, x:], (at[0], left + x, 1), 0, 1, low, high, found)
+                            _flag_outside(
+                                groupdq, differences[:, x:], (at[0], left + x, 1), 0, 1, low, high, bounds, found
+                            )
                     else:
                         _flag_worst_first(
                             groupdq, differences, ordered, count[x], at, x, pixel, nframes, intervals, thresholds
                         )
             else:
                 stride = ndiffs if mode == CLIP_INTEGRATIONS else 1
+                length = size // stride
                 for offset in range(stride):
-                    series = ordered[: size // stride]
-                    _sort_series(differences, offset, stride, series, count, to_sort)
-                    clip_columns(series, count, thresholds[0], low, high)
-                    _flag_outside(groupdq, differences, at, offset, stride, low, high, found)
+                    series = ordered[offset * length : (offset + 1) * length]
+                    _sort_series(differences, offset, stride, series, series_count[offset], to_sort)
+                    clip_columns(series, series_count[offset], thresholds[0], low, high)
+                    _flag_outside(groupdq, differences, at, offset, stride, low, high, bounds, found)
                 if not after:
-                    _find_medians_of_jumps(differences, found[:columns], median[y, left : left + columns])
-
-
-@njit
-def _find_medians_of_jumps(differences, found, median):
-    """Median differences of the pixels of a block of which a group is JUMP_DET, NaN for the others."""
-    size = differences.shape[0]
-    jumping = np.flatnonzero(found & np.uint8(JUMP_DET))
-    median[:] = np.nan
-    if jumping.size == 0:
-        return
-    few, count, middle = (
-        np.empty((size, jumping.size), np.float32),
-        np.zeros(jumping.size, np.int32),
-        np.empty(jumping.size),
-    )
-    for k in range(size):
-        source, target = differences[k], few[k]
-        for number in range(jumping.size):
-            target[number] = source[jumping[number]]
-        for number in range(jumping.size):
-            count[number] += np.int32(target[number] < np.float32(np.inf))
-    bisect_medians(few, count, middle)
-    median[jumping] = middle
+                    jumping = found[:columns] & np.uint8(JUMP_DET)
+                    medians_of_series(ordered, series_count[:stride], jumping, median[y, left : left + columns])
 
 
 @njit
@@ -364,27 +348,39 @@ def _flag_worst_first(
 
 
 @njit
-def _flag_outside(groupdq, differences, at, offset, stride, low, high, found):
-    """Flag every ``stride``-th difference of the pixels of a block if it is below ``low`` or above ``high``, and in ``found``."""
+def _flag_outside(groupdq, differences, at, offset, stride, low, high, bounds, found):
+    """Flag every ``stride``-th difference of the pixels of a block if it is below ``low`` or above ``high``, and in ``found``.
+
+    ``bounds`` is work space of float32 (2, npixels).
+    """
     ndiffs = groupdq.shape[1] - 1
     row, left, columns = at
+    lowest, highest, missing = bounds[0], bounds[1], np.float32(np.inf)
+    for x in range(columns):
+        # the next float32 inwards: the same samples are outside
+        lowest[x] = _rounded(low[x], missing)
+        highest[x] = _rounded(high[x], -missing)
+    flags = np.empty(columns, np.uint8)
     for k in range(offset, differences.shape[0], stride):
         values = differences[k]
-        number = 0
         for x in range(columns):
-            number += np.int64(_is_outside(np.float64(values[x]), low[x], high[x]))
-        if number > 0:
-            target = groupdq[k // ndiffs, k % ndiffs + 1, row]
+            value = values[x]
+            outside = (value < lowest[x]) | ((value > highest[x]) & (value < missing))
+            flags[x] = np.uint8(JUMP_DET) if outside else np.uint8(0)
+        if _any_flags(flags):
+            target = groupdq[k // ndiffs, k % ndiffs + 1, row, left : left + columns]
             for x in range(columns):
-                flag = np.uint8(JUMP_DET) if _is_outside(np.float64(values[x]), low[x], high[x]) else np.uint8(0)
-                target[left + x] |= flag
-                found[x] |= flag
+                target[x] |= flags[x]
+            for x in range(columns):
+                found[x] |= flags[x]
 
 
 @njit
-def _is_outside(value, low, high):
-    """Whether a difference, if there is one, is below or above its bounds."""
-    return (value < low) | ((value > high) & (value < np.inf))
+def _rounded(value, towards):
+    """A float64 as float32, rounded towards one of the infinities."""
+    rounded = np.float32(value)
+    passed = rounded < value if towards > 0 else rounded > value
+    return np.nextafter(rounded, towards) if passed else rounded
 
 
 @njit
@@ -395,9 +391,9 @@ def _sort_series(differences, offset, stride, ordered, count, to_sort):
     for k in range(ordered.shape[0]):
         values, target = differences[offset + k * stride], ordered[k]
         for x in range(count.size):
-            target[x] = values[x]
-        for x in range(count.size):
-            count[x] += np.int32(values[x] < missing)
+            value = values[x]
+            target[x] = value
+            count[x] += np.int32(value < missing)
     sort_columns(ordered, to_sort)
 
 
