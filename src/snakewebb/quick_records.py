@@ -2,6 +2,7 @@
 
 import json
 import os
+from base64 import urlsafe_b64encode
 
 
 def replace_functions():
@@ -9,20 +10,9 @@ def replace_functions():
     from snakemake.persistence import NO_PARAMS_CHANGE, RECORD_FORMAT_VERSION, MetadataRecord, PersistenceBase
     from snakemake.persistence.file import FilePersistence
 
-    read_one = FilePersistence._read_record
-    read, clear, unfinished = (
-        FilePersistence._io_read,
-        FilePersistence._clear_cache,
-        FilePersistence.incomplete,
-    )
+    read_one, clear = FilePersistence._read_record, FilePersistence._clear_cache
+    place, unfinished = FilePersistence._record_path, FilePersistence.incomplete
     serialize, params_changed = PersistenceBase._serialize_param_builtin, PersistenceBase.params_changed
-
-    def io_read(self, subject, id):
-        try:
-            content = _content(self._record_path(subject, id))
-            return {} if content is None else json.loads(content)
-        except ValueError:
-            return read(self, subject, id)  # which tells of it
 
     defaults = {
         name: field.get_default(call_default_factory=True) for name, field in MetadataRecord.model_fields.items()
@@ -41,7 +31,10 @@ def replace_functions():
         path, found = self._record_path(self._metadata_path, key), None
         folder, _, name = path.rpartition("/")
         if folder != self._metadata_path or name in self._recorded:
-            content = self._io_read(self._metadata_path, key)
+            try:
+                content = json.loads(_content(path) or b"{}")
+            except ValueError:
+                content = self._io_read(self._metadata_path, key)  # which tells of it
             if content.get("record_format_version") == RECORD_FORMAT_VERSION and content.keys() <= defaults.keys():
                 # what Snakemake of this release wrote need not be checked
                 found = MetadataRecord.__new__(MetadataRecord)
@@ -56,6 +49,11 @@ def replace_functions():
                 found = read_one(self, key)
         self._kept[key] = found
         return found
+
+    def record_path(self, subject, id):
+        name = urlsafe_b64encode(id.encode()).decode()
+        # longer ones are folders
+        return f"{subject}/{name}" if self._max_len and len(name) < self._max_len else place(self, subject, id)
 
     def clear_cache(self):
         self._recorded = None
@@ -97,8 +95,8 @@ def replace_functions():
                 return params_changed(self, job, file=file)
         return NO_PARAMS_CHANGE
 
-    FilePersistence._io_read, FilePersistence._read_record = io_read, read_record
-    FilePersistence._clear_cache = clear_cache
+    FilePersistence._read_record, FilePersistence._clear_cache = read_record, clear_cache
+    FilePersistence._record_path = record_path
     FilePersistence.incomplete = incomplete
     PersistenceBase._params = params
     PersistenceBase.params_changed = params_changed_or_same
