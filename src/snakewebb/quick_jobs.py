@@ -177,7 +177,7 @@ def _rules():
             return None
         found = []
         for name, item in rule.input._allitems():
-            if not name or hasattr(InputFiles, name):
+            if name and hasattr(InputFiles, name):
                 return None
             function = item if isinstance(item, FunctionType) else None
             if function is None and (type(item) is not _IOFile or item.is_callable() or item.is_storage):
@@ -227,7 +227,8 @@ def _rules():
                 file = item.apply_wildcards(wildcards)
                 file.check()
                 files.append(file)
-                names[name], attributes[name] = (start, None), file
+                if name:
+                    names[name], attributes[name] = (start, None), file
                 continue
             try:
                 value = function(asked)
@@ -239,6 +240,8 @@ def _rules():
                 if (kind is not str and kind is not AnnotatedString) or PLAIN_PATH.fullmatch(path) is None:
                     return None
                 files.append(make(str(path), path._flags if kind is AnnotatedString else {}, rule))
+            if not name:
+                continue
             names[name] = (start, len(files) if several else None)
             attributes[name] = (
                 Namedlist(toclone=item_of(files, slice(start, None))) if several else item_of(files, start)
@@ -279,13 +282,12 @@ def _rules():
 
     def quick_params(items, asked, output):
         params, compared = Params(), []
-        names, attributes, paths = params._names, params.__dict__, None
+        names, attributes = params._names, params.__dict__
         for name, value, function, arguments in items:
             derived = len(arguments) > 1
             try:
                 if derived:
-                    paths = output._plainstrings() if paths is None else paths
-                    value = function(asked, output=paths)
+                    value = function(asked, output=output)  # whose items are texts
                 elif function is not None:
                     value = function(asked)
             except Exception:

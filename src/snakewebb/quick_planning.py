@@ -104,10 +104,10 @@ def _functions():
 
 def _files():
     """Questions about files without the detour through abstract base classes, and names of files without regular expressions."""
-    from snakemake import dag, io, iocontainers, jobs, path_modifier, rules, workflow
+    from snakemake import dag, io, iocontainers, jobs, path_modifier, persistence, rules, workflow
     from snakemake.io import AnnotatedString, ExistsDict, IOCache, _IOFile
 
-    modules = (dag, io, iocontainers, jobs, path_modifier, rules, workflow)
+    modules = (dag, io, iocontainers, jobs, path_modifier, persistence, rules, workflow)
     is_flagged, check, exists, exists_local = io.is_flagged, io.check, _IOFile.exists, _IOFile.exists_local
     get_flag_value = io.get_flag_value
 

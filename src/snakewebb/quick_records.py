@@ -2,36 +2,58 @@
 
 import json
 import os
+from base64 import urlsafe_b64encode
 
 
 def replace_functions():
     """Put the functions in place."""
-    from snakemake.persistence import NO_PARAMS_CHANGE, RECORD_FORMAT_VERSION, PersistenceBase
+    from snakemake.persistence import NO_PARAMS_CHANGE, RECORD_FORMAT_VERSION, MetadataRecord, PersistenceBase
     from snakemake.persistence.file import FilePersistence
 
-    read, clear, unfinished = (
-        FilePersistence._io_read,
-        FilePersistence._clear_cache,
-        FilePersistence.incomplete,
-    )
+    read_one, clear = FilePersistence._read_record, FilePersistence._clear_cache
+    place, unfinished = FilePersistence._record_path, FilePersistence.incomplete
     serialize, params_changed = PersistenceBase._serialize_param_builtin, PersistenceBase.params_changed
 
-    def io_read(self, subject, id):
-        path = self._record_path(subject, id)
-        if subject == self._metadata_path:
-            # one list instead of a question for each file; until the first of them is written
-            if not hasattr(self, "_recorded"):
-                self._recorded = _names(subject)
-            names = self._recorded
-            if names is not None and path.rpartition("/")[0] == subject and path.rpartition("/")[2] not in names:
-                return {}
-        try:
-            with open(path, "rb", buffering=0) as stream:
-                return json.loads(stream.read())
-        except FileNotFoundError:
-            return {}
-        except ValueError:
-            return read(self, subject, id)  # which tells of it
+    defaults = {
+        name: field.get_default(call_default_factory=True) for name, field in MetadataRecord.model_fields.items()
+    }
+
+    def read_record(self, key):
+        # one list of all records instead of a question for each file, until the first of them is written
+        if "_recorded" not in self.__dict__:
+            self._recorded, self._kept = _names(self._metadata_path), {}
+        if self._recorded is None:
+            return read_one(self, key)
+        if key in self._kept:
+            return self._kept[key]
+        if len(self._kept) >= _KEPT:
+            self._kept.clear()
+        path, found = self._record_path(self._metadata_path, key), None
+        folder, _, name = path.rpartition("/")
+        if folder != self._metadata_path or name in self._recorded:
+            try:
+                content = json.loads(_content(path) or b"{}")
+            except ValueError:
+                content = self._io_read(self._metadata_path, key)  # which tells of it
+            if content.get("record_format_version") == RECORD_FORMAT_VERSION and content.keys() <= defaults.keys():
+                # what Snakemake of this release wrote need not be checked
+                found = MetadataRecord.__new__(MetadataRecord)
+                for attribute, value in (
+                    ("__dict__", defaults | content),
+                    ("__pydantic_fields_set__", set(content)),
+                    ("__pydantic_extra__", None),
+                    ("__pydantic_private__", None),
+                ):
+                    object.__setattr__(found, attribute, value)
+            elif content:
+                found = read_one(self, key)
+        self._kept[key] = found
+        return found
+
+    def record_path(self, subject, id):
+        name = urlsafe_b64encode(id.encode()).decode()
+        # longer ones are folders
+        return f"{subject}/{name}" if self._max_len and len(name) < self._max_len else place(self, subject, id)
 
     def clear_cache(self):
         self._recorded = None
@@ -73,7 +95,8 @@ def replace_functions():
                 return params_changed(self, job, file=file)
         return NO_PARAMS_CHANGE
 
-    FilePersistence._io_read, FilePersistence._clear_cache = io_read, clear_cache
+    FilePersistence._read_record, FilePersistence._clear_cache = read_record, clear_cache
+    FilePersistence._record_path = record_path
     FilePersistence.incomplete = incomplete
     PersistenceBase._params = params
     PersistenceBase.params_changed = params_changed_or_same
@@ -84,5 +107,20 @@ def _names(folder):
         return {entry.name for entry in entries}
 
 
-_KEPT = 1024  # lists of steps
+def _content(path):
+    """Content of a file, ``None`` if it is not there; by fewer steps than `open` takes."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        parts = []
+        while part := os.read(file, 1 << 16):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(file)
+
+
+_KEPT = 1024  # records; lists of steps
 _PLAIN = {type(None), int, float, bool, str, list, tuple, set}

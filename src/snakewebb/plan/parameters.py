@@ -69,6 +69,11 @@ class ResolvedChain:
         return self._types[exp_type]
 
 
+def switched_off(step):
+    """The chain of a step that is a rule of its own and that the user, or the mode, took out."""
+    return ResolvedChain([{"step": step, "skip": True}], {step: {"skip": "chain_edits"}}, {})
+
+
 def layer(origin, content, names):
     """Check one origin's ``steps`` and ``overrides``, and make a `Layer` of them.
 

@@ -32,7 +32,7 @@ from snakewebb.plan.cubes import planned_cubes
 from snakewebb.plan.exposures import find_exposures, missing_segments
 from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.modes import read_mode
-from snakewebb.plan.parameters import FileHashes, Layer, ResolvedChain, layer, resolve_chain, selected
+from snakewebb.plan.parameters import FileHashes, Layer, layer, resolve_chain, selected, switched_off
 from snakewebb.plan.persistence import earlier_exposures, find_windows, windows_work
 from snakewebb.plan.strays import without_strays
 
@@ -288,7 +288,7 @@ class Plan:
         """
         names = self._steps_of(transition)
         if names is None:
-            return _switched_off(transition)
+            return switched_off(transition)
         files = self.parameter_files.get(root or like or next(iter(self.parameter_files), None), ())
         return self._resolved(names, self._matching(root) if root else (), files)
 
@@ -464,11 +464,6 @@ def _reference_names(work):
 
 
 _NEVER = {"exposure": "never"}
-
-
-def _switched_off(step):
-    """The chain of a step that is a rule of its own and that the user, or the mode, took out."""
-    return ResolvedChain([{"step": step, "skip": True}], {step: {"skip": "chain_edits"}}, {})
 
 
 def check_version(version_file):
