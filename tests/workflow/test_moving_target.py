@@ -45,6 +45,7 @@ def only(folder, pattern):
     return path
 
 
+@pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 def test_exposures_stack_on_the_target(programme):
     folder = programme.folder
     targets = Table.read(only(folder, "stage3/*_mtwcs.ecsv"), format="ascii.ecsv")

@@ -39,7 +39,7 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
         check_product(member.path)
         exposure = Exposure.of_file(member.path, read=read_image, wcs=member.wcs)
         note_levels(exposure.header, levels.get(member.root))
-        note_alignment(exposure, member)
+        note_alignment(exposure.header, member)
         write_region(exposure.sci_header, member.wcs)  # the common grid covers the exposures where they are found to be
         headers[member.root] = exposure.header
         exposure.save = partial(save, member)

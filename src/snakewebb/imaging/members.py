@@ -56,8 +56,13 @@ class Member:
         return Pointing.from_header(self.root, self.header, self.wcs)
 
     def corrected_gwcs(self, wcs, sci_header):
-        """The WCS of the calibrated file, corrected by the alignment or in the frame of the moving target."""
+        """The WCS of the calibrated file, corrected by the alignment or in the frame of the moving target.
+
+        The header of the SCI extension gets the mean position of a moving target.
+        """
         if self.motion is not None:
+            for keyword, value in zip(("MT_AVRA", "MT_AVDEC"), self.motion.end, strict=True):
+                set_keyword(sci_header, keyword, value)
             return self.motion.gwcs(wcs)
         return corrected_gwcs(wcs, sci_header, self.matrix, self.shift)
 
@@ -122,14 +127,11 @@ def note_levels(header, row):
     header["S_SKYMAT"] = "COMPLETE" if complete else "SKIPPED"
 
 
-def note_alignment(exposure, member):
-    """Write the status of the alignment into the headers of an exposure, of a moving target its mean position too."""
-    header, status = exposure.header, member.aligned
+def note_alignment(header, member):
+    """Write the status of the alignment of a member into a primary header."""
+    status = member.aligned
     if "S_MTWCS" in member.header:
         set_keyword(header, "S_MTWCS", member.header["S_MTWCS"])
-    if member.motion is not None:
-        for keyword, value in zip(("MT_AVRA", "MT_AVDEC"), member.motion.end, strict=True):
-            set_keyword(exposure.sci_header, keyword, value)
     if status is not None:
         header["S_TWKREG"] = {"FAILED": "FAILED", "SKIPPED": "SKIPPED"}.get(status, "COMPLETE")
 

@@ -78,11 +78,11 @@ def _unlit(detector, shape):
 
 
 _GLOW = 0.2
-"""Brightness of the instrument's own glow relative to that of the sky."""
+"""Brightness of the instrument's own glow in the middle of the detector relative to that of the sky."""
 
 
 def glow(exposure):
-    """Light that a detector sees wherever the telescope points: a slope, and a brighter part that fades from one edge.
+    """Light that a detector sees wherever the telescope points: it falls with the rows, and faster with the columns.
 
     Parameters
     ----------
@@ -96,10 +96,10 @@ def glow(exposure):
     full = DetectorGeometry(exposure.detector, "FULL").shape
     (first, start), (ny, nx) = exposure.geometry.start, exposure.geometry.shape
     random = generator(exposure.programme.seed, exposure.detector, f"glow {exposure.band}")
-    slope, height, width = random.uniform(-1, 1), random.uniform(0.3, 1), random.uniform(0.2, 0.5)
+    decline, height, width = random.uniform(2, 3), random.uniform(0.3, 1), random.uniform(0.2, 0.5)
     row = (np.arange(start - 1, start - 1 + ny)[:, None] + 0.5) / full[0]
     column = (np.arange(first - 1, first - 1 + nx) + 0.5) / full[1]
-    pattern = 1 + slope * (row - 0.5) + height * np.exp(-column / width)
+    pattern = np.exp(-decline * (row - 0.5)) * (1 + height * np.exp(-column / width))
     return _GLOW * exposure.background * pattern
 
 

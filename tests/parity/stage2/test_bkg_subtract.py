@@ -1,14 +1,11 @@
-"""Dedicated backgrounds of images: the step, and the chain of stage 2 after it, beside the oracle's."""
+"""Dedicated backgrounds of images: the step beside the oracle's."""
 
 import numpy as np
 import pytest
 
 pytest.importorskip("jwst")
 from jwst.background import BackgroundStep
-from jwst.flatfield import FlatFieldStep
-from stdatamodels.jwst import datamodels
 
-from snakewebb.imaging.flat_field import flat_field
 from snakewebb.spectroscopy.bkg_subtract import bkg_subtract
 from snakewebb.steps import COMPLETE
 
@@ -61,32 +58,6 @@ def test_the_step_is_the_oracles(exposures, oracle_model, assert_agree, keywords
     np.testing.assert_array_equal(image.dq, theirs.dq)
     for name in ("err", "var_poisson", "var_rnoise"):
         np.testing.assert_array_equal(getattr(image, name), getattr(theirs, name))
-
-
-def test_the_flat_field_after_it_is_the_oracles(exposures, oracle_model, assert_agree, references_of, tmp_path):
-    image, backgrounds = exposures(3, **NIRCAM)
-    rng = np.random.default_rng(4)
-    flat = datamodels.FlatModel()
-    flat.data = rng.normal(1.0, 0.03, (2048, 2048)).astype(np.float32)
-    flat.err = rng.uniform(1e-3, 5e-3, (2048, 2048)).astype(np.float32)
-    flat.dq = np.zeros((2048, 2048), np.uint32)
-    flat.meta.subarray.xstart = flat.meta.subarray.ystart = 1
-    flat.meta.subarray.xsize = flat.meta.subarray.ysize = 2048
-    path = tmp_path / "flat.fits"
-    flat.save(path)
-    theirs = BackgroundStep().process(oracle_model(image), [oracle_model(one) for one in backgrounds])
-    step = FlatFieldStep()
-    step.override_flat = str(path)
-    theirs = step.process(theirs)
-    scale = image.data.copy()
-    image.members["background"] = backgrounds
-    bkg_subtract(image, None, compatibility="jwst")
-    flat_field(image, references_of(image, flat=path))
-    np.testing.assert_array_equal(image.dq, theirs.dq)
-    assert_agree(image.data, theirs.data, ulps=3, scale=np.where(np.isnan(theirs.data), np.nan, scale))
-    # what the flat adds is in proportion to what is left of the sky
-    np.testing.assert_allclose(image.var_flat, theirs.var_flat, rtol=1e-4, atol=1e-12)
-    assert_agree(image.err, theirs.err, ulps=8)
 
 
 def test_the_noise_of_backgrounds_is_in_the_errors(make_rate):
