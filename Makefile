@@ -1,4 +1,5 @@
 # make demo     a small programme, from nothing to mosaic and catalogue
+# make install  what all modes need, compiled ahead
 # make test     all tests that run always, WORKERS at a time; TESTS=tests/io for some
 # make bench    side by side with the observatory's pipeline; CASE=name for one case
 # make lint     ruff, snakefmt, snakemake --lint
@@ -14,18 +15,22 @@ WORKERS ?= 2
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(BIN):$(PATH)
 
-.PHONY: install test lint demo bench clean
+.PHONY: packages install test lint demo bench clean
 
+packages: $(VENV)/packages
 install: $(VENV)/installed
 test-install: $(VENV)/test-installed
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: $(VENV)/bin/python envs/requirements.txt pyproject.toml VERSION
+$(VENV)/packages: $(VENV)/bin/python envs/requirements.txt pyproject.toml VERSION
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	$(BIN)/snakewebb profiles --repository .
+	touch $@
+
+$(VENV)/installed: $(VENV)/packages
 	$(BIN)/snakewebb compile --repository .
 	touch $@
 
@@ -42,7 +47,8 @@ lint: $(VENV)/test-installed
 	$(BIN)/snakefmt --check Snakefile workflow config/profiles docs/paper_example
 	$(BIN)/snakemake --snakefile config/profiles/nircam_imaging/Snakefile --directory tests/workflow/empty --lint
 
-demo: $(VENV)/installed
+demo: $(VENV)/packages
+	$(BIN)/snakewebb compile --repository . --mode nircam_imaging
 	$(BIN)/python workflow/demo.py
 
 bench: $(VENV)/test-installed

@@ -1,8 +1,9 @@
 """What comes out of a simulated programme, by the workflow and by the observatory's pipeline: ``python -m benchmarks.truth_figures``.
 
 One programme of four dithered full frames is calibrated by both, with the same reference files. Tables in Markdown: figures
-against the truth, ours beside the oracle's and the limit, and the differences between the products. The programme and all
-products are kept in benchmarks/work/truth, and made only if they are not there.
+against the truth, ours beside the oracle's and the limit, and the differences between the products: those of the defaults, some
+of which differ on purpose, and of ``compatibility: jwst`` in every step that has it. The programme and all products are kept in
+benchmarks/work/truth, and made only if they are not there.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.table import vstack
+from benchmarks.jobs import compatible as compatible_steps
 from benchmarks.process import run
 
 from snakewebb.dq import BITS
@@ -80,9 +82,18 @@ def make(folder):
         shutil.rmtree(folder, ignore_errors=True)
         simulate("nircam_imaging", folder, **DESIGN)
         (folder / "config.yaml").write_text(_CONFIG)
-    os.chdir(folder)
+    compatible = folder / "compatible"
+    if not compatible.exists():
+        compatible.mkdir()
+        for name in ("uncal", "crds"):
+            (compatible / name).symlink_to(folder / name)
+        steps = json.dumps(compatible_steps({}))  # which is YAML too
+        (compatible / "config.yaml").write_text(f"crds_path: crds\ncrds_context: jwst_9999.pmap\nsteps: {steps}\n")
     profile = REPOSITORY / "config/profiles/nircam_imaging"
-    run([sys.executable, "-m", "snakemake", "--profile", profile, "--cores", "2"], log="snakemake.log")
+    for programme in (folder, compatible):
+        os.chdir(programme)
+        run([sys.executable, "-m", "snakemake", "--profile", profile, "--cores", "2"], log="snakemake.log")
+    os.chdir(folder)
     calibrate_with_oracle(folder, sorted(folder.glob("stage3/*_crf/*_crf.fits")))
 
 
@@ -188,21 +199,26 @@ def print_figures(folder):
     print("| figure | snakewebb | jwst 3.0.0 | limit |\n|---|---|---|---|")
     for (name, mine, limit), (_, other, _) in zip(figures(ours, truth), figures(theirs, truth), strict=True):
         print(f"| {name} | {mine} | {other} | {limit} |")
-    print("\n| product | compared | beyond the limit | largest difference / limit | largest / ERR | DQ differs |")
-    print("|---|---|---|---|---|---|")
-    pairs = [(path, folder / "oracle" / path.name) for path in sorted(folder.glob("stage1/*_rate.fits")) + ours["cal"]]
-    pairs += [(path, folder / "oracle" / path.name) for path in sorted(folder.glob("stage2/*_i2d.fits"))]
-    pairs += [(ours["i2d"], folder / "oracle" / "aligned_i2d.fits")]
-    for mine, other in pairs:
-        row = difference(mine, other)
-        name = mine.name.split("_")[2] + " " + mine.stem.split("_")[-1] if "-o" not in mine.name else "mosaic i2d"
-        print(
-            f"| {name} | {row['compared']:.4f} | {row['beyond']} | {row['in_limit']:.3f} | {row['in_err']:.1e} | {row['dq']} |"
-        )
-    print("\nOutliers in crf (ours, theirs, both):")
-    for mine, other in zip(ours["crf"], theirs["crf"], strict=True):
-        a, b = ((fits.getdata(path, "DQ") >> BITS["OUTLIER"]) & 1 for path in (mine, other))
-        print(f"  {mine.name.split('_')[2]}: {a.sum()}, {b.sum()}, {(a & b).sum()}")
+    for words, programme in (("Defaults", folder), ("compatibility: jwst", folder / "compatible")):
+        print(f"\n{words}\n\n| product | compared | beyond the limit | largest / limit | largest / ERR | DQ differs |")
+        print("|---|---|---|---|---|---|")
+        for stage, suffix in ((1, "rate"), (2, "cal"), (2, "i2d")):
+            for mine in sorted(programme.glob(f"stage{stage}/*_{suffix}.fits")):
+                print_difference(f"{mine.name.split('_')[2]} {suffix}", mine, folder / "oracle" / mine.name)
+        if programme == folder:
+            print_difference("mosaic i2d", ours["i2d"], folder / "oracle" / "aligned_i2d.fits")
+        print("\nOutliers in crf (ours, theirs, both):")
+        for mine, other in zip(sorted(programme.glob("stage3/*_crf/*_crf.fits")), theirs["crf"], strict=True):
+            a, b = ((fits.getdata(path, "DQ") >> BITS["OUTLIER"]) & 1 for path in (mine, other))
+            print(f"  {mine.name.split('_')[2]}: {a.sum()}, {b.sum()}, {(a & b).sum()}")
+
+
+def print_difference(name, mine, other):
+    """Print a row of the table of differences."""
+    row = difference(mine, other)
+    print(
+        f"| {name} | {row['compared']:.4f} | {row['beyond']} | {row['in_limit']:.3f} | {row['in_err']:.1e} | {row['dq']} |"
+    )
 
 
 def difference(ours, theirs):

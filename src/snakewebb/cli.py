@@ -67,6 +67,12 @@ def _parser():
 
     compile_ = commands.add_parser("compile", help="compile all kernels into the cache, so that no job has to")
     compile_.add_argument("--repository", default=".", help="root of the workflow (default: the working directory)")
+    compile_.add_argument(
+        "--mode",
+        choices=("nircam_imaging", "miri_mrs"),
+        action="append",
+        help="only what images, or the MRS besides, need (default: both)",
+    )
     compile_.set_defaults(run=_compile)
 
     difference = commands.add_parser(
@@ -199,9 +205,9 @@ def _simulate(options):
 
 
 def _compile(options):
-    from snakewebb.warm_up import compile_kernels
+    from snakewebb.warm_up import PROGRAMMES, compile_kernels
 
-    compile_kernels(options.repository)
+    compile_kernels(options.repository, options.mode or tuple(PROGRAMMES))
 
 
 def _context_diff(options):

@@ -12,28 +12,34 @@ PROGRAMMES = {"nircam_imaging": {"background_dithers": 1}, "miri_mrs": {"dithers
 """Tiny programmes whose calibration runs the kernels, by mode, and how they differ from the preset: outliers need two exposures."""
 
 
-def compile_kernels(repository):
+def mark_of(mode):
+    """File that says that the kernels of a mode were compiled, of this version of the sources."""
+    return cache_root() / f"compiled-{mode}-{sources_digest(only_kernels=True)}"
+
+
+def compile_kernels(repository, modes=tuple(PROGRAMMES)):
     """Fill the cache of compiled kernels by calibrating tiny simulated programmes, of images and of spectra.
 
-    Nothing is done if this version of the sources was compiled before.
+    Nothing is done for a mode of which this version of the sources was compiled before.
 
     Parameters
     ----------
     repository : path-like
         Root of the workflow.
+    modes : sequence of str
+        Those of `PROGRAMMES` whose kernels are compiled.
 
     Raises
     ------
     SnakewebbError
         If a tiny programme cannot be calibrated; with the end of Snakemake's messages.
     """
-    mark = cache_root() / f"compiled-{sources_digest(only_kernels=True)}"
-    if mark.exists():
-        return
-    for mode, changes in PROGRAMMES.items():
+    for mode in modes:
+        if mark_of(mode).exists():
+            continue
         with tempfile.TemporaryDirectory() as folder:
-            _calibrate(Path(folder), Path(repository).resolve(), mode, changes)
-    mark.touch()
+            _calibrate(Path(folder), Path(repository).resolve(), mode, PROGRAMMES[mode])
+        mark_of(mode).touch()
 
 
 def _calibrate(folder, repository, mode, changes):

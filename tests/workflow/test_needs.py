@@ -10,9 +10,9 @@ from raw_exposures import REPOSITORY, raw_name, write_raw
 from small_programmes import Programme as ModeProgramme
 from small_programmes import cache
 from small_programmes import programme as mode_programme
-from snakewebb.cache import cache_root, sources_digest
 from snakewebb.plan.folder import plan_of_folder
 from snakewebb.plan.needs import Needs
+from snakewebb.warm_up import PROGRAMMES, mark_of
 
 __all__ = ["cache", "mode_programme"]
 
@@ -96,7 +96,7 @@ def own_processes(monkeypatch):
 @pytest.fixture
 def compiled():
     """A job that compiles kernels takes up to twice the memory, once for all: what is predicted is what others take."""
-    if not (cache_root() / f"compiled-{sources_digest(only_kernels=True)}").exists():
+    if not all(mark_of(mode).exists() for mode in PROGRAMMES):
         pytest.skip("kernels were not compiled ahead, as set-up does: run `snakewebb compile`")
 
 
