@@ -1,7 +1,8 @@
 """Noise of aperture fluxes as it is: their scatter in circles without a source, beside the stated errors.
 
-Drizzling correlates the noise of neighbouring pixels, so that errors of independent pixels are too small for
-circles, the more the larger these are.
+Drizzling correlates the noise of neighbouring pixels, so that errors of independent pixels become too small the
+larger a circle is; those of small circles are too large, as photutils takes each pixel that a circle cuts for noisier
+than its part is.
 """
 
 import numpy as np

@@ -65,7 +65,7 @@ def source_catalog(
     (xcentroid_win, ycentroid_win, sky_centroid_win), which is better for stars, by a factor of 2 for faint ones.
 
     How much fluxes in circles without a source scatter, and the limiting magnitudes that follow, are in the
-    metadata of the catalogue (``empty_apertures``): errors of independent pixels are too small in a mosaic.
+    metadata of the catalogue (``empty_apertures``): pixels of a mosaic are not independent.
 
     Sets ``mosaic.catalog`` and ``mosaic.segments``. Where there is no source (also: no pixel with data),
     the catalogue has its columns and no row, and all segments are 0.
