@@ -11,7 +11,7 @@ from snakewebb.simulate.mrs_bands import band
 from snakewebb.simulate.mrs_optics import psf_components
 
 PLANES = 8
-STEP = 0.04  # arcsec, of the tables of images
+STEP = 0.02  # arcsec, of the tables of images; a ninth of the narrowest slice
 MOVED = 0.11  # pixels along the slice from one plane to the next
 FORMS = ("diffraction", "power law", "gaussians")
 

@@ -25,7 +25,10 @@ _SHAPE = (
 )  # widths along and across relative to those measured in flight; part of the light in the second Gaussian
 _LIMITS = ((0.5, 4.0), (0.5, 4.0), (0.0, 0.6))
 _REACH = 2.5  # full widths of the image, at least as many slices: pixels that far away are fitted
-_INEXACT = 0.02  # of the model: errors that the pixels have besides those stated, as the image is not quite the model's
+_INEXACT = (
+    0.02,
+    0.003,
+)  # of the model and of its peak: errors besides those stated, as the image is not quite the model's
 _PER_BIN = 250  # pixels of a wavelength bin
 _MOST_BINS, _CHUNKS = 256, 8
 _LEAST = 12  # pixels
@@ -180,7 +183,8 @@ def fit_position(pixels, shape=None):
         source = fitted.source * fitted.model
         if not np.median(fitted.source) > 0:
             return None
-        variance = pixels.err**2 + (_INEXACT * source) ** 2
+        peak = fitted.source * fitted.model.max()
+        variance = pixels.err**2 + (_INEXACT[0] * source) ** 2 + (_INEXACT[1] * peak) ** 2
         scaled = np.abs(fitted.left) / np.sqrt(variance)
         used = scaled < _CLIP * max(1.4826 * np.median(scaled), 1.0)
     weight = np.where(used, 1 / variance, 0.0)
