@@ -137,11 +137,11 @@ def test_an_edited_module_of_the_user(imaging):
     [
         (
             {"image3": {"after": {"skymatch": "tweakreg"}}},
-            r"chain_edits.image3: found the order skymatch, tweakreg, out",
+            r"chain_edits.image3: found the order assign_mtwcs, skymatch, tweakreg, out",
         ),
         (
             {"image3": {"after": {"skymatch": "mine:half"}}},
-            r"'mine:half' comes after tweakreg, which is a rule of its own",
+            r"'mine:half' comes after assign_mtwcs, which is a rule of its own",
         ),
         ({"image2": {"after": {"resample_exposure": "photom"}}}, r"'photom' comes after resample_exposure"),
         (
