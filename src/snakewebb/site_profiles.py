@@ -61,7 +61,7 @@ resources: [mem_mb=10000000]
 local-cores: 1
 
 # Jobs of seconds go together, so that none that is submitted is shorter than minutes: what follows from one raw exposure is a chain, and
-# a job has many chains; the rules of a mosaic are another.
+# a job has many chains; the rules of a product as far as outliers are another, those of its mosaic a third, with its tiles between them.
 groups:
 {groups}
 group-components:
@@ -84,7 +84,12 @@ _WIDTH = "as many jobs of a group run side by side as fit in"
 _WIDTH_SLURM = "those of one of our jobs, as the executor runs the jobs of a group one after the other"
 _RAW = ("detector1", "dark", "guider_rates")
 _EXPOSURES = ("bkg_subtract", "image2", "spec2", *OF_EXPOSURES, "find_sources")
-_PRODUCTS = (*OF_MEMBERS, *OF_PRODUCTS, "report", "report_spectra")
+_MOSAICS = (
+    "resample",
+    "source_catalog",
+    "report",
+)  # after the tiles, which are jobs of their own: a group cannot wait for what waits for it
+_PRODUCTS = (*OF_MEMBERS, *(name for name in OF_PRODUCTS if name not in _MOSAICS), "mosaic_grid", "report_spectra")
 
 MARK = "# written by `snakewebb profiles`; it may write this file again"
 """First line of a file in the user's folder that is ours."""
@@ -107,7 +112,8 @@ def site_profiles(repository):
         arrays = site == "slurm_arrays"
         groups = {} if arrays else {"persistence_windows": "windows"} | dict.fromkeys(_RAW, "exposures")
         groups |= dict.fromkeys(_EXPOSURES, "exposures") | dict.fromkeys(_PRODUCTS, "products")
-        components = {"windows": 32, "exposures": 16, "products": 1}
+        groups |= {"mosaic_tile": "tiles"} | dict.fromkeys(_MOSAICS, "mosaics")
+        components = {"windows": 32, "exposures": 16, "products": 1, "tiles": 4, "mosaics": 1}
         slurm = site.startswith("slurm")
         common = _COMMON.format(
             width=_WIDTH_SLURM if slurm else _WIDTH,
