@@ -159,7 +159,7 @@ def jobs_of(plan, rule, *, roots=(), product=None, scratch=Path("bench")):
         case "outlier_detection":
             return [of_product({**members, "alignment": table, "sky": sky}, {"crf": "crf", "record": "crf.json"})]
         case "resample":
-            inputs = {"crf": f"{stem}_crf", "crf_record": f"{stem}_crf.json"}
+            inputs = {"crf": f"{stem}_crf", "crf_record": f"{stem}_crf.json", "tiles": []}
             return [of_product(inputs, {"i2d": "mosaic_i2d.fits", "record": "mosaic_i2d.json"})]
         case "source_catalog":
             outputs = {"catalog": "cat.ecsv", "segmentation": "segm.fits", "record": "cat.json"}
