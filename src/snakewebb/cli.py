@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from snakewebb.errors import SnakewebbError, TransientError
+from snakewebb.warm_up import PROGRAMMES, compile_kernels
 
 SIMULATED_CONFIG = """\
 # Of the simulation: reference files and truth. Add what you want to change.
@@ -69,7 +70,7 @@ def _parser():
     compile_.add_argument("--repository", default=".", help="root of the workflow (default: the working directory)")
     compile_.add_argument(
         "--mode",
-        choices=("nircam_imaging", "miri_mrs"),
+        choices=tuple(PROGRAMMES),
         action="append",
         help="only what images, or the MRS besides, need (default: both)",
     )
@@ -205,9 +206,7 @@ def _simulate(options):
 
 
 def _compile(options):
-    from snakewebb.warm_up import PROGRAMMES, compile_kernels
-
-    compile_kernels(options.repository, options.mode or tuple(PROGRAMMES))
+    compile_kernels(options.repository, options.mode or PROGRAMMES)
 
 
 def _context_diff(options):

@@ -178,7 +178,8 @@ def _files():
         """List a folder, so that its other files need not be asked for one by one; tells whether that was possible."""
         try:
             with os.scandir(folder) as entries:
-                there.update(dict.fromkeys([entry.path for entry in entries], True))
+                # a link may lead nowhere
+                there.update({entry.path: not entry.is_symlink() or os.path.exists(entry.path) for entry in entries})
         except FileNotFoundError:
             pass
         except OSError:

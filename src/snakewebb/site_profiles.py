@@ -84,11 +84,8 @@ _WIDTH = "as many jobs of a group run side by side as fit in"
 _WIDTH_SLURM = "those of one of our jobs, as the executor runs the jobs of a group one after the other"
 _RAW = ("detector1", "dark", "guider_rates")
 _EXPOSURES = ("bkg_subtract", "image2", "spec2", *OF_EXPOSURES, "find_sources")
-_MOSAICS = (
-    "resample",
-    "source_catalog",
-    "report",
-)  # after the tiles, which are jobs of their own: a group cannot wait for what waits for it
+# after the tiles, which are jobs of their own: a group cannot wait for what waits for it
+_MOSAICS = ("resample", "source_catalog", "report")
 _PRODUCTS = (*OF_MEMBERS, *(name for name in OF_PRODUCTS if name not in _MOSAICS), "mosaic_grid", "report_spectra")
 
 MARK = "# written by `snakewebb profiles`; it may write this file again"

@@ -17,7 +17,7 @@ def mark_of(mode):
     return cache_root() / f"compiled-{mode}-{sources_digest(only_kernels=True)}"
 
 
-def compile_kernels(repository, modes=tuple(PROGRAMMES)):
+def compile_kernels(repository, modes=PROGRAMMES):
     """Fill the cache of compiled kernels by calibrating tiny simulated programmes, of images and of spectra.
 
     Nothing is done for a mode of which this version of the sources was compiled before.
@@ -26,7 +26,7 @@ def compile_kernels(repository, modes=tuple(PROGRAMMES)):
     ----------
     repository : path-like
         Root of the workflow.
-    modes : sequence of str
+    modes : iterable of str
         Those of `PROGRAMMES` whose kernels are compiled.
 
     Raises

@@ -18,17 +18,12 @@ Measured with images of three forms at all phases of slices and pixels; the test
 """
 
 _WIDE = 2.0  # width of the model's second Gaussian relative to the first
-_SHAPE = (
-    1.0,
-    1.0,
-    0.1,
-)  # widths along and across relative to those measured in flight; part of the light in the second Gaussian
+# widths along and across relative to those measured in flight; part of the light in the second Gaussian
+_SHAPE = (1.0, 1.0, 0.1)
 _LIMITS = ((0.5, 4.0), (0.5, 4.0), (0.0, 0.6))
 _REACH = 2.5  # full widths of the image, at least as many slices: pixels that far away are fitted
-_INEXACT = (
-    0.02,
-    0.003,
-)  # of the model and of its peak: errors besides those stated, as the image is not quite the model's
+# of the model and of its peak: errors besides those stated, as the image is not quite the model's
+_INEXACT = (0.02, 0.003)
 _PER_BIN = 250  # pixels of a wavelength bin
 _MOST_BINS, _CHUNKS = 256, 8
 _LEAST = 12  # pixels

@@ -63,16 +63,16 @@ def _require_disk(plan, needs, product):
     if Path(f"stage3/{product}_i2d.json").exists():
         return  # what is made again takes the place of what is there
     work = needs.work("resample", None, product)
-    tiles = len(plan.associations[product].members) and work.tiles
-    needed = needs.disk_megabytes("resample", None, product) + tiles * (
-        needs.disk_megabytes("mosaic_tile", None, product) if tiles else 0
-    )
+    needed = needs.disk_megabytes("resample", None, product)
+    if work.tiles:
+        needed += work.tiles * needs.disk_megabytes("mosaic_tile", None, product)
     there = shutil.disk_usage(".").free // 1_000_000
     if needed <= there:
         return
     rows, columns = shape_of_mosaic(plan, product)
     raise ConfigError(
-        f"the mosaic of {product} has about {columns} x {rows} pixels, which take {needed} MB on disk{' with its tiles' if tiles else ''}, "
+        f"the mosaic of {product} has about {columns} x {rows} pixels, which take {needed} MB on disk"
+        f"{' with its tiles' if work.tiles else ''}, "
         f"but in {Path.cwd()} {there} MB are free; make it smaller with {_SMALLER}, leave the context image out "
         "(steps.resample.enable_ctx: false), or work where there is more space"
     )
