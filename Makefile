@@ -48,7 +48,6 @@ lint: $(VENV)/test-installed
 	$(BIN)/snakemake --snakefile config/profiles/nircam_imaging/Snakefile --directory tests/workflow/empty --lint
 
 demo: $(VENV)/packages
-	$(BIN)/snakewebb compile --repository . --mode nircam_imaging
 	$(BIN)/python workflow/demo.py
 
 bench: $(VENV)/test-installed
