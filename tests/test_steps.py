@@ -142,6 +142,7 @@ OURS = dict.fromkeys(
         "resample.good_bits",
         "saturation.compatibility",
         "skymatch.compatibility",
+        "skymatch.surface",
         "source_catalog.compatibility",
         "assign_mtwcs.compatibility",
         "tweakreg.compatibility",

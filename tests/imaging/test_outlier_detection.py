@@ -26,7 +26,7 @@ SHAPE = (90, 100)
 NOISE = 0.05
 
 
-def exposures_of_a_star_field(n=5, hits=30, level=0.0, seed=1):
+def exposures_of_a_star_field(n=5, hits=30, level=0.0, slope=0.0, seed=1):
     """Dithered images of Gaussian stars, and the pixels of each that a cosmic ray hit."""
     rng = np.random.default_rng(seed)
     stars = rng.uniform(0.05, 0.95, (25, 2)) * SHAPE[::-1]
@@ -41,13 +41,16 @@ def exposures_of_a_star_field(n=5, hits=30, level=0.0, seed=1):
         scene = np.full(SHAPE, 0.3)
         for (a, b), flux in zip(stars + shift, fluxes, strict=True):
             scene += flux * np.exp(-((x - a) ** 2 + (y - b) ** 2) / (2 * 1.3**2))
-        data = scene + NOISE * rng.normal(size=SHAPE) + level
+        # of each exposure its own
+        slopes = {"BKGSLPX": slope * (-1) ** number, "BKGSLPY": -0.5 * slope}
+        plane = slopes["BKGSLPX"] * (x - x.mean()) + slopes["BKGSLPY"] * (y - y.mean())
+        data = scene + NOISE * rng.normal(size=SHAPE) + level + plane
         hit = np.zeros(SHAPE, bool)
         hit[rng.integers(14, 76, hits), rng.integers(14, 86, hits)] = True  # where three exposures or more overlap
         data[hit] += 60 * NOISE + 3.0 * (scene[hit] - 0.3)
         science = {"BUNIT": "MJy/sr", "ROLL_REF": 20.0, "V3I_YANG": 0.0, "VPARITY": -1, "RA_REF": 10.0, "DEC_REF": 41.0}
         if level:
-            science |= {"BKGLEVEL": level, "BKGSUB": False}
+            science |= {"BKGLEVEL": level, "BKGSUB": False, **(slopes if slope else {})}
         image = Image(
             fits.Header({"EFFEXPTM": 100.0}),
             fits.Header(science),
@@ -62,9 +65,9 @@ def exposures_of_a_star_field(n=5, hits=30, level=0.0, seed=1):
     return made, truth
 
 
-@pytest.mark.parametrize("level", [0.0, 7.5])
-def test_hits_are_found_and_stars_are_kept(level):
-    exposures, truth = exposures_of_a_star_field(level=level)
+@pytest.mark.parametrize(("level", "slope"), [(0.0, 0.0), (7.5, 0.0), (7.5, 0.01)])
+def test_hits_are_found_and_stars_are_kept(level, slope):
+    exposures, truth = exposures_of_a_star_field(level=level, slope=slope)
     mosaic = Mosaic(exposures)
     status = outlier_detection(mosaic, None)
     assert status.state == "COMPLETE"

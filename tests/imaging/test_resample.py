@@ -94,6 +94,17 @@ def test_sky_level_is_subtracted_once():
     np.testing.assert_allclose(mosaic.data[mosaic.weight > 0], 0.75, rtol=0, atol=2e-6)
 
 
+def test_the_slope_of_the_sky_is_subtracted():
+    y, x = np.indices((80, 90), dtype=float)
+    plane = 0.25 + 1e-3 * (x - 44.5) - 2e-3 * (y - 39.5)
+    keywords = {"BKGLEVEL": 0.25, "BKGSLPX": 1e-3, "BKGSLPY": -2e-3}
+    mosaic = a_mosaic([an_exposure(0, data=0.75 + plane, BKGSUB=False, **keywords)])
+    np.testing.assert_allclose(mosaic.data[mosaic.weight > 0], 0.75, rtol=0, atol=2e-6)
+    assert not {"BKGLEVEL", "BKGSLPX", "BKGSLPY", "BKGSUB"} & ({*mosaic.header} | {*mosaic.sci_header})
+    subtracted = a_mosaic([an_exposure(0, data=np.full((80, 90), 0.75), BKGSUB=True, **keywords)])
+    np.testing.assert_allclose(subtracted.data[subtracted.weight > 0], 0.75, rtol=0, atol=2e-6)
+
+
 def test_variance_of_a_stack():
     """Where n exposures of equal variance overlap fully, each variance is 1/n of it."""
     exposures = [an_exposure(k) for k in range(4)]

@@ -77,7 +77,8 @@ def test_result_does_not_depend_on_threads_and_data_are_not_touched():
     for threads in (1, 2):
         set_threads(threads)
         # images are read one at a time
-        results.append(skymatch(pointings, [lambda image=image: image for image in images], subtract=True))
+        loaders = [lambda image=image: image for image in images]
+        results.append(skymatch(pointings, loaders, subtract=True, surface="plane"))
     set_threads(available_threads())
     np.testing.assert_array_equal(results[0]["level"], results[1]["level"])
     assert results[0].meta["subtract"] is True
@@ -154,6 +155,91 @@ def test_given_levels(tmp_path):
         skymatch(pointings, images, skymethod="user", skylist=str(path))
     with pytest.raises(ConfigError, match="skylist: found null, expected a file with names and levels"):
         skymatch(pointings, images, skymethod="user")
+
+
+def exposures_of_a_field(
+    slopes, *, levels=LEVELS, offsets=OFFSETS, rolls=(10.0,) * 4, gradient=(0.0, 0.0), seed=3, number_of_stars=8000
+):
+    """Exposures of one field, crowded by default, each with a plane of its own, on a sky with a gradient per arcsec east and north."""
+    rng = np.random.default_rng(seed)
+    stars = rng.uniform(-16, 16, (number_of_stars, 2))
+    fluxes = rng.pareto(1.5, len(stars))
+    axis = np.arange(SIZE) - 0.5 * (SIZE - 1)
+    pointings, images = [], []
+    for number, (slope, level, offset, roll) in enumerate(zip(slopes, levels, offsets, rolls, strict=True)):
+        wcs = tangent_wcs(*offset, roll=roll)
+        x, y = wcs.sky_to_pixel(10.0 + stars[:, 0] / 3600, -0.1 + stars[:, 1] / 3600)
+        data = level + rng.normal(0, 0.05, (SIZE, SIZE)) + slope[0] * axis + slope[1] * axis[:, np.newaxis]
+        ra, dec = wcs.pixel_to_sky(*np.meshgrid(np.arange(SIZE), np.arange(SIZE)))
+        data += gradient[0] * (ra - 10.0) * 3600 + gradient[1] * (dec + 0.1) * 3600
+        for i, j, flux in zip(x, y, fluxes, strict=True):
+            if not (np.isfinite(i) and np.isfinite(j)):
+                continue
+            i, j = round(i), round(j)
+            data[max(0, j - 2) : max(0, j + 3), max(0, i - 2) : max(0, i + 3)] += flux
+        data[7] = np.nan
+        pointings.append(Pointing(f"jw01234001001_02101_{number:05d}_nrcalong", f"g{number}", wcs))
+        dq = np.zeros(data.shape, np.uint32)
+        images.append(Image(fits.Header(), fits.Header(), data.astype(np.float32), None, dq))
+    return pointings, images
+
+
+SLOPES = np.array([(1.0, -0.5), (-0.6, 0.9), (0.3, 0.4), (-0.7, -0.8)]) * 1e-3
+"""Per pixel; their mean is 0, as a slope that all have cannot be seen in differences."""
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_slopes_of_crowded_exposures_are_recovered(seed):
+    pointings, images = exposures_of_a_field(SLOPES, seed=seed)
+    assert np.nanmedian(images[0].data) > 0.52, "sources raise the median by more than what the slopes change"
+    table = skymatch(pointings, images, surface="plane", skystat="median")
+    assert table.colnames[-2:] == ["slope_x", "slope_y"]
+    found = np.stack((table["slope_x"], table["slope_y"]), axis=1)
+    # 0.125 from the centre to the edge, found to a third of the noise of a pixel
+    np.testing.assert_allclose(125 * found, 125 * SLOPES, atol=0.016)
+    np.testing.assert_allclose(table["level"], np.subtract(LEVELS, 0.40), atol=0.016)
+    constant = skymatch(pointings, images, skystat="median")
+    assert constant.colnames == ["exposure", "level", "method", "status", "reason"]
+
+
+def test_slopes_of_rolled_exposures_are_recovered():
+    rolls = (10.0, 100.0, 190.0, 280.0)
+    slopes = [(1e-3, 0.0)] * 4  # of the detector: straylight, say; it turns on the sky
+    # few stars: those of this scene do not turn with the detector
+    offsets = [(0, 0), (0.5, 0.2), (-0.3, 0.6), (0.1, -0.7)]
+    pointings, images = exposures_of_a_field(slopes, rolls=rolls, offsets=offsets, number_of_stars=300)
+    table = skymatch(pointings, images, surface="plane", skystat="median")
+    found = np.stack((table["slope_x"], table["slope_y"]), axis=1)
+    np.testing.assert_allclose(125 * found, 125 * np.array(slopes), atol=0.016)
+
+
+def test_a_gradient_of_the_sky_itself_is_kept():
+    pointings, images = exposures_of_a_field(np.zeros((4, 2)), levels=[0.4] * 4, gradient=(0.01, -0.02))
+    table = skymatch(pointings, images, surface="plane", skystat="median")
+    for column in ("slope_x", "slope_y"):
+        # of 0.08 and 0.16 from the centre to the edge
+        np.testing.assert_allclose(125 * table[column], 0, atol=0.016)
+
+
+def test_slopes_of_single_exposures():
+    rng = np.random.default_rng(1)
+    pointings, images = make_exposures(levels=[0.4, 0.7], offsets=[(0, 0), (900, 0)])
+    for image, slope in zip(images, SLOPES[:2], strict=True):
+        axis = np.arange(SIZE) - 0.5 * (SIZE - 1)
+        image.data[:] += (slope[0] * axis + slope[1] * axis[:, np.newaxis]).astype(np.float32)
+        image.data[rng.random(image.data.shape) < 0.001] = 1e4
+    table = skymatch(pointings, images, skymethod="local", surface="plane", skystat="median")
+    np.testing.assert_allclose(np.stack((table["slope_x"], table["slope_y"]), axis=1), SLOPES[:2], atol=1e-3 / 125)
+    np.testing.assert_allclose(table["level"], [0.4, 0.7], atol=0.004)
+    apart = skymatch(pointings, images, surface="plane")
+    assert list(apart["slope_x"]) == [0, 0]
+    assert set(apart["reason"]) == {"no overlap with another exposure"}
+
+
+def test_planes_need_measured_skies():
+    pointings, images = make_exposures()
+    with pytest.raises(ConfigError, match=r"steps\.skymatch\.surface: found plane, expected constant"):
+        skymatch(pointings, images, skymethod="user", skylist="levels.txt", surface="plane")
 
 
 def test_subtracted_data_and_unknown_flags_are_refused():

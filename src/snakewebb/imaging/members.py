@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.imaging.assign_mtwcs import Motion
+from snakewebb.imaging.mosaic import SLOPES
 from snakewebb.imaging.pointing import Pointing
 from snakewebb.io.fits import atomic
 from snakewebb.io.keyword_order import set_keyword
@@ -123,6 +124,9 @@ def note_levels(header, row):
     header["BKGMETH"] = str(row["method"])
     if complete:
         header["BKGLEVEL"] = level
+        for keyword, column in SLOPES.items():
+            if column in row.colnames:
+                header[keyword] = (float(row[column]), f"Background slope along {column[-1]}, per pixel")
     header["BKGSUB"] = False
     header["S_SKYMAT"] = "COMPLETE" if complete else "SKIPPED"
 

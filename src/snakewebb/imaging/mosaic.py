@@ -12,7 +12,11 @@ from snakewebb.errors import BadDataError
 from snakewebb.imaging.output_grid import OutputGrid, footprint_of_region
 from snakewebb.imaging.pixel_map import light_wcs
 from snakewebb.imaging.pointing import group_of
+from snakewebb.imaging.sky_slopes import plane_of
 from snakewebb.io.models import Image
+
+SLOPES = {"BKGSLPX": "slope_x", "BKGSLPY": "slope_y"}
+"""Keywords of the slopes of the sky of an exposure, per pixel, and their columns in the table of skymatch."""
 
 
 @dataclass
@@ -92,9 +96,17 @@ class Exposure:
 
     @property
     def sky_level(self):
-        """Sky level that is still in the data, in their unit."""
+        """Sky level that is still in the data, in their unit, at the centre of the array."""
         level = self.keyword("BKGLEVEL")
         return 0.0 if level is None or self.keyword("BKGSUB", False) else float(level)
+
+    @property
+    def sky_slope(self):
+        """What is to be added to `sky_level` off the centre, ndarray of float32 (ny, nx); None of a constant level."""
+        slopes = [self.keyword(key) for key in SLOPES]
+        if None in slopes or self.keyword("BKGSUB", False):
+            return None
+        return plane_of(self.shape, *slopes)
 
     @property
     def weight_time(self):

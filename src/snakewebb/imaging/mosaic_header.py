@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from snakewebb.imaging import header_rules as rules
+from snakewebb.imaging.mosaic import SLOPES
 from snakewebb.imaging.output_grid import region_of_footprints
 from snakewebb.imaging.region_union import union_of_polygons
 
@@ -67,8 +68,8 @@ class MosaicHeader:
             put(key, value)
         region = union_of_polygons(self._footprints, grid)
         put("S_REGION", region_of_footprints(region) if region else None)
-        put("BKGLEVEL", None)
-        put("BKGSUB", None)
+        for key in ("BKGLEVEL", *SLOPES, "BKGSUB"):
+            put(key, None)
         put("NDRIZ", len(self._groups))
         put("RESWHT", settings["weight_type"] or "none")
         put("PIXFRAC", settings["pixfrac"])

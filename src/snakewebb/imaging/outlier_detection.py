@@ -217,7 +217,9 @@ def _beyond_resampled(median, grid, settings, exposure, image, *, limits, factor
         keep("blot", exposure.name, expected)
     in_data = exposure.keyword("BKGLEVEL") is not None and not exposure.keyword("BKGSUB", False)
     level = exposure.sky_level if in_data else backg
-    return expected, outliers_of(image.data, image.err, expected, limits, factors, level, change=change)
+    slope = exposure.sky_slope
+    data = image.data if slope is None else image.data - slope
+    return expected, outliers_of(data, image.err, expected, limits, factors, level, change=change)
 
 
 def _beyond_median(median, limit, exposure, image):

@@ -270,7 +270,12 @@ def drizzle_exposure(drizzled, exposure, image, grid, settings, *, variances=(),
     weight_type = settings["weight_type"]
     time = exposure.weight_time if weight_type == "exptime" else 1.0
     data, weight = weighted_data(
-        image, weight_type=weight_type, good_bits=settings["good_bits"], time=time, level=exposure.sky_level
+        image,
+        weight_type=weight_type,
+        good_bits=settings["good_bits"],
+        time=time,
+        level=exposure.sky_level,
+        slope=exposure.sky_slope,
     )
     planes = [_plane(image, name) for name in variances]
     # without read noise the exposures count alike, as their pixels do
@@ -291,7 +296,7 @@ def _plane(image, name):
     return np.ascontiguousarray(plane, np.float32)
 
 
-def weighted_data(image, *, weight_type, good_bits, time=1.0, level=0.0):
+def weighted_data(image, *, weight_type, good_bits, time=1.0, level=0.0, slope=None):
     """Data without sky and the weight of each pixel, 0 where it is not to be used.
 
     Parameters
@@ -305,6 +310,8 @@ def weighted_data(image, *, weight_type, good_bits, time=1.0, level=0.0):
         Weight for ``exptime``.
     level : float
         Sky level to subtract, in the unit of the data.
+    slope : ndarray of float32 (ny, nx) or None
+        What the sky has besides.
 
     Returns
     -------
@@ -321,6 +328,8 @@ def weighted_data(image, *, weight_type, good_bits, time=1.0, level=0.0):
     by_rows(_weigh_rows, data.shape[0], data, *planes, dq, bad_bits, inverse, constant, weight)
     if level:
         data = data - np.float32(level)
+    if slope is not None:
+        data = data - slope
     return data, weight
 
 

@@ -13,11 +13,11 @@ from snakewebb.compiled import njit, numba
 from snakewebb.dq import bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging import polygons
+from snakewebb.imaging.clipped_statistic import ClippedStatistic
+from snakewebb.imaging.sky_slopes import Cells, plane_of, slopes_of_differences, slopes_of_each
 from snakewebb.steps import COMPLETE, SKIPPED, Between, step
 
 log = logging.getLogger(__name__)
-
-_FLT_EPSILON = np.float32(np.finfo(np.float32).eps)
 
 
 @step(version=1, keyword="S_SKYMAT")
@@ -31,6 +31,7 @@ def skymatch(
     skylist: str | None = None,
     stepsize: Annotated[int | None, Between(1, None)] = None,
     skystat: Literal["median", "midpt", "mean", "mode"] = "mode",
+    surface: Literal["constant", "plane"] = "constant",
     dqbits: str | None = "~DO_NOT_USE+NON_SCIENCE",
     lower: float | None = None,
     upper: float | None = None,
@@ -68,6 +69,10 @@ def skymatch(
     skystat : str
         Statistic of the clipped pixels: ``mode`` and ``midpt`` as in IRAF's imstatistics, ``median`` or
         ``mean``.
+    surface : str
+        ``plane``: the sky of each exposure may have a slope, which is found first, from the clipped medians of cells of the sky: with
+        matching from the differences of exposures in the cells that they share, else from the exposure's own cells. Levels are those at
+        the centre of the array. A slope that all exposures have in common cannot be told by matching, and stays.
     dqbits : str or None
         Data-quality flags that good pixels may have (after ``~``: those that they may not have); null: any.
     lower : float or None
@@ -91,14 +96,15 @@ def skymatch(
     Returns
     -------
     astropy.table.Table
-        One row per exposure: exposure, level (unit of the data), method, status (COMPLETE, SKIPPED), reason.
+        One row per exposure: exposure, level (unit of the data), method, status (COMPLETE, SKIPPED), reason; of planes also slope_x and
+        slope_y (per pixel).
 
     Raises
     ------
     BadDataError
         If the sky of an exposure has been subtracted from its data already.
     ConfigError
-        If `skylist` is missing, unreadable or lacks an exposure.
+        If `skylist` is missing, unreadable or lacks an exposure; or if planes are asked for with it.
 
     References
     ----------
@@ -106,6 +112,10 @@ def skymatch(
     """
     exposures = [pointing.exposure for pointing in pointings]
     if skymethod == "user":
+        if surface == "plane":
+            raise ConfigError(
+                "steps.skymatch.surface: found plane, expected constant: skylist has levels only ('user')"
+            )
         levels = _listed_levels(skylist, exposures)
         return _sky_table(exposures, levels, skymethod, [""] * len(levels), subtract)
 
@@ -113,10 +123,14 @@ def skymatch(
     if "match" in skymethod and len(pointings) == 1:
         return _sky_table(exposures, [0.0], skymethod, ["a single exposure: nothing to match"], subtract)
     member = np.array([groups.index(pointing.group) for pointing in pointings])
-    statistic = _Statistic(skystat, lower, upper, nclip, lsigma, usigma, binwidth)
+    statistic = ClippedStatistic(skystat, lower, upper, nclip, lsigma, usigma, binwidth)
     outlines = [_outline(pointing.wcs, stepsize) for pointing in pointings]
     curved = stepsize is not None
     near = polygons.near_pairs(outlines)
+    slopes = None
+    if surface == "plane":
+        medians = ClippedStatistic("median", lower, upper, nclip, lsigma, usigma, binwidth)
+        slopes = _slopes(pointings, images, outlines, dqbits, medians, matched="match" in skymethod)
 
     pairs = np.full((len(pointings), len(groups)), np.nan)  # sky of an exposure where it overlaps a group
     counts = np.zeros((len(pointings), len(groups)))
@@ -125,6 +139,8 @@ def skymatch(
         image = source() if callable(source) else source
         _refuse_subtracted(image.header, exposures[i])
         data, good = np.asarray(image.data, np.float32), _good_pixels(image, dqbits)
+        if slopes is not None:
+            data = data - plane_of(data.shape, *slopes[i])
         tasks = []
         if "match" in skymethod:
             for g in np.unique(member[near[i]]):
@@ -152,125 +168,21 @@ def skymatch(
         measured = np.isfinite(lowest)
         levels = levels + np.where(measured, lowest, 0.0)
         reasons = ["" if ok else "no usable pixel" for ok in measured]
-    return _sky_table(exposures, levels[member], skymethod, [reasons[g] for g in member], subtract)
+    return _sky_table(exposures, levels[member], skymethod, [reasons[g] for g in member], subtract, slopes)
 
 
-class _Statistic:
-    """Clipped statistic of float32 values, as stsci.imagestats computes it."""
-
-    def __init__(self, name, lower, upper, nclip, lsigma, usigma, binwidth):
-        self.name = name
-        self.lower, self.upper = lower, upper
-        self.nclip = nclip
-        self.lsigma, self.usigma = lsigma, usigma
-        self.binwidth = binwidth
-
-    def __call__(self, values):
-        """The statistic and the number of values it is of; NaN and 0 if no value is within the limits."""
-        if not len(values):
-            return math.nan, 0
-        low = float(values.min()) if self.lower is None else float(np.float32(self.lower))
-        high = float(values.max()) if self.upper is None else float(np.float32(self.upper))
-        clip_low, clip_high = np.float32(low), np.float32(high)
-        pivot = float(np.median(values[:: max(1, len(values) // 1000)]))
-        for iteration in range(self.nclip + 1):
-            count, total, squares = _sums(values, clip_low, clip_high, pivot)
-            if count == 0:
-                return math.nan, 0
-            mean = float(np.float32(pivot + total / count))
-            offset = mean - pivot
-            variance = (squares - 2 * offset * total + count * offset**2) / (count - 1) if count > 1 else math.nan
-            deviation = float(np.float32(math.sqrt(max(variance, 0.0))))
-            limits = (
-                np.float32(max(low, mean - self.lsigma * deviation)),
-                np.float32(min(high, mean + self.usigma * deviation)),
-            )
-            if iteration == self.nclip or limits == (clip_low, clip_high) or math.isnan(deviation):
-                break
-            (clip_low, clip_high), pivot = limits, mean
-        if self.name == "mean":
-            return mean, count
-        if self.name == "median":
-            return float(np.median(values[(values >= clip_low) & (values <= clip_high)])), count
-        return self._of_histogram(values, deviation, clip_low, clip_high), count
-
-    def _of_histogram(self, values, deviation, low, high):
-        first, last = (float(value) for value in _range(values, low, high))
-        width = self.binwidth * deviation
-        span = last - first
-        smallest = 10.0 * float(_FLT_EPSILON)
-        if not (width >= smallest and span >= smallest and width <= span):
-            return first + 0.5 * width if width == width else first
-        bins = int(span / width) + 1
-        counts = _histogram(values, bins, np.float32(span / (bins - 1)), np.float32(first))
-        if self.name == "midpt":
-            return _histogram_median(counts, first, width)
-        return _histogram_peak(counts, first, width)
-
-
-def _histogram_peak(counts, first, width):
-    """Position of the first highest bin, refined by a parabola through its neighbours."""
-    if len(counts) == 2:
-        return first + (0.5 if counts[0] > counts[1] else 1.5 if counts[0] < counts[1] else 1.0) * width
-    peak = int(np.argmax(counts))
-    if peak in (0, len(counts) - 1):
-        return first + (peak + 0.5) * width
-    left = int(counts[peak]) - int(counts[peak - 1])
-    right = int(counts[peak]) - int(counts[peak + 1])
-    shift = 0.5 * (left - right) / (left + right) if left + right else 0.0
-    return first + (peak + 0.5 + shift) * width
-
-
-def _histogram_median(counts, first, width):
-    """Value below which half of the histogram lies, interpolated within its bin."""
-    share = np.cumsum(counts).astype(np.float32)
-    share = share / share[-1]
-    half = int(np.flatnonzero(share >= 0.5)[0])
-    below = float(share[half - 1]) if half else 0.0
-    inside = float(share[half]) - below
-    return first + (half + ((0.5 - below) / inside if inside else 0.0)) * width
-
-
-@njit
-def _sums(values, low, high, pivot):
-    """Number of the values within limits, and the sums of their offsets from a pivot and of the squares."""
-    count = 0
-    total = squares = 0.0
-    for value in values:
-        inside = (value >= low) & (value <= high)
-        offset = np.float64(value) - pivot if inside else 0.0
-        count += inside
-        total += offset
-        squares += offset * offset
-    return count, total, squares
-
-
-@njit
-def _range(values, low, high):
-    """Range of the values within limits, and of the first value moved into them."""
-    first = max(low, values[0])
-    last = min(high, values[0])
-    for value in values:
-        if low <= value <= high:
-            first = min(first, value)
-            last = max(last, value)
-    return first, last
-
-
-@njit
-def _histogram(values, bins, width, first):
-    # neighbours often fall into the same bin: four histograms, so that none waits for the other's count
-    counts = np.zeros((4, bins), np.uint32)
-    scale = np.float32(1.0) / width
-    edge = first + width * np.float32(bins)
-    closed = int(scale * (edge - first)) == bins
-    if closed:
-        edge *= np.float32(1.0) - _FLT_EPSILON
-    for k in range(len(values)):
-        value = values[k]
-        if value >= first and (value < edge or (closed and value == edge)):
-            counts[k & 3, int(scale * (value - first))] += np.uint32(1)
-    return counts[0] + counts[1] + counts[2] + counts[3]
+def _slopes(pointings, images, outlines, dqbits, statistic, *, matched):
+    """Slopes (n, 2) of the skies of exposures per pixel."""
+    cells = Cells(outlines, pointings[0].wcs)
+    levels = []
+    for pointing, source in zip(pointings, images, strict=True):
+        image = source() if callable(source) else source
+        _refuse_subtracted(image.header, pointing.exposure)
+        data = np.asarray(image.data, np.float32)
+        levels.append(cells.levels(data, _good_pixels(image, dqbits), pointing.wcs, statistic))
+    slopes = slopes_of_differences(levels) if matched else slopes_of_each(levels)
+    half_sides = [[0.5 * (n - 1) for n in reversed(pointing.wcs.shape)] for pointing in pointings]
+    return slopes / np.array(half_sides)
 
 
 def _measured(data, good, tasks, statistic):
@@ -491,7 +403,7 @@ def _listed_levels(skylist, exposures):
     return [levels[exposure] for exposure in exposures]
 
 
-def _sky_table(exposures, levels, method, reasons, subtract):
+def _sky_table(exposures, levels, method, reasons, subtract, slopes=None):
     from astropy.table import Table
 
     table = Table(
@@ -503,5 +415,7 @@ def _sky_table(exposures, levels, method, reasons, subtract):
             "reason": np.array(reasons, dtype=str),
         }
     )
+    if slopes is not None:
+        table["slope_x"], table["slope_y"] = slopes.T
     table.meta["subtract"] = bool(subtract)
     return table
