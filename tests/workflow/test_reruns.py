@@ -224,6 +224,27 @@ def test_an_input_that_was_made_again_reruns_what_follows_it(programme):
     assert programme.plan() == {**FROM_DETECTOR1, **one}
 
 
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        ("i2d.fits", FROM_RESAMPLE),
+        ("segm.fits", FROM_CATALOG),
+        ("cat.ecsv", FROM_CATALOG),
+    ],
+)
+def test_a_deleted_product_is_made_again(programme, ending, expected):
+    next(programme.folder.glob(f"stage3/*_{ending}")).unlink()
+    assert programme.plan() == expected
+
+
+def test_what_a_product_was_made_from_may_be_deleted(programme):
+    for path in (*programme.folder.glob("stage1/*_rate.fits"), *programme.folder.glob("stage2/*_cal.fits")):
+        path.unlink()
+    for path in programme.folder.glob("stage3/*_crf"):
+        shutil.rmtree(path)
+    assert programme.plan() == {}
+
+
 def test_an_override_for_one_exposure_reruns_that_one(programme):
     root = sorted((programme.folder / "uncal").glob("*_uncal.fits"))[0].name.removesuffix("_uncal.fits")
     programme.configure(f"overrides: [{{select: {{exposure: {root}}}, steps: {{jump: {{rejection_threshold: 9}}}}}}]\n")

@@ -220,28 +220,30 @@ def exposure_targets():
 
 
 def product_targets():
-    """What is made of associations: the last product of each that is on."""
-    targets = []
+    """What is made of associations, files and records. What it was made from may be deleted, and is made again when it is needed."""
+    targets = [f"stage3/{product}_asn.json" for product in PLAN.associations]
     if PLAN.mode.stage3 == "spec3":
-        targets = [f"stage3/{product}_asn.json" for product in PLAN.associations]
-        targets += [
-            f"stage3/{product}_stitched.json"
+        made = [
+            f"{product}_stitched"
             for product in PLAN.associations
             if stitched_cubes(PLAN, product)
         ]
-        return targets + [
-            f"stage3/{cube}_{suffix}.json"
+        made += [
+            f"{cube}_{suffix}"
             for cube in PLAN.cubes
             for suffix in cube_suffixes(PLAN, cube)
         ]
-    for product in PLAN.associations:
-        targets.append(f"stage3/{product}_asn.json")
-        if PLAN.is_on("source_catalog") and PLAN.is_on("resample"):
-            targets.append(f"stage3/{product}_cat.json")
-        elif PLAN.is_on("resample"):
-            targets.append(f"stage3/{product}_i2d.json")
-        else:
-            targets.append(f"stage3/{product}_crf.json")
+    elif PLAN.is_on("resample"):
+        made = [f"{product}_i2d" for product in PLAN.associations]
+    else:
+        return targets + [f"stage3/{product}_crf.json" for product in PLAN.associations]
+    targets += [f"stage3/{name}{end}" for name in made for end in (".fits", ".json")]
+    if PLAN.mode.stage3 == "image3" and PLAN.is_on("source_catalog"):
+        targets += [
+            f"stage3/{product}_{end}"
+            for product in PLAN.associations
+            for end in ("cat.ecsv", "cat.json", "segm.fits")
+        ]
     return targets
 
 
