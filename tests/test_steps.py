@@ -144,6 +144,7 @@ OURS = dict.fromkeys(
         "skymatch.compatibility",
         "skymatch.surface",
         "source_catalog.compatibility",
+        "source_catalog.star_excess",
         "assign_mtwcs.compatibility",
         "tweakreg.compatibility",
         "tweakreg.pointing_limit",
@@ -168,7 +169,10 @@ OURS = dict.fromkeys(
         "straylight.compatibility",
     ),
     "ours alone",
-)
+) | {
+    "source_catalog.ci1_star_threshold": (2.0, None),
+    "source_catalog.ci2_star_threshold": (1.8, None),
+}
 
 
 def test_a_step_that_is_off_by_default_is_switched_on_by_any_layer(monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import QTable, Table
+from scipy.ndimage import gaussian_filter
 from scipy.special import erf
 
 from snakewebb.errors import BadDataError, ConfigError
@@ -22,8 +23,6 @@ SIGMA = FWHM / 2.3548200450309493
 BLURRED = np.sqrt(SIGMA**2 + 2 / 12)
 PIXEL_AREA = 2.3e-14  # sr
 ENERGIES = (30, 50, 70, 80)
-# concentration of a Gaussian star: 50/30, 70/50; of light without structure: 1.94, 1.74
-STAR_THRESHOLDS = {"ci1_star_threshold": 1.85, "ci2_star_threshold": 1.6}
 
 
 class Plane:
@@ -90,7 +89,7 @@ def isolated_stars(references):
     y, x = (np.mgrid[:12, :12] * 34.0 + 20).reshape(2, -1) + rng.uniform(-3, 3, (2, 144))
     flux = 10 ** rng.uniform(0.3, 2.2, x.size)
     mosaic = mosaic_of(*observed(star_image((420, 420), x, y, flux), seed=5))
-    status = source_catalog(mosaic, references, npixels=6, **STAR_THRESHOLDS)
+    status = source_catalog(mosaic, references, npixels=6)
     assert status.state == "COMPLETE"
     catalog = mosaic.catalog
     nearest = np.argmin(np.hypot(x[:, None] - catalog["xcentroid"], y[:, None] - catalog["ycentroid"]), axis=1)
@@ -150,7 +149,7 @@ def test_depth_in_metadata_and_header(isolated_stars, references, tmp_path):
         assert header[f"DEPTH{energy}"] == pytest.approx(depth["limiting_abmag"][number], abs=1e-4)
         assert header[f"EMPTYP{energy}"] == pytest.approx(depth["pull"][number], abs=1e-4)
     other = copy.copy(mosaic)
-    source_catalog(other, references, npixels=6, compatibility="jwst", **STAR_THRESHOLDS)
+    source_catalog(other, references, npixels=6, compatibility="jwst")
     assert "empty_apertures" not in other.catalog.meta
 
 
@@ -160,13 +159,45 @@ def test_shape_and_orientation_of_a_galaxy(references):
     along, across = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
     galaxy = 300 * np.exp(-0.5 * ((along / 8) ** 2 + (across / 3) ** 2)) / (2 * np.pi * 24)
     mosaic = mosaic_of(*observed(galaxy, seed=8))
-    source_catalog(mosaic, references, **STAR_THRESHOLDS)
+    source_catalog(mosaic, references)
     (row,) = mosaic.catalog[mosaic.catalog["isophotal_area"].value > 200]
     assert row["orientation"].value % 180 == pytest.approx(25.0, abs=1.0)
     # north is 30 degrees clockwise from the y axis of the plane, east is left
     assert row["sky_orientation"].value % 180 == pytest.approx((25.0 - 60.0) % 180, abs=1.0)
     assert row["ellipticity"].value == pytest.approx(1 - 3 / 8, abs=0.05)
     assert row["is_extended"]
+
+
+def test_stars_and_galaxies_are_told_apart(isolated_stars, references):
+    """Galaxies of half-light radii from 1 to 4 FWHM; the archive's thresholds are those of sources of even brightness."""
+    rng = np.random.default_rng(4)
+    y, x = (np.mgrid[:10, :10] * 40.0 + 25).reshape(2, -1) + rng.uniform(-3, 3, (2, 100))
+    radii, fluxes = FWHM * rng.uniform(1, 4, 100), 10 ** rng.uniform(1.5, 2.5, 100)
+    rows, columns = np.mgrid[:420, :420]
+    image = np.zeros((420, 420))
+    for column, row, radius, flux in zip(x, y, radii, fluxes, strict=True):
+        # of Sersic index 1
+        profile = np.exp(-1.678 * np.hypot(columns - column, rows - row) / radius)
+        image += flux * profile / profile.sum()
+    mosaic = mosaic_of(*observed(gaussian_filter(image, SIGMA), seed=6))
+
+    def flagged(mosaic, x, y, **parameters):
+        again = copy.copy(mosaic)
+        source_catalog(again, references, npixels=6, **parameters)
+        catalog = again.catalog
+        nearest = np.argmin(np.hypot(x[:, None] - catalog["xcentroid"], y[:, None] - catalog["ycentroid"]), axis=1)
+        signal = catalog["aper70_flux"] / catalog["aper70_flux_err"]
+        return np.asarray(catalog["is_extended"])[nearest[np.asarray(signal)[nearest] > 20]]
+
+    x_stars, y_stars, *_, stars = isolated_stars
+    galaxies = flagged(mosaic, x, y)
+    assert len(galaxies) >= 90
+    assert galaxies.mean() > 0.97
+    assert not flagged(stars, x_stars, y_stars).any()
+    assert flagged(mosaic, x, y, compatibility="jwst").mean() < 0.5
+    # a threshold that is given counts, with the other one of the archive
+    assert not flagged(mosaic, x, y, ci1_star_threshold=3.0).any()
+    assert flagged(mosaic, x, y, ci1_star_threshold=0.0, ci2_star_threshold=0.0).all()
 
 
 @pytest.mark.parametrize(("compatibility", "beyond"), [("native", 0.5), ("jwst", 1.5)])

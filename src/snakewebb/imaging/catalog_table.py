@@ -1,5 +1,7 @@
 """The table of the sources of a mosaic, in the archive's columns."""
 
+from functools import partial
+
 import numpy as np
 from astropy.io import fits
 
@@ -10,8 +12,11 @@ from snakewebb.imaging.mosaic_image import MosaicImage
 AB_ZERO_POINT = 8.9  # magnitude of 1 Jy
 
 
-def aperture_columns(data, err, found, calibration, star_thresholds):
-    """Aperture fluxes and the numbers made of them, by column name, in the order of the catalogue."""
+def aperture_columns(data, err, found, calibration, extended):
+    """Aperture fluxes and the numbers made of them, by column name, in the order of the catalogue.
+
+    ``extended`` tells from the fluxes and their errors (3, n) which sources are extended.
+    """
     x, y = found["x"], found["y"]
     level, level_err = ring_background(data, x, y, *calibration.ring)
     flux, flux_err = circular_sums(data, err, x, y, calibration.radii)
@@ -33,8 +38,35 @@ def aperture_columns(data, err, found, calibration, star_thresholds):
             f"CI_{third}_{second}": flux[2] / flux[1],
             f"CI_{third}_{first}": flux[2] / flux[0],
         }
-        columns["is_extended"] = (flux[1] / flux[0] > star_thresholds[0]) & (flux[2] / flux[1] > star_thresholds[1])
+        columns["is_extended"] = extended(flux[:3], flux_err[:3])
     return columns
+
+
+def beyond_thresholds(flux, flux_err, *, thresholds):
+    """Sources whose ratios of neighbouring apertures both exceed a threshold."""
+    return (flux[1] / flux[0] > thresholds[0]) & (flux[2] / flux[1] > thresholds[1])
+
+
+def wider_than_a_star(flux, flux_err, *, corrections, excess):
+    """Sources whose ratio of the largest to the smallest aperture exceeds that of a star.
+
+    Parameters
+    ----------
+    flux, flux_err : ndarray (3, n)
+        In the apertures; a smaller one is part of a larger one.
+    corrections : sequence of float
+        Aperture corrections: what makes the fluxes of a star equal.
+    excess : float
+        Fraction of the star's ratio by which the ratio, less its error, must exceed it.
+
+    Returns
+    -------
+    ndarray of bool (n)
+    """
+    ratio = flux[2] / flux[0]
+    # the noise of the ring between the two apertures, and that of the smaller one
+    ratio_err = np.sqrt(flux_err[2] ** 2 - flux_err[0] ** 2 + ((ratio - 1) * flux_err[0]) ** 2) / flux[0]
+    return (flux[0] > 0) & (ratio - ratio_err > (1 + excess) * corrections[0] / corrections[2])
 
 
 def ab_magnitudes(flux, error):
@@ -147,7 +179,9 @@ def empty_catalog(energies=DEFAULT_APERTURES, calibration=None, settings=None, *
         nothing,
     )
     found["boxes"] = np.empty((0, 4))
-    apertures = aperture_columns(np.zeros((1, 1)), np.zeros((1, 1)), found, known, (0.0, 0.0))
+    apertures = aperture_columns(
+        np.zeros((1, 1)), np.zeros((1, 1)), found, known, partial(beyond_thresholds, thresholds=(0.0, 0.0))
+    )
     nowhere = MosaicImage(fits.Header(), fits.Header(), np.zeros((1, 1)), None, None, _Nowhere())
     table = make_catalog(found, apertures, (nothing, nothing), nowhere, known, settings or {}, 0.5, (nothing, nothing))
     if calibration is None:
@@ -231,7 +265,7 @@ def _descriptions(energies):
         "sky_centroid_win": "Centroid in a Gaussian window on the sky, ICRS",
         "aper_bkg_flux": "Background of one pixel: clipped median of the ring around the source",
         "aper_bkg_flux_err": "Standard error of aper_bkg_flux",
-        "is_extended": "Whether both concentration indices exceed those of a star",
+        "is_extended": "Whether the concentration exceeds that of a star",
         "sharpness": "Sharpness as of DAOFIND",
         "roundness": "Roundness by symmetry as of DAOFIND",
         "nn_label": "Label of the nearest other source, -1 for none",

@@ -1,6 +1,7 @@
 """Catalogue of the sources of a mosaic: positions, fluxes and shapes, and the map of their segments."""
 
 import logging
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,7 +10,13 @@ from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging import segmentation
 from snakewebb.imaging.background_mesh import background_mesh
 from snakewebb.imaging.catalog_calibration import calibration_of, file_name
-from snakewebb.imaging.catalog_table import aperture_columns, empty_catalog, make_catalog
+from snakewebb.imaging.catalog_table import (
+    aperture_columns,
+    beyond_thresholds,
+    empty_catalog,
+    make_catalog,
+    wider_than_a_star,
+)
 from snakewebb.imaging.empty_apertures import empty_apertures
 from snakewebb.imaging.star_shape import sharpness_and_roundness
 from snakewebb.imaging.windowed_centroid import windowed_centroids
@@ -19,8 +26,11 @@ log = logging.getLogger(__name__)
 
 KRON_PARAMETERS = (2.5, 1.4, 0.0)
 
+STAR_THRESHOLDS = (2.0, 1.8)
+"""Of the archive: the ratios of a uniform source are about 2 for most filters, so that few galaxies exceed both."""
 
-@step(version=3, keyword="S_SRCCAT", references=("apcorr", "abvegaoffset"))
+
+@step(version=4, keyword="S_SRCCAT", references=("apcorr", "abvegaoffset"))
 def source_catalog(
     mosaic,
     references,
@@ -28,8 +38,9 @@ def source_catalog(
     aperture_ee1: Annotated[int, Between(1, 99)] = 30,
     aperture_ee2: Annotated[int, Between(1, 99)] = 50,
     aperture_ee3: Annotated[int, Between(1, 99)] = 70,
-    ci1_star_threshold: float = 2.0,
-    ci2_star_threshold: float = 1.8,
+    ci1_star_threshold: float | None = None,
+    ci2_star_threshold: float | None = None,
+    star_excess: Annotated[float, Between(0, None)] = 0.12,
     starfinder: Literal["dao", "iraf", "segmentation"] = "segmentation",
     snr_threshold: float = 3.0,
     bkg_boxsize: Annotated[int, Between(1, None)] = 1000,
@@ -77,9 +88,13 @@ def source_catalog(
     aperture_ee1, aperture_ee2, aperture_ee3 : int
         Per cent of the light of a star inside the three apertures, increasing; the apcorr reference must
         have them.
-    ci1_star_threshold, ci2_star_threshold : float
+    ci1_star_threshold, ci2_star_threshold : float or None
         A source is extended if the ratio of the fluxes in the second and first aperture exceeds the first
-        value and that of the third and second the second one.
+        value and that of the third and second the second one (null: 2.0 and 1.8 where the other is given, and with
+        `compatibility` ``jwst``). If both are null, `star_excess` decides.
+    star_excess : float
+        A source is extended if the ratio of the fluxes in the third and first aperture, less its error, exceeds that of a
+        star by this fraction; the ratio of a star is that of the aperture corrections.
     starfinder : {"dao", "iraf", "segmentation"}
         How sources are found. With the first two there are no segments, and isophotal quantities other than
         the flux and, for iraf, the orientation are NaN.
@@ -197,6 +212,14 @@ def source_catalog(
         )
     if compatibility == "native":
         settings["empty_apertures"] = empty_apertures(data, err, taken, calibration)
+    thresholds = (ci1_star_threshold, ci2_star_threshold)
+    if thresholds == (None, None) and compatibility == "native":
+        extended = partial(wider_than_a_star, corrections=calibration.corrections, excess=star_excess)
+    else:
+        usual = zip(thresholds, STAR_THRESHOLDS, strict=True)
+        extended = partial(
+            beyond_thresholds, thresholds=[default if given is None else given for given, default in usual]
+        )
     count = len(found["x"])
     if count == 0:
         reason = "no source above the threshold"
@@ -205,7 +228,7 @@ def source_catalog(
     log.info("%d sources", count)
     mosaic.catalog = make_catalog(
         found,
-        aperture_columns(data, err, found, calibration, (ci1_star_threshold, ci2_star_threshold)),
+        aperture_columns(data, err, found, calibration, extended),
         sharpness_and_roundness(data, found["x"], found["y"], kernel_fwhm),
         mosaic,
         calibration,
