@@ -1,6 +1,6 @@
 """Jobs of the tiny programme that run again from a rule on: written by hand."""
 
-FROM_CATALOG = {"source_catalog": 1, "report": 1}
+FROM_CATALOG = {"source_catalog": 1, "report": 1, "report_programme": 1}
 FROM_RESAMPLE = {"resample": 1, **FROM_CATALOG}
 FROM_OUTLIERS = {"outlier_detection": 1, **FROM_RESAMPLE}
 FROM_SKY = {"skymatch": 1, **FROM_OUTLIERS}

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from snakewebb.report.page import Picture, changed_parameters, step_seconds, write_page
+from snakewebb.report.page import Link, Picture, changed_parameters, step_seconds, write_page
 
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000"
@@ -87,12 +87,14 @@ def test_page(records, tmp_path):
         logs=[log],
         left_out=[("uncal/jw_bad_uncal.fits", "the file is empty (0 bytes)")],
         notes=["PCS_MODE is COARSE"],
-        tables=[("Recovered sources", ["product", "ratio"], [["f200w", "1.0004"]])],
+        tables=[("Recovered sources", ["product", "ratio"], [[Link("f200w <a>", "f200w.html"), "1.0004"]])],
     )
     page = (tmp_path / "report.html").read_text()
     reader = Reader(page)
-    for name, value in ((name, value) for _, name, value in reader.attributes if name in ("src", "href")):
-        assert value.startswith("data:"), name
+    for tag, name, value in reader.attributes:
+        if name == "src" or (name == "href" and tag != "a"):
+            assert value.startswith("data:"), name
+    assert [value for tag, name, value in reader.attributes if tag == "a"] == ["f200w.html"]
     assert not any(tag == "script" for tag, *_ in reader.attributes)
     assert "http" not in page
     for expected in (
@@ -104,6 +106,7 @@ def test_page(records, tmp_path):
         "dq_init: no mask reference",
         "resample: no input",
         "1.0004",
+        "f200w <a>",
         "2.8",
         "jump.rejection_threshold",
         "config.yaml",

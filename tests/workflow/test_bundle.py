@@ -279,10 +279,11 @@ def test_what_is_out_of_date_is_refused_with_all_that_follows(here, capsys):
     message = refused(capsys)
     stem = f"stage3/{PRODUCT}"
     assert message.splitlines() == [
-        "snakewebb: 3 of 23 products cannot be bundled; run the workflow first (snakemake -n shows what it would do):",
+        "snakewebb: 4 of 24 products cannot be bundled; run the workflow first (snakemake -n shows what it would do):",
         f"  {stem}_i2d.json: out of date: steps.resample.pixfrac: 1.0 -> 0.8 (config.yaml)",
         f"  {stem}_cat.json: it is made from {stem}_i2d.json, which is refused too",
         f"  report/{PRODUCT}.html: it is made from {stem}_cat.json, which is refused too",
+        f"  report/programme.html: it is made from {stem}_cat.json, which is refused too",
     ]
     assert main(["bundle", ROOT]) == 0  # of the exposures, nothing is
 

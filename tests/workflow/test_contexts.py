@@ -11,7 +11,7 @@ from small_programmes import PAPER
 from snakewebb.cli import main
 from snakewebb.simulate.crds_cache import ParameterFile, write_parameters
 
-FROM_CATALOG = {"source_catalog": 1, "report": 1}
+FROM_CATALOG = {"source_catalog": 1, "report": 1, "report_programme": 1}
 FROM_ALIGNMENT = {"tweakreg": 1, "skymatch": 1, "outlier_detection": 1, "resample": 1, **FROM_CATALOG}
 FROM_IMAGE2 = {"image2": 4, "resample_exposure": 4, "find_sources": 4, **FROM_ALIGNMENT}
 OLD, NEW = "jwst_9999.pmap", "jwst_9990.pmap"

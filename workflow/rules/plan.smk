@@ -247,12 +247,30 @@ def product_targets():
     return targets
 
 
+def products_by_target():
+    """Products of images by the name of their target."""
+    targets = {}
+    for product, association in PLAN.associations.items():
+        targets.setdefault(association.target, []).append(product)
+    return targets
+
+
+def aligned_products():
+    """Products that tweakreg aligns."""
+    return [
+        product
+        for product in PLAN.associations
+        if aligned_by(PLAN, product) == "tweakreg"
+    ]
+
+
 def report_targets():
-    """A page for each product that has a catalogue; in modes without products, one for all exposures."""
+    """A page for each product that has a catalogue, and one of all; in modes without products, one for all exposures."""
     if PLAN.mode.stage3 == "spec3":
         return [f"report/{product}.html" for product in reported_products(PLAN)]
     if PLAN.mode.stage3 is None:
         return [f"report/{PLAN.mode.name}.html"] if PLAN.exposures else []
     if PLAN.is_on("source_catalog") and PLAN.is_on("resample"):
-        return [f"report/{product}.html" for product in PLAN.associations]
+        pages = [f"report/{product}.html" for product in PLAN.associations]
+        return pages + (["report/programme.html"] if pages else [])
     return []

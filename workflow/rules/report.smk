@@ -78,3 +78,57 @@ rule report_exposures:
         "report: {params.title}"
     script:
         "../scripts/report_exposures.py"
+
+
+rule report_programme:
+    input:
+        i2ds=lambda wildcards: [
+            ancient(f"stage3/{product}_i2d.fits") for product in PLAN.associations
+        ],
+        i2d_records=lambda wildcards: [
+            f"stage3/{product}_i2d.json" for product in PLAN.associations
+        ],
+        catalogs=lambda wildcards: [
+            ancient(f"stage3/{product}_cat.ecsv") for product in PLAN.associations
+        ],
+        catalog_records=lambda wildcards: [
+            f"stage3/{product}_cat.json" for product in PLAN.associations
+        ],
+        alignments=lambda wildcards: [
+            f"stage3/{product}_alignment.ecsv" for product in aligned_products()
+        ],
+    output:
+        pictures=report(
+            directory("report/programme"),
+            patterns=["{picture}.png"],
+            caption="../report/picture.rst",
+            category="Summary",
+            labels={"picture": "{picture}"},
+        ),
+        page=report(
+            "report/programme.html",
+            caption="../report/programme.rst",
+            category="Summary",
+            labels={"product": "programme"},
+        ),
+    log:
+        "logs/report_programme.log",
+    conda:
+        "../../envs/conda.yaml"
+    threads: threads_of("report_programme")
+    resources:
+        mem_mb=mem_mb_of("report_programme"),
+        runtime=runtime_of("report_programme"),
+        disk_mb=disk_mb_of("report_programme"),
+    params:
+        targets=lambda wildcards: products_by_target(),
+        aligned=lambda wildcards: aligned_products(),
+        left_out=lambda wildcards, output: PLAN.left_out,
+        notes=lambda wildcards, output: PLAN.notes,
+        mode=PLAN.mode.name,
+        title=PLAN.mode.title,
+        context=lambda wildcards, output: PLAN.context,
+    message:
+        "report: {params.title}"
+    script:
+        "../scripts/report_programme.py"

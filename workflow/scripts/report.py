@@ -7,6 +7,7 @@ from astropy.io import fits
 from snakewebb.job import job
 from snakewebb.plan.names import parse_exposure
 from snakewebb.report.alignment import write_alignment_figure, write_sky_figure
+from snakewebb.report.composite import filter_of
 from snakewebb.report.exposure import write_exposure_figure
 from snakewebb.report.mosaic import write_mosaic_figure
 from snakewebb.report.page import Picture, write_page
@@ -21,7 +22,7 @@ def draw_product(folder, page, *, product, rates, alignment, sky, i2d, catalog, 
     write_mosaic_figure(i2d, pictures[-1].path, catalog)
     if sources:
         pictures.append(Picture(folder / "truth.png", product, "Fluxes and positions against the injected ones"))
-        write_truth_figure(catalog, sources, flux_column(i2d), pictures[-1].path)
+        write_truth_figure(catalog, sources, f"flux_{filter_of(fits.getheader(i2d, 0))}", pictures[-1].path)
     if alignment:
         pictures.append(Picture(folder / "alignment.png", product, "Corrections of the pointing"))
         write_alignment_figure(alignment, pictures[-1].path)
@@ -34,13 +35,6 @@ def draw_product(folder, page, *, product, rates, alignment, sky, i2d, catalog, 
         write_exposure_figure(rate, pictures[-1].path)
     logs = sorted(Path("logs").glob("*/*.log"))
     write_page(page, title=product, records=records, pictures=pictures, logs=logs, **circumstances)
-
-
-def flux_column(i2d):
-    """Column of the truth table for the bandpass of a mosaic: that of the pupil wheel if it holds a filter; guiders have none."""
-    header = fits.getheader(i2d, 0)
-    elements = [str(header.get(key, "")) for key in ("PUPIL", "FILTER")]
-    return "flux_" + next((name for name in elements if name.startswith("F") and name[1:4].isdigit()), "FGS")
 
 
 if "snakemake" in globals():

@@ -9,7 +9,7 @@ from snakewebb.plan.cubes import reported_products, stitched_cubes
 from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.product_members import FOLDERS
 
-REPORTS = ("report", "report_spectra", "report_exposures")
+REPORTS = ("report", "report_spectra", "report_exposures", "report_programme")
 """Rules whose pages tell dates and seconds: they are bundled as they are, and not compared."""
 _TABLES = ("find_sources", "assign_mtwcs", "tweakreg", "skymatch", "measured_offsets")
 _SHARED = {"detector1": ("rate.fits", "rateints.fits"), "source_catalog": ("cat.ecsv", "segm.fits")}
@@ -118,7 +118,9 @@ def _pages(plan, products):
             spectra += (f"stage3/{product}_stitched.json",) if stitched_cubes(plan, product) else ()
             yield Product("report_spectra", product, None, (f"report/{product}.html",), spectra)
         return
-    for product in plan.associations:
-        catalog = f"stage3/{product}_cat.json"
-        if catalog in products:
-            yield Product("report", product, None, (f"report/{product}.html",), (catalog,))
+    catalogs = {product: f"stage3/{product}_cat.json" for product in plan.associations}
+    catalogs = {product: catalog for product, catalog in catalogs.items() if catalog in products}
+    for product, catalog in catalogs.items():
+        yield Product("report", product, None, (f"report/{product}.html",), (catalog,))
+    if catalogs:
+        yield Product("report_programme", "programme", None, ("report/programme.html",), tuple(catalogs.values()))

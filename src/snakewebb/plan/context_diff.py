@@ -193,6 +193,7 @@ def stale_rules(old, new):
     found = {rule: stale[rule] for rule in dict.fromkeys(job.rule for job in after.values()) if rule in stale}
     if "source_catalog" in found:
         found["report"] = found["source_catalog"]
+        found["report_programme"] = {"programme"}
     elif found and new.mode.stage3 == "spec3":
         cubes = {name for rule in OF_PRODUCTS for name in found.get(rule, ()) if name in new.cubes}
         found["report_spectra"] = {new.cubes[name].product for name in cubes}

@@ -192,7 +192,7 @@ class Needs:
 
     @functools.lru_cache(maxsize=64)  # noqa: B019
     def _all(self, rule):
-        if rule == "report_exposures":
+        if rule in ("report_exposures", "report_programme"):
             return (self.work(rule),)
         if rule in _OF_A_CUBE:
             return tuple(self.work(rule, None, name) for name in self._plan.cubes)

@@ -110,6 +110,7 @@ MODELS = {
     "spectral_leak": Model(process=150, seconds=1.0),
     "stitch_spectra": Model(process=150, seconds=1.0),
     "report_spectra": Model(process=200, voxel=33, seconds=1.5),
+    "report_programme": Model(process=300, seconds=1.0),
     "report_exposures": Model(process=138, frame=66, written=2, seconds=0.5, images=PICTURES),
 }
 """Models of the rules beyond stage 1, of memory with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`.

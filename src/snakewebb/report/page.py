@@ -20,6 +20,19 @@ _SYMBOLS = {
 
 
 @dataclass(frozen=True)
+class Link:
+    """A cell of a table that leads to another page.
+
+    Attributes
+    ----------
+    text, address : str
+    """
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture of the page.
 
@@ -124,7 +137,7 @@ def write_page(path, *, title, records, pictures=(), logs=(), mode="", context="
     notes : iterable of str
         What deserves a look.
     tables : iterable of (str, list of str, list of list)
-        Further tables: heading, names of the columns, rows.
+        Further tables: heading, names of the columns, rows; cells may be a `Link`.
     """
     records = read_records(records)
     seconds = {}
@@ -136,8 +149,8 @@ def write_page(path, *, title, records, pictures=(), logs=(), mode="", context="
         _summary(title, mode, context or _only(records, "context"), versions, records),
         _problems(records, left_out, notes),
         _products(records),
-        *(_section(heading, _table(columns, rows)) for heading, columns, rows in tables),
         _pictures(pictures),
+        *(_section(heading, _table(columns, rows)) for heading, columns, rows in tables if rows),
         _statuses(records, seconds),
         _parameters(records),
         _software(records),
@@ -149,6 +162,10 @@ def write_page(path, *, title, records, pictures=(), logs=(), mode="", context="
 
 def _text(value):
     return html.escape(str(value), quote=True)
+
+
+def _cell(value):
+    return f'<a href="{_text(value.address)}">{_text(value.text)}</a>' if isinstance(value, Link) else _text(value)
 
 
 def _only(records, key):
@@ -163,7 +180,7 @@ def _section(heading, content, name=None):
 
 def _table(columns, rows, kind=""):
     head = "".join(f"<th scope=col>{_text(column)}</th>" for column in columns)
-    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

@@ -81,8 +81,8 @@ def figure(width, height, **layout):
 
 
 @styled
-def save(sheet, path):
-    """Write a figure as PNG (of 256 colours) or SVG, by the suffix of the path, atomically.
+def save(sheet, path, *, few_colours=True):
+    """Write a figure as PNG or SVG, by the suffix of the path, atomically.
 
     The same figure gives the same bytes.
 
@@ -90,6 +90,8 @@ def save(sheet, path):
     ----------
     sheet : Figure
     path : path-like
+    few_colours : bool
+        A PNG has 256 colours.
     """
     from io import BytesIO
 
@@ -104,9 +106,11 @@ def save(sheet, path):
         drawn = BytesIO()
         sheet.savefig(drawn, format="png", metadata={"Software": None})
         with Image.open(drawn) as picture:
-            # of the ways to choose 256 colours, the one that keeps the scales smooth
-            few = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-            few.save(temporary, format="png", optimize=True)
+            shown = picture.convert("RGB")
+            if few_colours:
+                # of the ways to choose 256 colours, the one that keeps the scales smooth
+                shown = shown.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            shown.save(temporary, format="png", optimize=True)
 
 
 @styled
@@ -133,10 +137,11 @@ def reduced(image, side=450):
     size = max(1, -(-max(image.shape) // side))
     if size == 1:
         return np.where(np.isfinite(image), image, np.nan), 1
-    return _block_means(image, size), size
+    return block_means(image, size), size
 
 
-def _block_means(image, size):
+def block_means(image, size):
+    """Means of square blocks of an image; NaN where a block has no finite value."""
     rows, columns = (-(-length // size) * size for length in image.shape)
     padded = np.full((rows, columns), np.nan)
     padded[: image.shape[0], : image.shape[1]] = image
@@ -149,7 +154,7 @@ def _block_means(image, size):
 
 def fraction_in_block(mask, size):
     """Fraction of the pixels of each block that are set."""
-    return _block_means(mask, size)
+    return block_means(mask, size)
 
 
 def asinh_norm(image, low=0.5, high=99.7):

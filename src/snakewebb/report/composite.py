@@ -1,0 +1,216 @@
+"""Colour composite of the mosaics of a target."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from snakewebb.report import style
+
+SIDE = 900
+"""Largest side of the picture, pixels."""
+
+_PIXELS = 2**20  # read at once
+
+_SCALE_BARS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+
+
+@dataclass(frozen=True)
+class Band:
+    """A mosaic as the composite needs it.
+
+    Attributes
+    ----------
+    name : str
+        Of the filter.
+    image : ndarray (ny, nx)
+        Means of blocks of pixels; NaN without data.
+    wcs : WCS
+        Of the blocks.
+    """
+
+    name: str
+    image: np.ndarray
+    wcs: object
+
+    @property
+    def wavelength(self):
+        """Number in the name of the filter, which grows with the wavelength; 0 if there is none."""
+        found = re.search(r"\d+", self.name)
+        return int(found.group()) if found else 0
+
+
+def read_band(i2d):
+    """A mosaic, reduced while it is read: memory does not grow with it.
+
+    Parameters
+    ----------
+    i2d : path-like
+
+    Returns
+    -------
+    Band
+    """
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
+    with fits.open(i2d, memmap=True) as units:
+        header = units["SCI"].header
+        shape = header["NAXIS2"], header["NAXIS1"]
+        size = max(1, -(-max(shape) // (2 * SIDE)))
+        rows = size * max(1, _PIXELS // (shape[1] * size))
+        parts = [
+            style.block_means(units["SCI"].section[first : first + rows], size) for first in range(0, shape[0], rows)
+        ]
+        name = filter_of(units[0].header)
+    wcs = WCS(header, naxis=2)
+    wcs.wcs.crpix = (wcs.wcs.crpix - 0.5) / size + 0.5
+    wcs.wcs.cdelt = wcs.wcs.cdelt * size
+    return Band(name, np.concatenate(parts), wcs)
+
+
+def filter_of(header):
+    """Name of the bandpass of a mosaic: that of the pupil wheel if it holds a filter; guiders have none."""
+    elements = [str(header.get(key, "")) for key in ("PUPIL", "FILTER")]
+    return next((name for name in elements if name.startswith("F") and name[1:4].isdigit()), "FGS")
+
+
+def chosen(bands):
+    """Bands of red, green and blue: reddest, nearest to the middle in ratios of wavelength, bluest.
+
+    Two give red and blue, with their mean in green; one is grey.
+
+    Parameters
+    ----------
+    bands : list of Band
+
+    Returns
+    -------
+    list of list of Band
+        For each colour.
+    """
+    ordered = sorted(bands, key=lambda band: band.wavelength)
+    blue, red = ordered[0], ordered[-1]
+    middle = np.sqrt(max(1, blue.wavelength) * max(1, red.wavelength))
+    between = sorted(ordered[1:-1], key=lambda band: abs(np.log(max(1, band.wavelength) / middle)))
+    return [[red], between[:1] or [red, blue], [blue]]
+
+
+def composite(bands):
+    """Colours of a target, north up and east left.
+
+    Surface brightness per unit frequency is shown: a source whose spectrum is flat in it is white. Where a band has no data
+    the others are shown in grey.
+
+    Parameters
+    ----------
+    bands : list of Band
+
+    Returns
+    -------
+    image : ndarray of uint8 (ny, nx, 3)
+    scale : float
+        Arcsec per pixel.
+    """
+    from astropy.visualization import make_lupton_rgb
+
+    grid, shape, scale = _grid(bands)
+    planes = {band.name: _sampled(band, grid, shape) for band in bands}
+    colours = np.array([np.mean([planes[band.name] for band in members], axis=0) for members in chosen(bands)])
+    cube = np.array(list(planes.values()))
+    known = np.isfinite(cube)
+    seen = known.any(axis=0)
+    light = np.where(known, cube, 0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
+    # where a band is missing there is no colour
+    colours = np.where(np.isfinite(colours).all(axis=0), colours, light)
+    noise = 1.4826 * np.median(np.abs(light[seen])) if seen.any() else 0.0
+    image = make_lupton_rgb(*colours, minimum=-2 * noise, stretch=8 * noise or 1.0, Q=8)
+    image[~seen] = [int(style.NO_DATA[place : place + 2], 16) for place in (1, 3, 5)]
+    return image, scale
+
+
+def _grid(bands):
+    """WCS around all mosaics with north up, its shape, and arcsec per pixel."""
+    from astropy.coordinates import SkyCoord
+    from astropy.wcs import WCS
+    from astropy.wcs.utils import proj_plane_pixel_scales
+
+    corners = []
+    for band in bands:
+        ny, nx = band.image.shape
+        corners.append(band.wcs.pixel_to_world([0, nx - 1, 0, nx - 1], [0, 0, ny - 1, ny - 1]))
+    directions = np.concatenate([corner.cartesian.xyz.value for corner in corners], axis=1)
+    centre = SkyCoord(*directions.mean(axis=1), representation_type="cartesian").spherical
+    centre = SkyCoord(centre.lon, centre.lat)
+    offsets = [[axis.deg for axis in centre.spherical_offsets_to(corner)] for corner in corners]
+    east, north = np.concatenate(offsets, axis=1)
+    extent = max(np.ptp(east), np.ptp(north))
+    scale = max(extent / SIDE, min(proj_plane_pixel_scales(band.wcs).min() for band in bands))
+    shape = tuple(int(np.ceil(np.ptp(values) / scale)) + 1 for values in (north, east))
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = [centre.ra.deg, centre.dec.deg]
+    wcs.wcs.cdelt = [-scale, scale]
+    wcs.wcs.crpix = [east.max() / scale + 1, -north.min() / scale + 1]
+    return wcs, shape, 3600 * scale
+
+
+def _sampled(band, grid, shape):
+    """A band on the grid, less its median."""
+    from scipy.ndimage import map_coordinates
+
+    rows, columns = np.indices(shape, dtype=float)
+    x, y = band.wcs.wcs_world2pix(*grid.wcs_pix2world(columns.ravel(), rows.ravel(), 0), 0)
+    good = np.isfinite(band.image)
+    places = np.array([y, x])
+    weight = map_coordinates(good.astype(float), places, order=1, cval=0.0)
+    values = map_coordinates(np.where(good, band.image, 0.0), places, order=1, cval=0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sampled = np.where(weight > 0.5, values / weight, np.nan).reshape(shape)
+    return sampled - np.nanmedian(sampled) if good.any() and np.isfinite(sampled).any() else sampled
+
+
+@style.styled
+def composite_figure(bands, title):
+    """Composite with a bar of length and the directions.
+
+    Parameters
+    ----------
+    bands : list of Band
+    title : str
+
+    Returns
+    -------
+    Figure
+    """
+    from matplotlib.patheffects import withStroke
+
+    image, scale = composite(bands)
+    rows, columns = image.shape[:2]
+    width = 8.0 if columns >= rows else max(3.0, 8.0 * columns / rows)
+    sheet, axes = style.figure(width, min(12.0, width * rows / columns + 0.5))
+    axes.imshow(image, origin="lower", interpolation="nearest")
+    axes.axis("off")
+    axes.set_title(title)
+    length = max((bar for bar in _SCALE_BARS if bar / scale <= 0.3 * columns), default=_SCALE_BARS[0])
+    left, low = 0.04 * columns, 0.04 * rows
+    outline = [withStroke(linewidth=3, foreground="black")]
+    axes.plot([left, left + length / scale], [low, low], color="white", linewidth=2, path_effects=outline)
+    name = f"{length} arcsec" if length < 60 else f"{length / 60:g} arcmin"
+    axes.text(left, low + 0.012 * rows, name, color="white", va="bottom", path_effects=outline)
+    axes.text(0.985 * columns, 0.03 * rows, "N up, E left", color="white", ha="right", path_effects=outline)
+    return sheet
+
+
+def colours_of(bands):
+    """Which band is shown in which colour, in words."""
+    if len(bands) == 1:
+        return f"{bands[0].name} alone, in grey"
+    red, green, blue = chosen(bands)
+    middle = green[0].name if len(green) == 1 else "their mean"
+    return f"red {red[0].name}, green {middle}, blue {blue[0].name}"
+
+
+def write_composite_figure(bands, path, title):
+    """Write `composite_figure` as PNG, in all its colours."""
+    style.save(composite_figure(bands, title), path, few_colours=False)

@@ -1,0 +1,217 @@
+"""What a programme gave as a whole: numbers of sources, depth, alignment, and what its jobs took."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from snakewebb.report import style
+from snakewebb.report.composite import filter_of
+
+_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PURPLE, style.SKY, style.BLACK)
+_BIN = 0.5  # mag
+
+
+@dataclass(frozen=True)
+class Field:
+    """A mosaic in numbers.
+
+    Attributes
+    ----------
+    product, filter : str
+    area : float
+        With weight, square arcmin.
+    catalog : Table
+    exposures : int
+    """
+
+    product: str
+    filter: str
+    area: float
+    catalog: object
+    exposures: int
+
+
+def read_field(product, i2d, catalog):
+    """The numbers of a mosaic.
+
+    Parameters
+    ----------
+    product : str
+    i2d, catalog : path-like
+        Its files.
+
+    Returns
+    -------
+    Field
+    """
+    from astropy.io import fits
+    from astropy.table import Table
+
+    with fits.open(i2d, memmap=True) as units:
+        header = units["SCI"].header
+        rows = max(1, 2**22 // header["NAXIS1"])
+        weighted = sum(
+            int(np.count_nonzero(units["WHT"].section[first : first + rows]))
+            for first in range(0, header["NAXIS2"], rows)
+        )
+        area = weighted * (header.get("PIXAR_A2") or units[0].header.get("PIXAR_A2", np.nan)) / 3600
+        exposures = len(units["HDRTAB"].data) if "HDRTAB" in units else 0
+        name = filter_of(units[0].header)
+    return Field(product, name, float(area), Table.read(catalog, format="ascii.ecsv"), exposures)
+
+
+def depth_table(fields):
+    """Heading, columns and rows of what each mosaic holds.
+
+    Parameters
+    ----------
+    fields : list of Field
+
+    Returns
+    -------
+    (str, list of str, list of list)
+    """
+    rows = []
+    for field in fields:
+        depth = field.catalog.meta.get("empty_apertures", {})
+        limits = [value for value in depth.get("limiting_abmag", ()) if value is not None]
+        pulls = [value for value in depth.get("pull", ()) if value is not None]
+        extended = np.asarray(field.catalog["is_extended"], bool).sum() if len(field.catalog) else 0
+        rows.append(
+            [
+                field.product,
+                field.filter,
+                field.exposures or "",
+                f"{field.area:.2f}",
+                len(field.catalog),
+                extended,
+                ", ".join(f"{value:.2f}" for value in limits),
+                ", ".join(f"{value:.2f}" for value in pulls),
+            ]
+        )
+    columns = ["Mosaic", "Filter", "Exposures", "arcmin²", "Sources", "extended", "5σ depth (AB mag)", "Scatter / ERR"]
+    return "Depth, in circles without a source of three radii", columns, rows
+
+
+def alignment_table(tables):
+    """Heading, columns and rows of how the exposures of each product were aligned.
+
+    Parameters
+    ----------
+    tables : dict of path-like
+        Of tweakreg, by product.
+
+    Returns
+    -------
+    (str, list of str, list of list)
+    """
+    from astropy.table import Table
+
+    rows = []
+    for product, path in tables.items():
+        table = Table.read(path, format="ascii.ecsv")
+        status = [str(value) for value in table["status"]]
+        found = ", ".join(f"{status.count(name)} {name.lower()}" for name in dict.fromkeys(status))
+        scatter = 1000 * np.ma.filled(np.ma.asarray(table["rmse"], float), np.nan)
+        moves = 1000 * np.hypot(np.asarray(table["dx"], float), np.asarray(table["dy"], float))
+        good = np.isfinite(scatter)
+        rows.append(
+            [
+                product,
+                found,
+                "yes" if np.any(table["absolute"]) else "no",
+                f"{np.median(scatter[good]):.1f}, {scatter[good].max():.1f}" if good.any() else "",
+                f"{np.nanmax(moves):.0f}" if np.isfinite(moves).any() else "",
+            ]
+        )
+    columns = ["Product", "Exposures", "Absolute", "rms of matches: median, largest (mas)", "Largest shift (mas)"]
+    return "Alignment", columns, rows
+
+
+def job_table(folder):
+    """Heading, columns and rows of what the jobs of the last runs took, by rule.
+
+    Parameters
+    ----------
+    folder : path-like
+        Snakemake's benchmark files, ``<rule>/<job>.tsv``.
+
+    Returns
+    -------
+    (str, list of str, list of list)
+    """
+    import csv
+
+    by_rule = {}
+    for path in sorted(Path(folder).glob("*/*.tsv")):
+        with path.open(newline="") as lines:
+            by_rule.setdefault(path.parent.name, []).extend(csv.DictReader(lines, delimiter="\t"))
+    rows = []
+    for rule, jobs in by_rule.items():
+        seconds, memory = (np.array([_number(job.get(key)) for job in jobs], float) for key in ("s", "max_rss"))
+        rows.append([rule, len(jobs), *(f"{value:.1f}" for value in (np.nansum(seconds), np.nanmax(seconds)))])
+        rows[-1].append(f"{np.nanmax(memory):.0f}" if np.isfinite(memory).any() else "")
+    return "Jobs", ["Rule", "Jobs", "Seconds in all", "Longest (s)", "Most memory (MB)"], rows
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return np.nan
+
+
+@style.styled
+def counts_figure(fields):
+    """Sources per magnitude and area in each filter, and the depth.
+
+    Parameters
+    ----------
+    fields : list of Field
+
+    Returns
+    -------
+    Figure
+    """
+    filters = {}
+    for field in fields:
+        filters.setdefault(field.filter, []).append(field)
+    magnitudes = {
+        name: np.concatenate(
+            [np.ma.filled(np.ma.asarray(f.catalog["aper_total_abmag"], float), np.nan) for f in members]
+        )
+        for name, members in filters.items()
+    }
+    known = [values[np.isfinite(values)] for values in magnitudes.values()]
+    if not any(len(values) for values in known):
+        return style.message_figure("no source was found")
+    low = np.floor(min(values.min() for values in known if len(values)) / _BIN) * _BIN
+    high = np.ceil(max(values.max() for values in known if len(values)) / _BIN) * _BIN
+    edges = np.arange(low, high + 1.5 * _BIN, _BIN)
+    sheet, axes = style.figure(7, 3.6)
+    for number, (name, values) in enumerate(sorted(zip(filters, known, strict=True))):
+        colour = _COLOURS[number % len(_COLOURS)]
+        area = sum(field.area for field in filters[name])
+        counts = np.histogram(values, edges)[0] / (_BIN * area)
+        axes.stairs(
+            np.where(counts > 0, counts, np.nan), edges, color=colour, label=f"{name} ({len(values)})", linewidth=1.5
+        )
+        limits = [_deepest(field.catalog) for field in filters[name]]
+        if np.isfinite(limits).any():
+            axes.axvline(np.nanmedian(limits), color=colour, linestyle=":", linewidth=1)
+    axes.set_yscale("log")
+    axes.set(xlabel="Total AB magnitude", ylabel="Sources per mag and arcmin²")
+    axes.set_title("Number counts; dotted: 5 sigma in the smallest empty circle")
+    axes.legend(loc="upper left")
+    return sheet
+
+
+def _deepest(catalog):
+    limits = catalog.meta.get("empty_apertures", {}).get("limiting_abmag", ())
+    return float(limits[0]) if len(limits) and limits[0] is not None else np.nan
+
+
+def write_counts_figure(fields, path):
+    """Write `counts_figure` as PNG or SVG."""
+    style.save(counts_figure(fields), path)

@@ -1,0 +1,173 @@
+"""The page of a programme: colours, counts and tables against what was put in."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+
+from snakewebb.report import composite, programme
+
+RA, DEC = 150.0, 2.0
+SCALE = 0.1 / 3600
+
+
+def plane(shape, *, roll, scale=SCALE):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = [RA, DEC]
+    wcs.wcs.crpix = [0.5 * (shape[1] + 1), 0.5 * (shape[0] + 1)]
+    c, s = np.cos(np.radians(roll)), np.sin(np.radians(roll))
+    wcs.wcs.pc = [[-c, s], [s, c]]
+    wcs.wcs.cdelt = [scale, scale]
+    return wcs
+
+
+def write_mosaic(path, filter_name, sources, *, shape=(300, 300), roll=0.0, pupil="CLEAR", covered=True, noise=0.01):
+    """A mosaic with sources (offset east and north in arcsec, peak) of 7 x 7 pixels."""
+    data = np.random.default_rng(len(filter_name)).normal(0.5, noise, shape).astype(np.float32)
+    wcs = plane(shape, roll=roll)
+    for east, north, peak in sources:
+        x, y = wcs.wcs_world2pix(RA + east / 3600 / np.cos(np.radians(DEC)), DEC + north / 3600, 0)
+        column, row = round(float(x)), round(float(y))
+        data[row - 3 : row + 4, column - 3 : column + 4] += peak
+    weight = np.ones(shape, np.float32)
+    if not covered:
+        data[:, : shape[1] // 2], weight[:, : shape[1] // 2] = np.nan, 0
+    header = wcs.to_header()
+    header["PIXAR_A2"] = (3600 * SCALE) ** 2
+    primary = fits.PrimaryHDU(header=fits.Header({"FILTER": filter_name, "PUPIL": pupil}))
+    units = [primary, fits.ImageHDU(data, header, name="SCI"), fits.ImageHDU(weight, name="WHT")]
+    fits.HDUList(units).writeto(path)
+    return path
+
+
+def colour_at(image, scale, east, north):
+    """Mean colour of the 3 x 3 pixels at an offset from the middle of the picture."""
+    row = round(0.5 * (image.shape[0] - 1) + north / scale)
+    column = round(0.5 * (image.shape[1] - 1) - east / scale)
+    return image[row - 1 : row + 2, column - 1 : column + 2].reshape(-1, 3).mean(axis=0)
+
+
+def test_colours_are_at_their_place_on_the_sky(tmp_path):
+    places = {"red": (8.0, 4.0), "white": (-7.0, 6.0), "blue": (3.0, -9.0)}
+    red = [(*places["red"], 3.0), (*places["white"], 3.0)]
+    blue = [(*places["blue"], 3.0), (*places["white"], 3.0)]
+    bands = [
+        composite.read_band(write_mosaic(tmp_path / "a_i2d.fits", "F200W", blue, roll=30.0)),
+        composite.read_band(write_mosaic(tmp_path / "b_i2d.fits", "F444W", red, roll=75.0)),
+    ]
+    assert composite.colours_of(bands) == "red F444W, green their mean, blue F200W"
+    image, scale = composite.composite(bands)
+    assert image.dtype == np.uint8
+    r, g, b = colour_at(image, scale, *places["red"])
+    assert r > g > b
+    r, g, b = colour_at(image, scale, *places["blue"])
+    assert b > g > r
+    r, g, b = colour_at(image, scale, *places["white"])
+    assert min(r, g, b) > 150
+    assert max(r, g, b) - min(r, g, b) < 15
+    corner = image[0, 0]
+    assert tuple(corner) == (0xE8, 0xE4, 0xDC), "nothing was observed there"
+
+
+def test_there_is_no_colour_where_a_band_is_missing(tmp_path):
+    half = composite.read_band(write_mosaic(tmp_path / "a_i2d.fits", "F200W", [], covered=False))
+    whole = composite.read_band(write_mosaic(tmp_path / "b_i2d.fits", "F444W", [(8.0, 4.0, 3.0), (-8.0, 4.0, 3.0)]))
+    image, scale = composite.composite([half, whole])
+    r, g, b = colour_at(image, scale, 8.0, 4.0)  # columns grow to the west
+    assert r == g == b > 150
+    r, _, b = colour_at(image, scale, -8.0, 4.0)
+    assert r > b + 50
+    alone, scale = composite.composite([whole])
+    assert np.ptp(alone[:-1, :-1].astype(int), axis=2).max() == 0
+    assert composite.colours_of([whole]) == "F444W alone, in grey"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["F090W", "F115W", "F200W", "F444W"], "red F444W, green F200W, blue F090W"),
+        (["F560W", "F770W", "F2550W"], "red F2550W, green F770W, blue F560W"),
+    ],
+)
+def test_bands_of_the_colours(names, expected):
+    bands = [composite.Band(name, np.zeros((2, 2)), None) for name in names]
+    assert composite.colours_of(bands) == expected
+    assert composite.colours_of(bands[::-1]) == expected
+
+
+def test_a_large_mosaic_is_reduced_where_it_lies(tmp_path, monkeypatch):
+    path = write_mosaic(
+        tmp_path / "a_i2d.fits", "F150W2", [(5.0, 3.0, 9.0)], shape=(290, 310), roll=20.0, pupil="F162M"
+    )
+    monkeypatch.setattr(composite, "SIDE", 50)
+    monkeypatch.setattr(composite, "_PIXELS", 5000)
+    band = composite.read_band(path)
+    assert band.name == "F162M"
+    assert band.image.shape == (73, 78)
+    data = fits.getdata(path, "SCI")
+    np.testing.assert_allclose(band.image[3, 5], data[12:16, 20:24].mean(), rtol=1e-6)
+    row, column = np.unravel_index(np.nanargmax(band.image), band.image.shape)
+    ra, dec = band.wcs.wcs_pix2world(column, row, 0)
+    assert abs((float(ra) - RA) * 3600 * np.cos(np.radians(DEC)) - 5.0) < 0.4
+    assert abs((float(dec) - DEC) * 3600 - 3.0) < 0.4
+
+
+def catalogue(path, magnitudes, limits=(27.5, 27.25, 27.0)):
+    table = Table({"aper_total_abmag": np.array(magnitudes, float), "is_extended": np.arange(len(magnitudes)) % 2 == 1})
+    table.meta["empty_apertures"] = {"limiting_abmag": [*limits], "pull": [1.0, 1.1, None]}
+    table.write(path, format="ascii.ecsv")
+    return path
+
+
+def test_depth_and_counts(tmp_path):
+    i2d = write_mosaic(tmp_path / "a_i2d.fits", "F200W", [], shape=(600, 600), covered=False)
+    catalog = catalogue(tmp_path / "a_cat.ecsv", [20.1, 20.2, 22.0, np.nan])
+    field = programme.read_field("p", i2d, catalog)
+    assert field.area == pytest.approx(0.5, rel=1e-12)  # one square arcmin, half of it seen
+    heading, columns, rows = programme.depth_table([field])
+    assert heading.startswith("Depth")
+    assert dict(zip(columns, rows[0], strict=True)) == {
+        "Mosaic": "p",
+        "Filter": "F200W",
+        "Exposures": "",
+        "arcmin²": "0.50",
+        "Sources": 4,
+        "extended": 2,
+        "5σ depth (AB mag)": "27.50, 27.25, 27.00",
+        "Scatter / ERR": "1.00, 1.10",
+    }
+    (axes,) = programme.counts_figure([field]).axes
+    (steps,) = axes.patches
+    values, edges, _ = steps.get_data()
+    # two in half a magnitude and half a square arcmin
+    assert list(edges) == [20.0, 20.5, 21.0, 21.5, 22.0, 22.5]
+    np.testing.assert_allclose(np.nan_to_num(values), [8, 0, 0, 0, 4], rtol=1e-12)
+    assert axes.lines[0].get_xdata() == [27.5, 27.5]
+    nothing = programme.read_field("p", i2d, catalogue(tmp_path / "b_cat.ecsv", []))
+    (axes,) = programme.counts_figure([nothing]).axes
+    assert axes.texts[0].get_text() == "no source was found"
+
+
+def test_alignment_and_jobs(tmp_path):
+    table = Table(
+        {
+            "status": ["REFERENCE", "SUCCESS", "SUCCESS", "FAILED"],
+            "absolute": [False] * 4,
+            "rmse": [np.nan, 0.002, 0.004, np.nan],
+            "dx": [0.0, 0.03, 0.0, np.nan],
+            "dy": [0.0, 0.04, 0.01, np.nan],
+        }
+    )
+    table.write(tmp_path / "p_alignment.ecsv", format="ascii.ecsv")
+    _, _, rows = programme.alignment_table({"p": tmp_path / "p_alignment.ecsv"})
+    assert rows == [["p", "1 reference, 2 success, 1 failed", "no", "3.0, 4.0", "50"]]
+    for number, (seconds, memory) in enumerate([("1.5", "200"), ("2.25", "-"), ("-", "350.4")]):
+        path = tmp_path / "benchmarks" / "detector1" / f"{number}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t{memory}\n")
+    _, columns, rows = programme.job_table(tmp_path / "benchmarks")
+    assert columns[0] == "Rule"
+    assert rows == [["detector1", 3, "3.8", "2.2", "350"]]
+    assert programme.job_table(tmp_path / "none")[2] == []
