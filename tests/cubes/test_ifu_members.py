@@ -42,7 +42,7 @@ def test_from_files_to_files(cals, tmp_path):
     def save(path, image):
         write_image(tmp_path / path.name.replace("_cal", "_a3001_crf"), image, "IFUImageModel")
 
-    product = IFUMembers.of_files(cals, read=partial(read_image, wcs=True), save=save)
+    product = IFUMembers.of_files(cals, save=save)
     assert [member.name for member in product.members] == [path.name for path in cals]
     assert product.members[0].band == ("MIRIFUSHORT", "12", "SHORT")
     chain = [{"step": "outlier_detection", "version": 2, "parameters": {}}]
