@@ -22,7 +22,7 @@ def read_job(path):
     """The ``snakemake`` object of the job of a file, and its script."""
     with open(path) as stream:
         job = json.load(stream)
-    given = SimpleNamespace(log=[job["log"]], threads=job["threads"])
+    given = SimpleNamespace(log=[job["log"]], threads=job["threads"], rule=job["rule"])
     for key in ("input", "output", "params", "wildcards"):
         setattr(given, key, Namedlist(fromdict=job[key]))
     return given, job["script"]

@@ -32,10 +32,11 @@ def compatible(steps):
     return steps | {name: {**steps.get(name, {}), "compatibility": "jwst"} for name in having}
 
 
-def plain_job(rule, *, inputs, outputs, params, wildcards, threads):
-    """A job as benchmarks/job.py reads it; outputs go to a scratch folder."""
+def plain_job(rule, *, inputs, outputs, params, wildcards, threads, script=None):
+    """A job as benchmarks/job.py reads it, of the script that is named after the rule or of another; outputs go to a scratch folder."""
     return {
-        "script": str(REPOSITORY / "workflow" / "scripts" / f"{rule}.py"),
+        "rule": rule,
+        "script": str(REPOSITORY / "workflow" / "scripts" / f"{script or rule}.py"),
         "input": inputs,
         "output": outputs,
         "params": params,

@@ -9,7 +9,6 @@ import argparse
 import json
 import shutil
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -170,11 +169,12 @@ def noise_pulls(folder, band, *, seed=1):
     from snakewebb.io.references import References
     from snakewebb.io.spectrum_file import read_spectra
 
-    def read(path, wcs=True):
-        image = read_image(path, wcs=wcs)
+    def read(path, **options):
+        image = read_image(path, **options)
         random = np.random.default_rng([seed, *Path(path).name.encode()])
         # what is invalid stays invalid
-        image.data = (0 * image.data + image.err * random.standard_normal(image.data.shape)).astype(np.float32)
+        if image.err is not None:  # not only looked at
+            image.data = (0 * image.data + image.err * random.standard_normal(image.data.shape)).astype(np.float32)
         return image
 
     references = {
@@ -256,17 +256,15 @@ def offset_rows(folder):
     """
     from snakewebb.cubes.exposure_files import exposure_of_file
     from snakewebb.cubes.measured_offsets import measure_offsets
-    from snakewebb.io.products import read_image
     from snakewebb.io.references import References
 
     references = References({"cubepar": next((folder / "crds").rglob("*miri_cubepar_*"))}, (1, 1, 1, 1))
-    read = partial(read_image, wcs=True)
     for letter in _NAMES:
         for first in "13":  # a detector has two channels
             files = members_of(folder, first + letter)
             if not files:
                 continue
-            table = measure_offsets([exposure_of_file(path, read=read) for path in files], references)
+            table = measure_offsets([exposure_of_file(path) for path in files], references)
             for channel in sorted(set(table["channel"])):
                 rows = table[table["channel"] == channel]
                 found = np.stack([rows["raoffset"], rows["decoffset"]])

@@ -48,7 +48,7 @@ def measure_oracle(task, folder, settings, context):
     folder : Path
         Of its products and logs.
     settings : dict of int to dict
-        Parameters of the steps of a pipeline, by the number of cores that they ask for.
+        Parameters of the steps of a pipeline, or of the one step, by the number of cores that they ask for.
     context : str
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,11 +56,15 @@ def measure_oracle(task, folder, settings, context):
     strun = Path(sys.executable).with_name("strun")
     best = {"whole_s": float("inf"), "inside_s": float("inf"), "cpu_s": None, "peak_gb": None, "cores": None}
     for cores, steps in settings.items():
-        options = [f"--steps.{step}.{key}={value}" for step, given in steps.items() for key, value in given.items()]
+        if task.alias in steps:  # a step is run by itself
+            given = steps[task.alias]
+            options = [f"--{key}={value}" for key, value in given.items()]
+        else:
+            given = {"steps": steps} if steps else {}
+            options = [f"--steps.{step}.{key}={value}" for step, named in steps.items() for key, value in named.items()]
         command = [strun, task.alias, task.source, f"--output_dir={folder}", *options]
         measured = run(command, log=folder / "strun.log", **crds)
         module, _, name = task.pipeline.rpartition(".")
-        given = {"steps": steps} if steps else {}
         code = _INSIDE.format(module=module, name=name, source=str(task.source), folder=str(folder), options=given)
         inside = run([sys.executable, "-c", code], log=folder / "inside.log", **crds).output
         if measured.wall_s < best["whole_s"]:

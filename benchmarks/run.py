@@ -52,6 +52,9 @@ class Case:
     repeats: int = 3
 
 
+CHANNEL = {"cube_build": {"channel": "1"}}
+"""Of the two channels of the detector the one with more voxels: three cubes of four dithers."""
+
 CASES = {
     "stage1_nircam": Case("nircam_imaging", "nircam_imaging"),
     "stage1_nircam_snowballs": Case("nircam_imaging", "nircam_imaging", steps={"jump": {"expand_large_events": True}}),
@@ -64,8 +67,8 @@ CASES = {
     "stage2_nircam": Case("nircam_imaging", "nircam_imaging", stage=2),
     "stage3_nircam": Case("nircam_imaging", "nircam_imaging", stage=3),
     "mrs_spec2": Case("miri_mrs", "miri_mrs", stage="spec2", preset=None),
-    "mrs_cube": Case("miri_mrs", "miri_mrs", stage="cube", preset=None, repeats=2),
-    "mrs_spec3": Case("miri_mrs", "miri_mrs", stage="spec3", preset=None, repeats=2),
+    "mrs_cube": Case("miri_mrs", "miri_mrs", stage="cube", steps=CHANNEL, preset=None, repeats=2),
+    "mrs_spec3": Case("miri_mrs", "miri_mrs", stage="spec3", steps=CHANNEL, preset=None, repeats=2),
 }
 
 

@@ -57,7 +57,7 @@ _KINDS = {"cals": "fits", "cal_records": "json"}
 
 def _of_exposure(plan, root, scratch):
     inputs = {"rate": f"stage1/{root}_rate.fits", "rate_record": [f"stage1/{root}_rate.json"], "member_records": []}
-    jobs = [_job(plan, "spec2", scratch, f"{root}_cal", inputs, {"cal": ".fits"}, root=root)]
+    jobs = [_job(plan, "spec2", scratch, f"{root}_cal", inputs, {"result": ".fits"}, root=root)]
     jobs[0]["params"]["members"] = {}
     inputs = {key: [str(scratch / f"{root}_cal.{kind}")] for key, kind in _KINDS.items()}
     jobs.append(_job(plan, "cube_build_exposure", scratch, f"{root}_s3d", inputs, {"s3d": ".fits"}, root=root))
@@ -71,6 +71,7 @@ def _spectrum(plan, rule, scratch, name, **subject):
 
 
 _SCRIPTS = {
+    "spec2": "slopes",
     "cube_build_exposure": "cube_build",
     "extract_1d_exposure": "extract_1d",
     "outlier_detection": "ifu_outliers",
@@ -81,7 +82,8 @@ def _job(plan, rule, scratch, stem, inputs, outputs, *, root=None, product=None)
     """A job of a rule: of an exposure, a product, or a cube; its outputs by their endings."""
     work = plan.exposure_work(rule, root) if root else plan.product_work(rule, product)
     return plain_job(
-        _SCRIPTS.get(rule, rule),
+        rule,
+        script=_SCRIPTS.get(rule),
         inputs=inputs,
         outputs={key: str(scratch / f"{stem}{end}") for key, end in (outputs | {"record": ".json"}).items()},
         params={"work": work, "circumstances": plan.circumstances(rule, root)},

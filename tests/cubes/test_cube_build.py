@@ -232,7 +232,7 @@ def test_exposures_are_read_from_files_as_they_are_needed(references):
     reads = []
     geometry = SliceGeometry(NROWS)
 
-    def read(path, wcs=True):
+    def read(path, wcs=False, planes=None):
         reads.append((path.name, wcs))
         header = synthetic_exposure(noise()).header
         header["FILENAME"] = path.name
@@ -247,5 +247,5 @@ def test_exposures_are_read_from_files_as_they_are_needed(references):
     assert reads == [("a_crf.fits", True), ("a_crf.fits", False)]  # headers and WCS, the pixels
     with pytest.raises(BadDataError, match=r"a_crf.fits: EXP_TYPE is 'MIR_IMAGE', expected 'MIR_MRS'"):
         exposure_of_file(
-            "a_crf.fits", read=lambda path: Image(fits.Header({"EXP_TYPE": "MIR_IMAGE"}), None, None, None, None)
+            "a_crf.fits", read=lambda path, **_: Image(fits.Header({"EXP_TYPE": "MIR_IMAGE"}), None, None, None, None)
         )

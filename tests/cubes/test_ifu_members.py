@@ -14,7 +14,7 @@ from snakewebb.dq import OUTLIER
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.outlier_detection import outlier_detection
 from snakewebb.io.models import Image
-from snakewebb.io.products import read_image, write_image
+from snakewebb.io.products import UnreadWCS, read_image, write_image
 from snakewebb.io.references import References
 from snakewebb.wcs.assign_wcs import assign_wcs
 
@@ -42,7 +42,7 @@ def test_from_files_to_files(cals, tmp_path):
     def save(path, image):
         write_image(tmp_path / path.name.replace("_cal", "_a3001_crf"), image, "IFUImageModel")
 
-    product = IFUMembers.of_files(cals, read=partial(read_image, wcs=True), save=save)
+    product = IFUMembers.of_files(cals, save=save)
     assert [member.name for member in product.members] == [path.name for path in cals]
     assert product.members[0].band == ("MIRIFUSHORT", "12", "SHORT")
     chain = [{"step": "outlier_detection", "version": 2, "parameters": {}}]
@@ -57,6 +57,21 @@ def test_from_files_to_files(cals, tmp_path):
     table = exposure.load(("1", "short"), None)
     image = read_image(cals[1])
     np.testing.assert_array_equal(table.flux, image.data.ravel()[table.place])
+
+
+def test_the_wcs_is_written_as_it_was_read(cals, tmp_path):
+    """Unread, and read, if another software wrote it."""
+    image = IFUMembers.of_files(cals[:1], save=None).members[0].load()
+    assert isinstance(image.wcs, UnreadWCS)
+    write_image(tmp_path / "a_crf.fits", image, "IFUImageModel")
+    foreign = UnreadWCS(image.wcs.content.replace(b"snakewebb", b"stdatamod"))
+    image.wcs = foreign
+    write_image(tmp_path / "b_crf.fits", image, "IFUImageModel")
+    members = IFUMembers.of_files([tmp_path / "b_crf.fits"], save=None).members
+    write_image(tmp_path / "c_crf.fits", members[0].load(), "IFUImageModel")
+    contents = [fits.getdata(path, "ASDF").tobytes() for path in (cals[0], *sorted(tmp_path.glob("?_crf.fits")))]
+    assert contents[0] == contents[1] == contents[3]
+    assert contents[2] == foreign.content
 
 
 def test_one_exposure_is_held_at_a_time():

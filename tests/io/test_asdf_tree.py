@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+import yaml
 
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import Tagged, dump, parse
@@ -60,6 +61,34 @@ def test_large_arrays_lie_in_blocks_that_asdf_reads():
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
         assert found[name].dtype == array.dtype.newbyteorder("=")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-1.5e+3",
+        "1_000.25",
+        ".5",
+        "-.inf",
+        ".NaN",
+        "1:30.5",
+        "1:30",
+        "0x1F",
+        "012",
+        "1_000",
+        "1e5",
+        "~",
+        "yes",
+        "NULL",
+        "''",
+        "+7",
+    ],
+)
+def test_scalars_are_those_of_yaml(text):
+    (found,) = parse(f"#ASDF 1.0.0\n%YAML 1.1\n---\nvalues: [{text}]\n...\n".encode(), "test")["values"]
+    expected = yaml.safe_load(text)
+    assert type(found) is type(expected)
+    np.testing.assert_equal(found, expected)
 
 
 def test_ordered_mappings_are_mappings():

@@ -9,7 +9,7 @@ rule bkg_subtract:
         member_records=member_records_for("bkg_subtract"),
         mark=mark_for("stage2/{exposure}_bsub.json"),
     output:
-        bsub="stage2/{exposure}_bsub.fits",
+        result="stage2/{exposure}_bsub.fits",
         record="stage2/{exposure}_bsub.json",
     log:
         "logs/bkg_subtract/{exposure}.log",
@@ -29,7 +29,7 @@ rule bkg_subtract:
     message:
         "background subtracted: {wildcards.exposure}"
     script:
-        "../scripts/bkg_subtract.py"
+        "../scripts/slopes.py"
 
 
 rule image2:

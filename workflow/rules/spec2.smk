@@ -24,7 +24,7 @@ rule spec2:
         references=token_of("spec2"),
         mark=mark_for("stage2/{exposure}_cal.json"),
     output:
-        cal="stage2/{exposure}_cal.fits",
+        result="stage2/{exposure}_cal.fits",
         record="stage2/{exposure}_cal.json",
     log:
         "logs/spec2/{exposure}.log",
@@ -44,7 +44,7 @@ rule spec2:
     message:
         "slopes to calibrated spectra: {wildcards.exposure}"
     script:
-        "../scripts/spec2.py"
+        "../scripts/slopes.py"
 
 
 rule pixel_replace:

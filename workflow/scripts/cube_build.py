@@ -1,7 +1,6 @@
 """One spectral cube, of a single exposure or of a product: cal -> s3d."""
 
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from snakewebb.chain import run_chain
@@ -9,7 +8,7 @@ from snakewebb.compiled import set_threads
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.exposure_files import exposure_of_file, files_of, read_with_geometry
 from snakewebb.io.cube_file import write_cube
-from snakewebb.io.products import read_image, slope_model, stamp, write_image
+from snakewebb.io.products import slope_model, stamp, write_image
 from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
@@ -41,7 +40,7 @@ def build_cube(paths, s3d, record, *, work, circumstances, threads, offsets=None
         entry = {**entry, "parameters": {**entry["parameters"], "offset_file": offsets}}
     with tempfile.TemporaryDirectory(prefix=f".{Path(s3d).name}.", dir=Path(s3d).parent) as folder:
         paths = with_replaced(paths, work.get("replaced", {}), folder)
-        cubes = CubeSet([exposure_of_file(path, read=partial(read_image, wcs=True)) for path in paths])
+        cubes = CubeSet([exposure_of_file(path) for path in paths])
         outcomes = run_chain(cubes, [entry], references, origins=circumstances.get("origins"))
     (cube,) = cubes.cubes
     stamp(cube.header, outcomes, work.get("references"), circumstances["context"])

@@ -1,13 +1,10 @@
 """Offsets of the pointing of a product's exposures: exposures or tables of the user -> table of offsets."""
 
-from functools import partial
-
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.exposure_files import exposure_of_file, files_of
 from snakewebb.imaging.members import write_table
-from snakewebb.io.products import read_image
 from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
@@ -18,8 +15,7 @@ def find_offsets(paths, offsets, record, *, work, circumstances, threads, inputs
     set_threads(threads)
     for path in paths:
         check_product(path)
-    read = partial(read_image, wcs=True)
-    exposures = CubeSet([exposure_of_file(path, read=read) for path in paths])
+    exposures = CubeSet([exposure_of_file(path) for path in paths])
     references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
     outcomes = run_chain(exposures, work["chain"], references, origins=circumstances.get("origins"))
     write_table(offsets, exposures.offsets)

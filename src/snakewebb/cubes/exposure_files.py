@@ -40,14 +40,14 @@ class WcsGeometry:
         return self._sky(alpha, beta, wave)[:2]
 
 
-def exposure_of_file(path, *, read):
+def exposure_of_file(path, *, read=read_image):
     """An exposure of the MRS in a cal or crf file.
 
     Parameters
     ----------
     path : path-like
     read : callable
-        Makes an `Image` of a path, with its WCS unless it is called with ``wcs=False``.
+        As `read_image`.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def exposure_of_file(path, *, read):
         If it is not an exposure of the MRS, or has no WCS.
     """
     path = Path(path)
-    image = read(path)
+    image = read(path, wcs=True, planes=("SCI",))
     kind = str(image.header.get("EXP_TYPE", "")).strip()
     if kind != "MIR_MRS":
         raise BadDataError(f"{path}: EXP_TYPE is {kind!r}, expected 'MIR_MRS'; remove the file from the association")
@@ -70,7 +70,7 @@ def exposure_of_file(path, *, read):
     geometry, shape = WcsGeometry(image.wcs, image.oversample), image.data.shape
 
     def load(band, corners):
-        image = read(path, wcs=False)
+        image = read(path)
         match_invalid(image, ...)
         return mrs_pixels(image, geometry, band[0], corners=corners)
 

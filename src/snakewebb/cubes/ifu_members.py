@@ -11,6 +11,7 @@ from snakewebb.cubes.exposure_files import exposure_of_file
 from snakewebb.cubes.pixels import IFUExposure
 from snakewebb.errors import BadDataError
 from snakewebb.io.models import Image
+from snakewebb.io.products import read_image
 
 
 @dataclass
@@ -24,9 +25,9 @@ class IFUMember:
     header : Header
         Primary header.
     load : callable
-        Returns the `Image`.
+        Returns the `Image`, whose WCS need not be read.
     look : callable or None
-        Returns the `Image` without its WCS, for steps that only look at its arrays; by default ``load``.
+        Returns the `Image` with data and flags only; by default ``load``.
     save : callable or None
         Called with the `Image` by steps that change it, whether it changed or not.
     pixels : callable or None
@@ -92,19 +93,17 @@ class IFUMembers:
     offset_file: str | Path | None = None
 
     @classmethod
-    def of_files(cls, paths, *, read, save):
+    def of_files(cls, paths, *, save):
         """Exposures in files.
 
         Parameters
         ----------
         paths : list of path-like
             cal files with their WCS.
-        read : callable
-            Makes an `Image` of a path, with its WCS unless it is called with ``wcs=False``.
         save : callable
             Called with a path of ``paths`` and the `Image` of its exposure.
         """
-        return cls([_member_of_file(Path(path), read, save) for path in paths])
+        return cls([_member_of_file(Path(path), save) for path in paths])
 
     def grouped(self, key):
         """Members by an attribute, in the order in which its values first appear."""
@@ -114,12 +113,12 @@ class IFUMembers:
         return groups
 
 
-def _member_of_file(path, read, save):
+def _member_of_file(path, save):
     return IFUMember(
         path.name,
         fits.getheader(path, 0),
-        lambda: read(path),
+        lambda: read_image(path, wcs="unread"),
         lambda image: save(path, image),
-        lambda: exposure_of_file(path, read=read),
-        lambda: read(path, wcs=False),
+        lambda: exposure_of_file(path),
+        lambda: read_image(path, planes=("SCI", "DQ")),
     )

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snakewebb.imaging.outlier_detection import middle
+
 CLIP_PASSES = 5
 
 
@@ -159,8 +161,8 @@ def clip_limits(values, clip):
     if not values.size:
         return -np.inf, np.inf
     for _ in range(CLIP_PASSES):
-        middle, deviation = np.median(values), values.std()
-        kept = values[(values >= middle - clip * deviation) & (values <= middle + clip * deviation)]
+        median, deviation = middle(values.copy(), values.size), values.std()
+        kept = values[(values >= median - clip * deviation) & (values <= median + clip * deviation)]
         if kept.size == values.size:
             break
         values = kept

@@ -23,6 +23,9 @@ _BLOCK = b"\xd3BLK"
 _END = b"\n...\n"
 _INLINE = 64  # arrays with as many elements lie in blocks
 _UNCOMPRESSED = 1 << 16  # bytes
+_YAML = "tag:yaml.org,2002:"
+_FLOAT = f"{_YAML}float"
+_TEXT = f"{_YAML}str", f"{_YAML}timestamp"  # a date is text here
 
 
 @dataclass
@@ -64,42 +67,35 @@ def parse(content, where):
     end = content.find(_END)
     if end < 0:
         raise BadDataError(f"{where}: the tree of the ASDF file has no end, it is truncated; get it again")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(content[: end + 1])
     try:
-        tree = yaml.load(content[: end + 1], Loader=_loader())
+        tree = _value(loader.get_single_node(), loader, _blocks(content, end + len(_END), where), where)
     except yaml.YAMLError as error:
         raise BadDataError(f"{where}: the tree of the ASDF file is not valid YAML ({error})") from error
-    if isinstance(tree, Tagged):
-        tree = tree.value
-    return _with_arrays(tree, _blocks(content, end + len(_END), where), where)
+    finally:
+        loader.dispose()
+    return tree.value if isinstance(tree, Tagged) else tree
 
 
-def _loader():
-    import yaml
-
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        pass
-
-    def construct(loader, tag, node):
-        if isinstance(node, yaml.MappingNode):
-            return Tagged(tag, loader.construct_mapping(node, deep=True))
-        if isinstance(node, yaml.SequenceNode):
-            return Tagged(tag, loader.construct_sequence(node, deep=True))
-        return Tagged(tag, loader.construct_scalar(node))
-
-    Loader.add_multi_constructor("", construct)
-    # ordered mappings are lists of pairs by themselves
-    Loader.add_constructor("tag:yaml.org,2002:omap", _ordered)
-    # a date is text here
-    Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
-    return Loader
-
-
-def _ordered(loader, node):
-    pairs = {}
-    for part in node.value:
-        for key, value in part.value:
-            pairs[loader.construct_object(key, deep=True)] = loader.construct_object(value, deep=True)
-    return pairs
+def _value(node, loader, blocks, where):
+    """What a node of the YAML stands for, its arrays in place of their descriptions."""
+    tag, value = node.tag, node.value
+    if tag == _FLOAT and value[-1].isdigit() and ":" not in value:
+        return float(value)
+    if tag in _TEXT:
+        return value
+    if tag == f"{_YAML}omap":  # of YAML, a list of mappings with one key
+        value = [pair for part in value for pair in part.value]
+    elif tag.startswith(_YAML) and node.id == "scalar":
+        return loader.construct_object(node)
+    if node.id == "sequence" and tag != f"{_YAML}omap":
+        value = [_value(part, loader, blocks, where) for part in value]
+    elif node.id != "scalar":
+        value = {_value(key, loader, blocks, where): _value(part, loader, blocks, where) for key, part in value}
+    if tag.startswith(_YAML):
+        return value
+    found = Tagged(tag, value)
+    return _array(value, blocks, where) if found.kind == "core/ndarray" else found
 
 
 def _blocks(content, position, where):
@@ -119,19 +115,6 @@ def _blocks(content, position, where):
         blocks.append(zlib.decompress(data) if compression else data)
         position = start + allocated
     return blocks
-
-
-def _with_arrays(node, blocks, where):
-    """The tree with its arrays in place of their descriptions."""
-    if isinstance(node, dict):
-        return {key: _with_arrays(value, blocks, where) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_with_arrays(value, blocks, where) for value in node]
-    if not isinstance(node, Tagged):
-        return node
-    if node.kind == "core/ndarray":
-        return _array(node.value, blocks, where)
-    return Tagged(node.tag, _with_arrays(node.value, blocks, where))
 
 
 def _array(value, blocks, where):

@@ -9,6 +9,7 @@ from astropy.io import fits
 
 from snakewebb.dq import to_standard_bits
 from snakewebb.errors import BadDataError, MissingReferenceError
+from snakewebb.io.asdf_tree import parse
 from snakewebb.io.cache_layout import reference_path
 from snakewebb.io.crds_files import FETCH_COMMAND
 from snakewebb.io.fits import by_parts, check_structure, read_into, shape_of, word_kernels
@@ -189,14 +190,11 @@ class References:
             return units[extension].data
 
     def tree(self, reftype):
-        """Tree of a file in the ASDF format, its arrays read."""
-        import asdf
-
+        """Tree of a file in the ASDF format, of plain types, ndarrays, and `Tagged` for anything else."""
         path = self.path(reftype)
         try:
-            with asdf.open(path, memmap=False, lazy_load=False) as opened:
-                return dict(opened.tree)
-        except (OSError, ValueError) as error:
+            return parse(path.read_bytes(), path)
+        except (OSError, BadDataError) as error:
             raise MissingReferenceError(f"{path}: not a readable ASDF file ({error})") from error
 
     def _checked(self, reftype):

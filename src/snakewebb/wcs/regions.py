@@ -156,7 +156,9 @@ class RegionsSelector(Transform):
         flat = [np.broadcast_to(values, shape).ravel() for values in coordinates]
         outputs = np.full((self.n_outputs, flat[0].size), np.nan)
         for members, transform in self.by_region(*flat):
-            outputs[:, members] = transform._evaluate(*(values[members] for values in flat))
+            members = members if members.size < flat[0].size else slice(None)
+            for output, values in zip(outputs, transform._evaluate(*(values[members] for values in flat)), strict=True):
+                output[members] = values
         return tuple(values.reshape(shape) for values in outputs)
 
     def by_region(self, *coordinates):

@@ -214,7 +214,8 @@ class Polynomial(Transform):
         degree = len(self.coefficients) - 1
         total = np.zeros(np.broadcast(x, y).shape)
         for power in range(degree, -1, -1):
-            total = total * x + _horner(self.coefficients[power, : degree + 1 - power], y)
+            total *= x
+            total += _horner(self.coefficients[power, : degree + 1 - power], y)
         return (total,)
 
     def _content(self):
@@ -235,7 +236,8 @@ def _limits(value, count):
 def _horner(coefficients, x):
     total = np.full(np.shape(x), coefficients[-1])
     for coefficient in coefficients[-2::-1]:
-        total = total * x + coefficient
+        total *= x
+        total += coefficient
     return total
 
 

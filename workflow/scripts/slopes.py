@@ -1,4 +1,4 @@
-"""Slopes to calibrated surface brightness for one exposure of a spectrometer: rate, backgrounds, imprints -> cal."""
+"""Slopes of one exposure, and those of exposures that belong to it: rates -> bsub of an image, or cal of a spectrometer."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 
 
-def calibrate_slopes(rate, cal, record, *, members, work, circumstances, threads, inputs=()):
-    """Run the chain of stage 2 on slopes, with the exposures that belong to them by role, and write the result, the record last."""
+def calibrate_slopes(rate, result, record, *, members, work, circumstances, threads, inputs=()):
+    """Run a chain on slopes, with the exposures that belong to them by role, and write the result, the record last."""
     set_threads(threads)
     image = _checked(rate)
     image.members = {role: [_checked(path) for path in paths] for role, paths in members.items()}
@@ -19,8 +19,8 @@ def calibrate_slopes(rate, cal, record, *, members, work, circumstances, threads
     references = References(located(work.get("references", {}), circumstances["crds_path"]), subarray)
     outcomes = run_chain(image, work["chain"], references, origins=circumstances.get("origins"))
     stamp(image.header, outcomes, work.get("references"), circumstances["context"])
-    write_extra(str(cal).removesuffix("_cal.fits"), image.extra)
-    files = {Path(cal).name: write_image(cal, image, slope_model(image.header))}
+    write_extra(str(result).rpartition("_")[0], image.extra)
+    files = {Path(result).name: write_image(result, image, slope_model(image.header))}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)
 
 
@@ -33,12 +33,12 @@ if "snakemake" in globals():
     with job(
         snakemake.log[0],
         exposure=snakemake.wildcards.exposure,
-        transition="spec2",
+        transition=snakemake.rule,
         work=snakemake.params.work,
     ):
         calibrate_slopes(
             snakemake.input.rate,
-            snakemake.output.cal,
+            snakemake.output.result,
             snakemake.output.record,
             members=snakemake.params.members,
             work=snakemake.params.work,
