@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import os
 import re
 from itertools import pairwise
@@ -13,6 +14,7 @@ def replace_functions():
     _wildcards()
     _graph()
     _order()
+    _flags()
 
 
 def _producers():
@@ -177,7 +179,16 @@ def _graph():
     )
     from snakemake.io import is_flagged
 
-    update, add = DAG.update, DAG.update_
+    update, add, init = DAG.update, DAG.update_, DAG.init
+
+    async def init_without_collecting(self, progress=False):
+        # jobs stay: looking for cycles among them finds none, neither now nor later
+        gc.disable()
+        try:
+            await init(self, progress)
+        finally:
+            gc.freeze()
+            gc.enable()
 
     async def update_once(
         self, jobs, file=None, visited=None, known_producers=None, progress=False, create_inventory=False
@@ -260,7 +271,7 @@ def _graph():
             self.delete_job(job, recursive=False)
             raise MissingInputException(job, missing)
 
-    DAG.update, DAG.update_ = update_once, update_in_turn
+    DAG.update, DAG.update_, DAG.init = update_once, update_in_turn, init_without_collecting
 
 
 def _order():
@@ -322,3 +333,19 @@ def _order():
                 raise ChildIOException(parent=parent, child=child)
 
     DAG.toposorted, DAG.check_directory_outputs = toposorted_by_counts, check_directory_outputs
+
+
+def _flags():
+    """Files of kinds that no rule makes are not looked for among those of every job."""
+    from snakemake.dag import DAG
+    from snakemake.io import is_flagged
+
+    def where_made(original, *flags):
+        def do(self):
+            if any(is_flagged(file, flag) for rule in self.rules for file in rule.output for flag in flags):
+                original(self)
+
+        return functools.wraps(original)(do)
+
+    DAG.handle_pipes_and_services = where_made(DAG.handle_pipes_and_services, "pipe", "service", "nodelocal")
+    DAG.handle_update_flags = where_made(DAG.handle_update_flags, "update")
