@@ -1,9 +1,8 @@
 """Quicker functions for Snakemake's jobs: see `snakewebb.quick_planning`, which puts them in place together with those of files."""
 
+import contextlib
 import functools
-import os
 import re
-from itertools import pairwise
 from types import FunctionType
 
 PLAIN_PATH = re.compile(r"(?!\./)/?[\w.+-]+(/[\w.+-]+)*")
@@ -14,7 +13,6 @@ def replace_functions():
     """Put the functions in place."""
     _jobs()
     _rules()
-    _producers()
 
 
 @functools.cache
@@ -46,13 +44,93 @@ def plain_file():
     return make
 
 
+@functools.lru_cache(maxsize=4096)
+def parts_of(pattern):
+    """Texts and names of wildcards of a path, in turn."""
+    from snakemake.io import WILDCARD_REGEX
+
+    parts, end = [], 0
+    for match in WILDCARD_REGEX.finditer(pattern):
+        parts += [pattern[end : match.start()], match["name"]]
+        end = match.end()
+    return (*parts, pattern[end:])
+
+
+_is_plain_value = functools.lru_cache(maxsize=100_000)(re.compile(r"\w[\w.+-]*").fullmatch)
+
+
+def are_plain(rule, kind, patterns, wildcards):
+    """Whether files made of the patterns of a rule have none of the faults that Snakemake warns of."""
+    known = rule.__dict__.get(kind)
+    if known is None:
+        from snakemake.io import WILDCARD_REGEX, is_callable
+
+        known = rule.__dict__[kind] = not any(
+            is_callable(pattern) or PLAIN_PATH.fullmatch(WILDCARD_REGEX.sub("x", str(pattern))) is None
+            for pattern in patterns
+        )
+    return known and all(map(_is_plain_value, wildcards.values()))
+
+
+@functools.cache
+def named_wildcards():
+    """The function that makes the wildcards of a job, which the rules of an exposure have in common."""
+    from snakemake.iocontainers import Wildcards
+
+    return functools.lru_cache(maxsize=100_000)(lambda items: Wildcards(fromdict=dict(items)))
+
+
 def _jobs():
     """What is asked of the files of each job in turn, without a task of its own for each."""
-    from snakemake.dag import DAG
-    from snakemake.exceptions import ChildIOException, ProtectedOutputException
-    from snakemake.io import is_flagged
-    from snakemake.jobs import Job, Reason
+    from snakemake.exceptions import InputOpenException, ProtectedOutputException
+    from snakemake.io import get_flag_value, is_flagged
+    from snakemake.jobs import Job, JobFactory, Reason
     from snakemake.rules import _NOT_CACHED
+
+    slow_init, slow_new, named, nothing = Job.__init__, JobFactory.new, named_wildcards(), frozenset()
+    special = ("temp", "protected", "touch", "pipe", "service")
+
+    def is_special(rule):
+        """Whether files of a rule are more than read and written."""
+        known = rule.__dict__.get("_quick_special")
+        if known is None:
+            known = rule.__dict__["_quick_special"] = any(
+                is_flagged(file, flag) for file in rule.output for flag in special
+            ) or any(get_flag_value(file, "from_queue") for file in rule.input)
+        return known
+
+    def init(self, rule, dag, wildcards_dict=None, format_wildcards=None, targetfile=None, groupid=None):
+        if format_wildcards is not None or is_special(rule):
+            slow_init(self, rule, dag, wildcards_dict, format_wildcards, targetfile, groupid)
+            return
+        self.rule, self.dag, self.targetfile, self.wildcards_dict = rule, dag, targetfile, wildcards_dict
+        self._wildcards = self._format_wildcards = named(tuple((wildcards_dict or {}).items()))
+        self._input, _, self.dependencies, self.incomplete_input_expand = rule.expand_input(
+            wildcards_dict, groupid=groupid
+        )
+        self._output, _ = rule.expand_output(wildcards_dict)
+        self._params = self._log = self._benchmark = self._resources = self._conda_env_spec = None
+        self._container_img_url = self._scheduler_resources = self._conda_env = self._group = None
+        self.pipe_group = self.shadow_dir = self._non_derived_params = None
+        self._is_updated = self._params_and_resources_resetted = False
+        self._attempt, self._aux_resources = dag.workflow.attempt, {}
+        self.temp_output = self.protected_output = self.touch_output = self.pipe_or_service_output = nothing
+        self._queue_input = nothing
+
+    async def new(
+        self, rule, dag, wildcards_dict=None, format_wildcards=None, targetfile=None, update=False, groupid=None
+    ):
+        if not update:
+            key = (rule.name, *sorted(wildcards_dict.items()))
+            job = self.cache.get(key)
+            if job is not None:
+                return job
+            with contextlib.suppress(InputOpenException):  # which is told, or mended, by Snakemake's own function
+                job = self.cache[key] = Job(rule, dag, wildcards_dict, format_wildcards, targetfile)
+                return job
+        return await slow_new(self, rule, dag, wildcards_dict, format_wildcards, targetfile, update, groupid)
+
+    Job.__init__, JobFactory.new = init, new
 
     async def output_mintime(self):
         files = [*self.output, self.benchmark] if self.benchmark else self.output
@@ -69,8 +147,12 @@ def _jobs():
     Job.check_protected_output = check_protected_output
 
     def is_valid(self):
-        # their paths are made, if they were not yet, and checked on the way
-        return self.benchmark, self.log
+        # paths are made, and checked on the way, unless nothing can be wrong with them
+        rule, wildcards = self.rule, self.wildcards_dict
+        if not are_plain(rule, "_quick_benchmark", [rule.benchmark] if rule.benchmark else [], wildcards):
+            self.rule.expand_benchmark(wildcards)
+        if not are_plain(rule, "_quick_log", rule.log, wildcards):
+            self.rule.expand_log(wildcards)
 
     Job.is_valid = is_valid
 
@@ -133,30 +215,17 @@ def _jobs():
 
     Reason.__bool__ = has_reason
 
-    def check_directory_outputs(self):
-        here = os.getcwd()
-        outputs = sorted(
-            {(tuple(os.path.join(here, file).split(os.sep)), job) for job in self.jobs for file in job.output},
-            key=lambda item: item[0],
-        )
-        for (parent, one), (child, other) in pairwise(outputs):
-            if parent != child and child[: len(parent)] == parent and one != other:
-                parent, child = ((os.sep.join(parts), job) for parts, job in ((parent, one), (child, other)))
-                raise ChildIOException(parent=parent, child=child)
-
-    DAG.check_directory_outputs = check_directory_outputs
-
 
 def _rules():
     """Input files and parameters of a job, where its rule has nothing but names, paths and functions of wildcards."""
     from snakemake.common import get_function_params
-    from snakemake.io import WILDCARD_REGEX, AnnotatedString, _IOFile, is_callable
-    from snakemake.iocontainers import InputFiles, Log, Namedlist, OutputFiles, Params, Wildcards
+    from snakemake.io import AnnotatedString, _IOFile, is_callable
+    from snakemake.iocontainers import InputFiles, Log, Namedlist, OutputFiles, Params
     from snakemake.rules import Rule
 
-    make, item_of = plain_file(), list.__getitem__
+    make, item_of, named = plain_file(), list.__getitem__, named_wildcards()
     slow_input, slow_params, slow_log = Rule.expand_input, Rule.expand_params, Rule.expand_log
-    slow_output = Rule.expand_output
+    slow_output, unflagged, no_files = Rule.expand_output, {}, Namedlist()
 
     def changes_nothing(modifier):
         """Whether a modifier of paths leaves them all as they are."""
@@ -170,7 +239,7 @@ def _rules():
         )
 
     def read_input(rule):
-        """Name, item and function of the input of a rule; ``None`` if it has anything else."""
+        """Name, item, function of the input of a rule, and what it was last; ``None`` if it has anything else."""
         if rule.dependencies or rule.workflow.modifier.default_input_flags.flags_to_store_keys:
             return None
         if not changes_nothing(rule.input_modifier):
@@ -184,7 +253,7 @@ def _rules():
                 return None
             if function is not None and list(get_function_params(function)) != ["wildcards"]:
                 return None
-            found.append((name, item, function))
+            found.append((name, item, function, [None, None, None]))
         return found
 
     def read_params(rule):
@@ -210,9 +279,6 @@ def _rules():
             known = rule.__dict__[kind] = (source, read(rule))
         return known[1]
 
-    # the rules of an exposure have the same
-    named = functools.lru_cache(maxsize=100_000)(lambda items: Wildcards(fromdict=dict(items)))
-
     def expand_input(self, wildcards, groupid=None):
         items = prepared(self, "_quick_input", read_input, self.input)
         found = None if items is None else quick_input(self, items, wildcards)
@@ -221,7 +287,7 @@ def _rules():
     def quick_input(rule, items, wildcards):
         asked, files = named(tuple(wildcards.items())), InputFiles()
         names, attributes = files._names, files.__dict__
-        for name, item, function in items:
+        for name, item, function, last in items:
             start = len(files)
             if function is None:
                 file = item.apply_wildcards(wildcards)
@@ -237,40 +303,57 @@ def _rules():
             several = type(value) is list
             for path in value if several else (value,):
                 kind = type(path)
-                if (kind is not str and kind is not AnnotatedString) or PLAIN_PATH.fullmatch(path) is None:
+                if kind is AnnotatedString:
+                    flags = path._flags
+                elif kind is str:
+                    flags = unflagged
+                else:
                     return None
-                files.append(make(str(path), path._flags if kind is AnnotatedString else {}, rule))
+                if path == last[0] and flags == last[1]:
+                    files.append(last[2])  # as the job before has it
+                    continue
+                if PLAIN_PATH.fullmatch(path) is None:
+                    return None
+                file = make(str(path), flags, rule)
+                files.append(file)
+                last[:] = path, flags, file
             if not name:
                 continue
             names[name] = (start, len(files) if several else None)
-            attributes[name] = (
-                Namedlist(toclone=item_of(files, slice(start, None))) if several else item_of(files, start)
-            )
+            if not several:
+                attributes[name] = item_of(files, start)
+            else:
+                attributes[name] = Namedlist(toclone=item_of(files, slice(start, None))) if value else no_files
         return files
 
-    plain_value = functools.lru_cache(maxsize=100_000)(re.compile(r"\w[\w.+-]*").fullmatch)
-
-    def are_plain(rule, kind, patterns, wildcards):
-        """Whether files made of the patterns have none of the faults that Snakemake warns of."""
-        known = rule.__dict__.get(kind)
-        if known is None:
-            known = all(PLAIN_PATH.fullmatch(WILDCARD_REGEX.sub("x", str(pattern))) for pattern in patterns)
-            rule.__dict__[kind] = known
-        return known and all(map(plain_value, wildcards.values()))
+    def read_output(rule):
+        """Texts around the wildcard, flags of each output file, names of wildcard and files; ``None`` if there are others."""
+        found, wildcards = [], set()
+        for pattern in rule.output:
+            parts, kind = parts_of(str(pattern._file)), type(pattern._file)
+            if len(parts) != 3 or pattern.is_storage or kind not in (str, AnnotatedString):
+                return None
+            wildcards.add(parts[1])
+            found.append((parts[0], parts[2], pattern._file._flags if kind is AnnotatedString else unflagged, pattern))
+        names = rule.output._names
+        if len(wildcards) != 1 or any(
+            end is not None or hasattr(OutputFiles, name) for name, (_, end) in names.items()
+        ):
+            return None
+        return found, wildcards.pop(), [(name, start) for name, (start, _) in names.items()]
 
     def expand_output(self, wildcards):
-        output, mapping = OutputFiles(), {}
-        plain = are_plain(self, "_quick_output", self.output, wildcards)
-        for pattern in self.output:
-            file = pattern.apply_wildcards(wildcards)
-            if not plain:
-                file.check()
+        items = prepared(self, "_quick_files", read_output, self.output)
+        if items is None or not are_plain(self, "_quick_output", self.output, wildcards):
+            return slow_output(self, wildcards)
+        found, wildcard, places = items
+        value, output, mapping = wildcards[wildcard], OutputFiles(), {}
+        for before, after, flags, pattern in found:
+            file = make(f"{before}{value}{after}", flags, self)
             output.append(file)
             mapping[file] = pattern
         attributes = output.__dict__
-        for name, (start, end) in self.output._names.items():
-            if end is not None or hasattr(OutputFiles, name):
-                return slow_output(self, wildcards)
+        for name, start in places:
             attributes[name] = item_of(output, start)
         output._names.update(self.output._names)
         return output, mapping
@@ -311,108 +394,3 @@ def _rules():
 
     Rule.expand_input, Rule.expand_params, Rule.expand_log = expand_input, expand_params, expand_log
     Rule.expand_output = expand_output
-
-
-def _producers():
-    """Which rule makes a file is looked up once, and a job that is in the plan already is not added again."""
-    from snakemake.dag import DAG, PotentialDependency
-    from snakemake.exceptions import MissingRuleException
-    from snakemake.io import is_flagged
-    from snakemake.output_index import OutputIndex
-
-    check_periodic_wildcards, update = DAG.check_periodic_wildcards, DAG.update
-    file2jobs, collect = DAG.file2jobs, DAG.collect_potential_dependencies
-
-    def match(self, targetfile):
-        entries = self.__dict__.get("_entries")
-        if entries is None:
-            entries = self._entries = {}
-            for prefix, found in self._lookup._entries:
-                for rule, suffix in found:
-                    entries.setdefault(prefix.rpartition("/")[0], []).append((prefix, rule, suffix))
-        # a folder's name may be a wildcard, so rules of the folders above may make it too
-        folder, found = targetfile, set()
-        while folder:
-            folder = folder.rpartition("/")[0]
-            for prefix, rule, suffix in entries.get(folder, ()):
-                if targetfile.startswith(prefix) and targetfile.endswith(suffix):
-                    found.add(rule)
-        return found
-
-    def check_periodic_wildcards_once(self, job):
-        known = self.__dict__.setdefault("_not_periodic", set())
-        if not known.issuperset(job.wildcards_dict.values()):
-            check_periodic_wildcards(self, job)
-            known.update(job.wildcards_dict.values())
-
-    async def file2jobs_once(self, targetfile, wildcards_dict=None):
-        known = self.__dict__.setdefault("_jobs_of_files", {})
-        found = known.get(targetfile)
-        if found is None:
-            found = known[targetfile] = await file2jobs(self, targetfile, wildcards_dict=wildcards_dict)
-        return found
-
-    def forgetting(original):
-        def forget_and_do(self, *arguments, **keywords):
-            self.__dict__.pop("_jobs_of_files", None)
-            return original(self, *arguments, **keywords)
-
-        return functools.wraps(original)(forget_and_do)
-
-    async def collect_potential_dependencies(self, job, known_producers):
-        if self.batch is not None or job.dependencies:
-            async for found in collect(self, job, known_producers):
-                yield found
-            return
-        for file in dict.fromkeys(job.input):
-            if is_flagged(file, "before_update"):
-                yield PotentialDependency(file, None, False)
-            elif file in known_producers:
-                yield PotentialDependency(file, known_producers[file], True)
-            else:
-                try:
-                    jobs = await self.file2jobs(file, wildcards_dict=job.wildcards_dict)
-                except MissingRuleException:
-                    jobs = None
-                yield PotentialDependency(file, jobs, False)
-
-    def cache_job(self, job):
-        # that of its log is not asked for, and has not been worked out yet
-        for file in job.output:
-            self.job_cache[(job.rule, file)] = job
-
-    async def update_once(
-        self, jobs, file=None, visited=None, known_producers=None, progress=False, create_inventory=False
-    ):
-        if len(jobs) == 1 and file is not None:
-            (job,) = jobs
-            if job not in (visited or ()) and file not in job.input:
-                if job in self._dependencies:
-                    return job
-                self.check_periodic_wildcards(job)
-                await self.update_(
-                    job,
-                    visited=set(visited or ()),
-                    known_producers={} if known_producers is None else known_producers,
-                    progress=progress,
-                    create_inventory=create_inventory,
-                )
-                told = len(self._dependencies)
-                if not progress or told % 1000 or told == self._progress:
-                    return job
-        return await update(
-            self,
-            jobs,
-            file=file,
-            visited=visited,
-            known_producers=known_producers,
-            progress=progress,
-            create_inventory=create_inventory,
-        )
-
-    OutputIndex.match = match
-    DAG.check_periodic_wildcards = check_periodic_wildcards_once
-    DAG.update, DAG.cache_job = update_once, cache_job
-    DAG.file2jobs = file2jobs_once
-    DAG.delete_job, DAG.cleanup = forgetting(DAG.delete_job), forgetting(DAG.cleanup)
-    DAG.collect_potential_dependencies = collect_potential_dependencies

@@ -12,8 +12,8 @@ import functools
 import gc
 import os
 
-from snakewebb import quick_jobs, quick_records
-from snakewebb.quick_jobs import PLAIN_PATH, plain_file
+from snakewebb import quick_graph, quick_jobs, quick_records
+from snakewebb.quick_jobs import PLAIN_PATH, parts_of, plain_file
 
 SWITCH = "SNAKEWEBB_QUICK_PLANNING"
 """Environment variable that is ``off`` where Snakemake's own functions shall be used."""
@@ -42,6 +42,7 @@ def plan_quickly():
     _files()
     _lists()
     quick_jobs.replace_functions()
+    quick_graph.replace_functions()
     quick_records.replace_functions()
     return True
 
@@ -204,17 +205,16 @@ def _files():
     ExistsDict.__getitem__ = quick_get
 
     async def mtime_inventory(self, jobs, n_workers=8):
-        known, asked = self._mtime, set()
+        known, there, listed = self._mtime, self._exists_local, self._exists_local.has_inventory
         for job in jobs:
-            files = [*job.input, *job.output]
-            if job.benchmark:
-                files.append(job.benchmark)
-            for file in files:
-                if file in asked or file in known:
-                    continue
-                asked.add(file)
-                if not file.is_storage and await file.exists():
-                    known[file] = await self.collect_mtime(file)
+            for files in (job.input, job.output, (job.benchmark,) if job.benchmark else ()):
+                for file in files:
+                    found = get(there, file)
+                    # what is not in a folder that was listed is not there
+                    if found is False or (found is None and file.rpartition("/")[0] in listed) or file in known:
+                        continue
+                    if not file.is_storage and await file.exists():
+                        known[file] = await self.collect_mtime(file)
 
     IOCache.mtime_inventory = mtime_inventory
 
@@ -232,21 +232,9 @@ def _files():
     _IOFile.apply_wildcards = quick_apply_wildcards
 
 
-@functools.lru_cache(maxsize=4096)
-def _parts(pattern):
-    """Texts and names of wildcards of a path, in turn."""
-    from snakemake.io import WILDCARD_REGEX
-
-    parts, end = [], 0
-    for match in WILDCARD_REGEX.finditer(pattern):
-        parts += [pattern[end : match.start()], match["name"]]
-        end = match.end()
-    return (*parts, pattern[end:])
-
-
 def _filled_in(pattern, wildcards):
     """A path with the values of its wildcards; ``None`` if one has none."""
-    parts = list(_parts(pattern))
+    parts = list(parts_of(pattern))
     try:
         parts[1::2] = [str(wildcards[name]) for name in parts[1::2]]
     except KeyError:

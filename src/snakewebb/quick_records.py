@@ -32,12 +32,12 @@ def replace_functions():
         folder, _, name = path.rpartition("/")
         if folder != self._metadata_path or name in self._recorded:
             try:
-                content = json.loads(_content(path) or b"{}")
+                content = json.loads((_content(path) or b"{}").decode())
             except ValueError:
                 content = self._io_read(self._metadata_path, key)  # which tells of it
             if content.get("record_format_version") == RECORD_FORMAT_VERSION and content.keys() <= defaults.keys():
                 # what Snakemake of this release wrote need not be checked
-                found = MetadataRecord.__new__(MetadataRecord)
+                found = object.__new__(MetadataRecord)
                 for attribute, value in (
                     ("__dict__", defaults | content),
                     ("__pydantic_fields_set__", set(content)),
@@ -95,6 +95,13 @@ def replace_functions():
                 return params_changed(self, job, file=file)
         return NO_PARAMS_CHANGE
 
+    locked = PersistenceBase.locked.fget
+
+    def locked_by_any(self):
+        # without locks, files of jobs need not be compared with them
+        return any(True for _ in self._read_locks()) and locked(self)
+
+    PersistenceBase.locked = property(locked_by_any)
     FilePersistence._read_record, FilePersistence._clear_cache = read_record, clear_cache
     FilePersistence._record_path = record_path
     FilePersistence.incomplete = incomplete
@@ -114,13 +121,14 @@ def _content(path):
     except FileNotFoundError:
         return None
     try:
-        parts = []
-        while part := os.read(file, 1 << 16):
-            parts.append(part)
+        parts = [os.read(file, _PART)]
+        while len(parts[-1]) == _PART:
+            parts.append(os.read(file, _PART))
         return b"".join(parts)
     finally:
         os.close(file)
 
 
 _KEPT = 1024  # records; lists of steps
+_PART = 1 << 16  # bytes; less is read only where a file ends
 _PLAIN = {type(None), int, float, bool, str, list, tuple, set}

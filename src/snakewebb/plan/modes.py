@@ -1,5 +1,6 @@
 """Observing modes: which exposures belong to one, and the chain of steps of each pipeline."""
 
+import functools
 from dataclasses import dataclass
 
 from snakewebb.errors import ConfigError
@@ -88,17 +89,17 @@ class Mode:
     chains: dict
     steps: dict
 
-    @property
+    @functools.cached_property
     def stage1(self):
         """The pipeline that raw exposures of the mode go through."""
         return next(name for name in STAGE1 if name in self.chains)
 
-    @property
+    @functools.cached_property
     def stage2(self):
         """The pipeline of slopes, ``None`` if the mode ends before it."""
         return next((name for name in STAGE2 if name in self.chains), None)
 
-    @property
+    @functools.cached_property
     def stage3(self):
         """The pipeline of associations, ``None`` if the mode makes no products of several exposures."""
         return next((name for name in STAGE3 if name in self.chains), None)

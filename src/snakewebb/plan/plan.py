@@ -186,14 +186,22 @@ class Plan:
 
     def _references(self):
         """Name of the selected reference of every exposure and type, ``None`` for N/A."""
+        known = {}  # of the chains that thousands of exposures share
         while True:
             wanted = {}
             for root, exposure in self.exposures.items():
-                types = set()
-                for name in self._transitions_of(exposure):
-                    chain = self.chain(name, root)
-                    types |= set(chain.reference_types(exposure.header.get("EXP_TYPE"))) - set(chain.overrides)
-                wanted[root] = sorted(types)
+                chains = [self.chain(name, root) for name in self._transitions_of(exposure)]
+                kind = exposure.header.get("EXP_TYPE")
+                key = (kind, *map(id, chains))
+                if key not in known:
+                    types = {
+                        reftype
+                        for chain in chains
+                        for reftype in chain.reference_types(kind)
+                        if reftype not in chain.overrides
+                    }
+                    known[key] = chains, sorted(types)
+                wanted[root] = known[key][1]
             if not any(wanted.values()):
                 return {root: {} for root in wanted}
             from snakewebb.plan.crds_selection import select_names
@@ -234,6 +242,8 @@ class Plan:
         return notes
 
     def _leave_out_failed(self):
+        if not os.path.isdir("excluded"):
+            return
         for root, exposure in list(self.exposures.items()):
             record = read_json(f"excluded/{root}.json")
             if record is None or record.get("identity") != exposure.identity:

@@ -17,6 +17,7 @@ from snakewebb.plan.plan import STATE
 HISTORY = Path(".snakemake/metadata")
 MARK = STATE / "stale_by_record"
 """An input of all jobs, which is new for those whose product is stale by its record and forgotten by Snakemake."""
+_STAGES = ("stage1", "stage2", "stage3")  # folders of the records of all jobs
 _LISTED = 12  # reasons in the summary
 
 
@@ -69,14 +70,31 @@ def stale_products(plan, *, only_forgotten=False):
         Reasons by the path of the record.
     """
     known = _history() if only_forgotten else set()
+    if only_forgotten and not _forgotten_records(known):
+        return {}
     stale = {}
     for path, job in planned_jobs(plan).items():
-        if urlsafe_b64encode(path.encode()).decode() in known or not os.path.exists(path):
+        if _as_known(path) in known or not os.path.exists(path):
             continue
         reasons = reasons_of(job)
         if reasons:
             stale[path] = reasons
     return stale
+
+
+def _forgotten_records(known):
+    """Whether there are records besides those that Snakemake has a history of; mostly there are none, and no job need be looked at."""
+    return any(
+        file.endswith(".json") and _as_known(os.path.join(folder, file)) not in known
+        for stage in _STAGES
+        for folder, _, files in os.walk(stage)
+        for file in files
+    )
+
+
+def _as_known(path):
+    """Name under which Snakemake keeps the history of a file."""
+    return urlsafe_b64encode(path.encode()).decode()
 
 
 def _history():
