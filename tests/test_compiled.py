@@ -61,3 +61,9 @@ def test_results_of_calls_come_in_their_order(threads, number):
         return "second"
 
     assert at_once(first, second) == [True, "second"]
+
+
+def test_threads_are_kept_from_call_to_call(threads):
+    threads(2)
+    [name] = at_once(lambda: threading.current_thread().name)
+    assert name in {thread.name for thread in threading.enumerate()}
