@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit, types
+from snakewebb.compiled import by_rows, njit, numba
 from snakewebb.errors import ConfigError, TransientError
 from snakewebb.plan.resources import RAMP_BUDGET, RESIDENT
 
@@ -148,9 +148,9 @@ class Scratch:
         planes = other.reshape(-1, rows * array.shape[-1]).view(np.uint8)
         place, step = begin + first * line, array.shape[-2] * line
         done = 0
-        # of an exposure of many integrations these are many short pieces, and threads that ask for Python at each of them wait for each other
+        # of an exposure of many integrations these are many short pieces, after each of which a thread would wait for Python
         while (done := done + kernel(area.descriptor, place + done * step, step, planes[done:])) < len(planes):
-            _copy(function, area, planes[done], place + done * step)
+            _copy(function, area, planes[done], place + done * step)  # says what is wrong, if anything is
             done += 1
 
     def _place(self, array):
@@ -201,7 +201,7 @@ def _check_agreement(array, shape, other):
 
 
 _READ, _WRITE = (
-    types.ExternalFunction(name, types.ssize_t(types.int32, types.intp, types.size_t, types.int64))
+    numba.types.ExternalFunction(name, numba.intp(numba.int32, numba.intp, numba.uintp, numba.int64))
     for name in ("pread", "pwrite")
 )
 
