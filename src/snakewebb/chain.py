@@ -16,6 +16,7 @@ from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
 
 log = logging.getLogger(__name__)
 
+_AHEAD = 32_000_000  # bytes of an integration up to which there are two in memory: one is stored while steps work on the next one
 _SMALL = 1 << 20  # samples of the integrations of a stripe for which more than one thread does not pay
 # steps that accept frames with interleaved reference pixels, for the others refpix must have taken these out; and single superstripes,
 # which are put together behind the last of them
@@ -270,32 +271,37 @@ def _run_by_integration(steps, ramp, references):
     Each integration begins with the pixel flags that the exposure has before these steps, as it is if the steps get the
     whole exposure.
     """
+    from snakewebb.compiled import Behind  # not above, as in `_run_by_stripe`
+
     if all(step.is_off for step in steps):
         return
     unread, ramp.unread = ramp.unread, None
     start = dataclasses.replace(ramp)
     views = {name: array for name in PARTS if (array := getattr(start, name)) is not None}
-    held = None
-    if integration_bytes(ramp.data.shape) <= INTEGRATION_BUDGET:
-        held = start.in_memory()
+    size, buffers = integration_bytes(ramp.data.shape), []
+    if size <= INTEGRATION_BUDGET:
+        buffers = [start.in_memory() for _ in range(2 if size <= _AHEAD else 1)]
     ramp.pixeldq = None
     extras = []
-    with references.keeping(ramp.scratch):
+    with references.keeping(ramp.scratch), Behind() as storing:
         for number in range(len(start.data)):
             one = start.integration(number)
-            if held is not None:
-                one = dataclasses.replace(one, **held)
+            held = buffers[number % len(buffers)] if buffers else {}
+            if len(buffers) < 2:
+                storing.wait()
+            one = dataclasses.replace(one, **held)
             given = {name: getattr(one, name) for name in views}
             if unread is not None:
-                unread(number, None if held is None else one)
-            elif held is not None:
+                unread(number, one if held else None)
+            else:
                 for name, array in held.items():
                     ramp.scratch.load(views[name][number], array[0])
             for step in steps:
                 step.run(one, references)
-            for name, array in given.items():
-                if held is not None or getattr(one, name) is not array:
-                    _store(ramp, name, number, getattr(one, name))
+            made = {
+                name: getattr(one, name) for name, array in given.items() if held or getattr(one, name) is not array
+            }
+            storing.call(_store, ramp, number, made)
             ramp.pixeldq = one.pixeldq if ramp.pixeldq is None else ramp.pixeldq | one.pixeldq
             extras.append(one.extra)
     for field in dataclasses.fields(ramp):
@@ -304,13 +310,14 @@ def _run_by_integration(steps, ramp, references):
     ramp.extra.update(_joined(extras))
 
 
-def _store(ramp, name, number, made):
-    """Store what a step made instead of changing what it was given, maybe of another shape."""
-    whole = getattr(ramp, name)
-    if whole.shape[1:] != made.shape[1:]:
-        whole = ramp.empty((len(whole), *made.shape[1:]), made.dtype)
-        setattr(ramp, name, whole)
-    ramp.scratch.store(whole[number], np.ascontiguousarray(made[0]))
+def _store(ramp, number, made):
+    """Store the arrays that steps made of an integration, maybe of another shape than what they were given."""
+    for name, array in made.items():
+        whole = getattr(ramp, name)
+        if whole.shape[1:] != array.shape[1:]:
+            whole = ramp.empty((len(whole), *array.shape[1:]), array.dtype)
+            setattr(ramp, name, whole)
+        ramp.scratch.store(whole[number], np.ascontiguousarray(array[0]))
 
 
 def _joined(extras):

@@ -11,7 +11,7 @@ import mmap
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from importlib.metadata import version
 
@@ -146,18 +146,14 @@ def by_rows(kernel, nrows, *arguments, block=32, blocks_only=False):
         for first in range(0, nrows, block):
             kernel(first, min(first + block, nrows), *arguments)
         return
-    with _pool() as pool:
-        calls = [pool.submit(kernel, first, min(first + block, nrows), *arguments) for first in range(0, nrows, block)]
-        for call in calls:
-            call.result()
+    _results([(kernel, first, min(first + block, nrows), *arguments) for first in range(0, nrows, block)])
 
 
 def at_once(*calls):
     """Make calls without arguments on the threads that `set_threads` granted, and return their results in order."""
     if _free_threads() == 1:
         return [call() for call in calls]
-    with _pool() as pool:
-        return [made.result() for made in [pool.submit(call) for call in calls]]
+    return _results([(call,) for call in calls])
 
 
 _own = threading.local()
@@ -168,8 +164,62 @@ def _free_threads():
     return 1 if getattr(_own, "at_work", False) else _threads
 
 
+def _results(calls):
+    """Results of calls that are made on threads, each a function and its arguments, when all have ended."""
+    pool = _pool()
+    made = [pool.submit(*call) for call in calls]
+    wait(made)
+    return [call.result() for call in made]
+
+
+_kept = None  # process, number of threads, and their pool
+
+
 def _pool():
-    return ThreadPoolExecutor(_threads, initializer=lambda: setattr(_own, "at_work", True))
+    """The threads of this process, kept from call to call: to start and end them takes longer than many a call."""
+    global _kept
+    wanted = os.getpid(), _threads
+    if _kept is None or _kept[:2] != wanted:
+        _kept = *wanted, _new_pool(_threads)
+    return _kept[2]
+
+
+def _new_pool(number):
+    return ThreadPoolExecutor(number, initializer=lambda: setattr(_own, "at_work", True))
+
+
+class Behind:
+    """Makes calls one after the other, on a thread of its own while the caller goes on if `set_threads` granted more than one.
+
+    Use it as a context manager, in which all calls end. What they call uses no further threads.
+    """
+
+    def __init__(self):
+        self._pool = _new_pool(1) if _free_threads() > 1 else None
+        self._last = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if self._pool is not None:
+            self._pool.shutdown()
+        if kind is None:
+            self.wait()
+
+    def call(self, function, *arguments):
+        """Make a call when the last one has ended; an error of that one is raised here."""
+        self.wait()
+        if self._pool is None:
+            function(*arguments)
+        else:
+            self._last = self._pool.submit(function, *arguments)
+
+    def wait(self):
+        """Wait until the last call has ended, and raise its error."""
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
 
 
 def _on_scratch(argument):

@@ -39,6 +39,7 @@ def calibrate_ramps(uncal, rate, rateints, record, *, work, circumstances, threa
                 f"{uncal}: no slopes were made ({'; '.join(reasons) or 'ramp_fit is not in the chain'})"
             )
         write_extra(folder / root, ramp.extra)
+        ramp.data = ramp.groupdq = ramp.zeroframe = None  # the products get their room, in memory or on disk
         products = ((rate, ramp.rate, slope_model(ramp.header)), (rateints, ramp.rateints, "CubeModel"))
         for _, image, _ in products:
             stamp(image.header, outcomes, work.get("references"), circumstances["context"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snakewebb.compiled import by_rows
+from snakewebb.compiled import by_rows, njit, numba
 from snakewebb.errors import ConfigError, TransientError
 from snakewebb.plan.resources import RAMP_BUDGET, RESIDENT
 
@@ -124,11 +124,11 @@ class Scratch:
 
     def load_rows(self, array, first, into):
         """Copy rows of all planes of an array to one in memory, whose last axes but one counts them."""
-        self._transfer_rows(os.preadv, array, first, into)
+        self._transfer_rows(os.preadv, _read_pieces, array, first, into)
 
     def store_rows(self, array, first, source):
         """Copy an array in memory to rows of all planes of one on disk."""
-        self._transfer_rows(os.pwritev, array, first, source)
+        self._transfer_rows(os.pwritev, _write_pieces, array, first, source)
 
     def _transfer(self, function, array, other):
         area, begin = self._place(array)
@@ -140,18 +140,18 @@ class Scratch:
 
         by_rows(transfer, -(-content.size // _BLOCK), block=1)
 
-    def _transfer_rows(self, function, array, first, other):
+    def _transfer_rows(self, function, kernel, array, first, other):
         area, begin = self._place(array)
         rows = other.shape[-2]
         _check_agreement(array, (*array.shape[:-2], rows, array.shape[-1]), other)
         line = array.shape[-1] * array.itemsize
         planes = other.reshape(-1, rows * array.shape[-1]).view(np.uint8)
         place, step = begin + first * line, array.shape[-2] * line
-        for plane in planes:
-            # nearly always whole at once: of an exposure of many integrations these are many short pieces
-            if function(area.descriptor, [plane], place) != rows * line:
-                _copy(function, area, plane, place)
-            place += step
+        done = 0
+        # of an exposure of many integrations these are many short pieces, after each of which a thread would wait for Python
+        while (done := done + kernel(area.descriptor, place + done * step, step, planes[done:])) < len(planes):
+            _copy(function, area, planes[done], place + done * step)  # says what is wrong, if anything is
+            done += 1
 
     def _place(self, array):
         """The area of an array, and where it begins in its file."""
@@ -198,6 +198,34 @@ class Scratch:
 def _check_agreement(array, shape, other):
     if shape != other.shape or array.dtype != other.dtype:
         raise ValueError(f"{array.dtype} {shape} on disk and {other.dtype} {other.shape} in memory do not agree")
+
+
+_READ, _WRITE = (
+    numba.types.ExternalFunction(name, numba.intp(numba.int32, numba.intp, numba.uintp, numba.int64))
+    for name in ("pread", "pwrite")
+)
+
+
+@njit
+def _read_pieces(descriptor, place, step, pieces):
+    """Read pieces of a file that lie ``step`` bytes apart, up to the first that is not read whole; return their number."""
+    number, size = pieces.shape
+    address = pieces.ctypes.data
+    for piece in range(number):
+        if _READ(descriptor, address + piece * size, size, place + piece * step) != size:
+            return piece
+    return number
+
+
+@njit
+def _write_pieces(descriptor, place, step, pieces):
+    """Write pieces as `_read_pieces` reads them."""
+    number, size = pieces.shape
+    address = pieces.ctypes.data
+    for piece in range(number):
+        if _WRITE(descriptor, address + piece * size, size, place + piece * step) != size:
+            return piece
+    return number
 
 
 def _copy(function, area, content, begin):
