@@ -60,6 +60,7 @@ rule tweakreg:
         sources=lambda wildcards: [
             f"stage3/sources/{root}_sources.ecsv" for root in members(wildcards)
         ],
+        reference=reference_of,
         mark=mark_for("stage3/{product}_alignment.json"),
     output:
         alignment="stage3/{product}_alignment.ecsv",

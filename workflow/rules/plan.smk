@@ -2,6 +2,7 @@
 
 
 from snakewebb.plan.cubes import cube_suffixes, reported_products, stitched_cubes
+from snakewebb.plan.detection import reference_product
 from snakewebb.plan.mosaics import tiles_of, tiling_of
 from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN, TILE_PATTERN
 from snakewebb.plan.stage2_work import last_records, members_of, slopes_before
@@ -76,7 +77,9 @@ def product_work_of(step):
 def circumstances_of(transition):
     """Params function: what a record tells besides. With `output` among its arguments, Snakemake does not compare it."""
     return lambda wildcards, output: PLAN.circumstances(
-        transition, getattr(wildcards, "exposure", None)
+        transition,
+        getattr(wildcards, "exposure", None),
+        getattr(wildcards, "product", None),
     )
 
 
@@ -176,6 +179,12 @@ def corrections_of(wildcards):
     return [
         path for path in alignment_of(wildcards) if path.endswith("_alignment.ecsv")
     ]
+
+
+def reference_of(wildcards):
+    """Catalogue of the detection filter that a product is aligned to, if it is one of another filter."""
+    reference = reference_product(PLAN, wildcards.product)
+    return [f"stage3/{reference}_cat.ecsv"] if reference else []
 
 
 def tiles_for(wildcards):

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from snakewebb.plan.chains import OF_EXPOSURES, OF_SLOPES
 from snakewebb.plan.cubes import spectra_of_leak, spectrum_of, stitched_cubes
+from snakewebb.plan.detection import reference_product
 from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.product_members import member_jobs, offsets_before, product_jobs, read_by
 from snakewebb.plan.stage2_work import exposure_steps, members_of, slope_steps, slopes_before
-from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by, cube_steps
+from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by, cube_steps, product_chain
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ def _product_jobs(plan, product):
             record = f"stage3/sources/{root}_sources.json"
             yield _exposure_job(plan, "find_sources", root, record, _calibrated_record(plan, root), chain="tweakreg")
         sources = tuple(f"stage3/sources/{root}_sources.ecsv" for root in association.members)
+        reference = reference_product(plan, product)
+        sources += (f"stage3/{reference}_cat.ecsv",) if reference else ()
         work = functools.partial(plan.alignment_work, product)
         yield Job(
             "tweakreg", product, f"{stem}_alignment.json", inputs + sources, work, _chain(plan, "tweakreg", product)
@@ -159,8 +162,7 @@ def _product_job(plan, step, product, record, inputs):
 
 
 def _chain(plan, step, product):
-    members = (plan.cubes.get(product) or plan.associations[product]).members
-    return functools.partial(plan.chain, step, like=members[0])
+    return functools.partial(product_chain, plan, step, product)
 
 
 def _slope_records(plan, transition, root):

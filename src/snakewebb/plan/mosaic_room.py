@@ -8,6 +8,7 @@ from snakewebb.plan.mosaics import shape_of_mosaic, tiling_of
 from snakewebb.plan.strays import check_extent
 from snakewebb.profiles import physical_memory_mb
 
+_SMALLER_GRID = "common_grid.pixel_scale, or exclude"
 _SMALLER = "steps.resample.pixel_scale_ratio or pixel_scale, output_shape with crval and crpix, or exclude"
 
 
@@ -42,6 +43,10 @@ def _rules(plan, product):
     return ["outlier_detection", *making, "resample", *after]
 
 
+def _smaller(plan, product):
+    return _SMALLER_GRID if product in plan.grids else _SMALLER
+
+
 def _require_memory(plan, needs, product):
     limit = plan.configuration["memory_mb"]
     there = physical_memory_mb() if limit is None else limit
@@ -53,9 +58,10 @@ def _require_memory(plan, needs, product):
     without = (
         ", do without the catalogue (steps.source_catalog.skip: true)" if rule in ("source_catalog", "report") else ""
     )
+    smaller = _smaller(plan, product) + without
     raise ConfigError(
         f"the mosaic of {product} has about {columns} x {rows} pixels, of which rule {rule} needs {needed} MB of memory, but {owner} "
-        f"{there} MB; make it smaller with {_SMALLER}{without}, or set memory_mb in config.yaml if jobs run where there is more"
+        f"{there} MB; make it smaller with {smaller}, or set memory_mb in config.yaml if jobs run where there is more"
     )
 
 
@@ -73,6 +79,6 @@ def _require_disk(plan, needs, product):
     raise ConfigError(
         f"the mosaic of {product} has about {columns} x {rows} pixels, which take {needed} MB on disk"
         f"{' with its tiles' if work.tiles else ''}, "
-        f"but in {Path.cwd()} {there} MB are free; make it smaller with {_SMALLER}, leave the context image out "
+        f"but in {Path.cwd()} {there} MB are free; make it smaller with {_smaller(plan, product)}, leave the context image out "
         "(steps.resample.enable_ctx: false), or work where there is more space"
     )
