@@ -121,6 +121,91 @@ def test_a_parameter_of_the_catalogue_of_the_detection_filter_reruns_the_alignme
     assert products_of_jobs(programme.snakemake("--dry-run"))[LONG] == set()
 
 
+FORCED = OPTIONS + "steps: {forced_photometry: {skip: false}}\n"
+
+
+@pytest.fixture(scope="module")
+def measured(two_filters, tmp_path_factory, programme_in):
+    """The two filters with forced photometry."""
+    folder = tmp_path_factory.mktemp("forced") / "programme"
+    shutil.copytree(two_filters, folder)
+    programme = programme_in(folder)
+    programme.configure(FORCED)
+    assert programme.plan() == {"forced_photometry": 2, "multiband_catalog": 1}
+    programme.snakemake()
+    assert programme.plan() == {}
+    return programme
+
+
+def test_one_table_has_the_fluxes_of_the_stars_in_both_filters(measured):
+    table = Table.read(measured.folder / f"stage3/{LONG}_multiband.ecsv")
+    truth = Table.read(measured.folder / "truth/sources.ecsv")
+    stars = SkyCoord(truth["ra"], truth["dec"], unit="deg")
+    index, distance, _ = table["sky_centroid"].match_to_catalog_sky(stars)
+    _, neighbour, _ = stars.match_to_catalog_sky(stars, nthneighbor=2)
+    alone = (distance.arcsec < 0.2) & (neighbour[index].arcsec > 0.99)
+    assert len(table) > 250
+    for name, number in (("F444W", 200), ("F200W", 40)):
+        flux, error = (table[f"{name}_aper_total_flux{suffix}"] for suffix in ("", "_err"))
+        injected = truth[f"flux_{name}"][index]
+        seen = alone & np.isfinite(flux)
+        assert np.count_nonzero(seen) > number
+        ratio = (flux / injected)[seen]
+        assert np.median(ratio) == pytest.approx(1, abs=0.01)
+        # the light of a star depends on where in a pixel it falls
+        pull = ((flux - injected) / np.hypot(error, 0.02 * injected))[seen]
+        assert np.median(np.abs(pull)) < 1.0
+        assert np.isfinite(table[f"{name}_aper_total_flux_limit"][seen]).sum() == (flux < 3 * error)[seen].sum()
+    # beyond the smaller image of F200W there is no flux
+    assert np.isnan(table["F200W_aper_total_flux"][table["F200W_coverage"] == 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            "steps: {forced_photometry: {skip: false, limit_sigma: 5}}\n",
+            {"forced_photometry": 2, "multiband_catalog": 1},
+        ),
+        ("steps: {forced_photometry: {skip: true}}\n", {}),
+        (
+            "steps: {forced_photometry: {skip: false}, source_catalog: {aperture_ee1: 40}}\n",
+            {
+                "source_catalog": 2,
+                "tweakreg": 1,
+                "skymatch": 1,
+                "outlier_detection": 1,
+                "resample": 1,
+                "report": 2,
+                "forced_photometry": 2,
+                "multiband_catalog": 1,
+            },
+        ),
+        (
+            "steps: {forced_photometry: {skip: false}}\n"
+            "overrides: [{select: {filter: F200W}, steps: {photom: {apply_time_correction: false}}}]\n",
+            {
+                "image2": 3,
+                "resample_exposure": 3,
+                "find_sources": 3,
+                "tweakreg": 1,
+                "skymatch": 1,
+                "outlier_detection": 1,
+                "resample": 1,
+                "source_catalog": 1,
+                "report": 1,
+                "forced_photometry": 1,
+                "multiband_catalog": 1,
+            },
+        ),
+    ],
+)
+def test_what_makes_the_photometry_stale(measured, change, expected):
+    measured.configure(OPTIONS + change)
+    assert measured.plan() == expected
+    measured.configure(FORCED)
+
+
 def test_tiles_of_the_common_grid_make_the_same_mosaic(programme):
     paths = [programme.folder / f"stage3/{product}_i2d.fits" for product in (LONG, SHORT)]
     before = [planes(path) for path in paths]

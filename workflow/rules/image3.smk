@@ -1,6 +1,9 @@
 # Stage 3 of images: alignment, sky, outliers, mosaic, catalogue. Each is a rule, so that a change of one never reruns an earlier one.
 
 
+include: "forced_photometry.smk"
+
+
 rule find_sources:
     input:
         cal=lambda wildcards: ancient(calibrated(wildcards.exposure)),

@@ -2,7 +2,7 @@
 
 
 from snakewebb.plan.cubes import cube_suffixes, reported_products, stitched_cubes
-from snakewebb.plan.detection import reference_product
+from snakewebb.plan.detection import bands_of, detection_images, reference_product
 from snakewebb.plan.mosaics import tiles_of, tiling_of
 from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN, TILE_PATTERN
 from snakewebb.plan.stage2_work import last_records, members_of, slopes_before
@@ -251,6 +251,9 @@ def product_targets():
             targets.append(f"stage3/{product}_i2d.json")
         else:
             targets.append(f"stage3/{product}_crf.json")
+    targets += [
+        f"stage3/{product}_multiband.json" for product in detection_images(PLAN)
+    ]
     return targets
 
 

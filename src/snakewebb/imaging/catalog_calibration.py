@@ -27,6 +27,10 @@ class Calibration:
         Inner and outer radius of the background ring in pixels.
     vega_offset : float
         AB magnitude less Vega magnitude.
+    profile : (tuple of float, tuple of float)
+        Radii of all apertures of the reference, in pixels of the detector, and the parts of a star's light within.
+    pixel_ratio : float
+        Pixel of the mosaic over that of the detector.
     """
 
     energies: tuple
@@ -34,6 +38,8 @@ class Calibration:
     corrections: tuple
     ring: tuple
     vega_offset: float
+    profile: tuple = ((), ())
+    pixel_ratio: float = 1.0
 
 
 def file_name(mosaic):
@@ -113,6 +119,8 @@ def calibration_of(mosaic, references, energies=DEFAULT_APERTURES, *, step="sour
         corrections=tuple(float(correction) for correction in chosen["apcorr"]),
         ring=(float(chosen["skyin"][0]) / ratio, float(chosen["skyout"][0]) / ratio),
         vega_offset=float(offset["abvega_offset"][0]),
+        profile=tuple(tuple(map(float, np.sort(apertures[name]))) for name in ("radius", "eefraction")),
+        pixel_ratio=float(ratio),
     )
 
 

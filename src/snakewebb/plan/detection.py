@@ -29,7 +29,16 @@ def detection_products(plan):
         If no product has this filter, or steps are off that make its catalogue.
     """
     asked = plan.configuration["detection_filter"]
-    if not asked or plan.mode.stage3 != "image3" or not plan.associations:
+    if plan.mode.stage3 != "image3" or not plan.associations:
+        return {}
+    if plan.is_on("forced_photometry"):
+        missing = [key for key in ("detection_filter", "common_grid") if not plan.configuration[key]]
+        if missing:
+            raise ConfigError(
+                f"steps.forced_photometry: on, but config.yaml has no {' and no '.join(missing)}: it measures sources of the detection "
+                "filter on a grid that all filters share"
+            )
+    if not asked:
         return {}
     elements = {product: filter_of(plan, product) for product in plan.associations}
     wanted = _without_clear(asked)
@@ -64,6 +73,26 @@ def reference_product(plan, product):
     """The product whose catalogue the exposures of another one are aligned to, ``None`` if there is none, or it is itself."""
     detection = plan.detections.get(product)
     return None if detection == product else detection
+
+
+def detection_images(plan):
+    """Products of the detection filter whose sources are measured in all filters, none if forced_photometry is off."""
+    return sorted(set(plan.detections.values())) if plan.is_on("forced_photometry") else []
+
+
+def bands_of(plan, detection):
+    """Products that are measured at the sources of one of the detection filter, by the name of their filter.
+
+    Where several are of one filter, observation and optical elements are in the name: ``O002_CLEAR-F200W-SUB400P``.
+    """
+    products = [product for product, other in plan.detections.items() if other == detection]
+    names = {product: filter_of(plan, product) or "CLEAR" for product in products}
+    taken = list(names.values())
+    bands = {}
+    for product, name in names.items():
+        candidate, elements = plan.associations[product].candidate, product.split("_", 3)[-1]
+        bands[name if taken.count(name) == 1 else f"{candidate}_{elements}".upper()] = product
+    return dict(sorted(bands.items()))
 
 
 def filter_of(plan, product):

@@ -40,6 +40,7 @@ def _rules(plan, product):
     """Rules of a product that hold or write a part of its mosaic."""
     making = ["mosaic_tile"] if tiling_of(plan, product) else []
     after = ["source_catalog", "report"] if plan.is_on("source_catalog") else []
+    after += ["forced_photometry"] if product in plan.detections and plan.is_on("forced_photometry") else []
     return ["outlier_detection", *making, "resample", *after]
 
 

@@ -5,7 +5,7 @@ import dataclasses
 from snakewebb.plan import product_members
 from snakewebb.plan.contracts import alignment_parameters
 from snakewebb.plan.cubes import spectra_of_leak, stitched_cubes, stitching_notes
-from snakewebb.plan.detection import reference_product
+from snakewebb.plan.detection import bands_of, reference_product
 from snakewebb.plan.ifu_exposures import missing_dithers, text
 
 ALIGNMENT = {"tweakreg": "alignment", "assign_mtwcs": "mtwcs"}
@@ -126,9 +126,14 @@ def product_work(plan, step, product):
         return {"chain": chain.entries, "spectra": list(stitched_cubes(plan, product))}
     if plan.mode.stage3 == "spec3":
         return product_members.product_work(plan, step, product)
+    if step == "multiband_catalog":
+        (entry,) = product_chain(plan, "forced_photometry", product).entries
+        return {"version": entry["version"], "bands": bands_of(plan, product)}
     first = plan.associations[product].members[0]
     chain = product_chain(plan, step, product)
     work = {"chain": chain.entries}
+    if step == "forced_photometry":
+        work["detection"] = plan.detections.get(product)
     if step == "resample" and product in plan.grids:
         work["common_grid"] = plan.grids[product].name
     if step in ("assign_mtwcs", "skymatch", "outlier_detection"):
