@@ -7,6 +7,7 @@ from snakewebb.plan.contracts import alignment_parameters
 from snakewebb.plan.cubes import spectra_of_leak, stitched_cubes, stitching_notes
 from snakewebb.plan.detection import bands_of, reference_product
 from snakewebb.plan.ifu_exposures import missing_dithers, text
+from snakewebb.plan.masks import mask_notes, masks_of
 
 ALIGNMENT = {"tweakreg": "alignment", "assign_mtwcs": "mtwcs"}
 """Steps that say where the exposures of a product are, and the suffix of their tables."""
@@ -57,7 +58,7 @@ def cube_steps(plan, cube):
 
 def product_notes(plan):
     """What is to be said of products that are made of less than was observed."""
-    notes = []
+    notes = mask_notes(plan)
     if plan.mode.stage3 == "spec3":
         for product, association in plan.associations.items():
             notes += missing_dithers(product, [plan.exposures[root] for root in association.members])
@@ -71,6 +72,8 @@ def source_finding_work(plan, root):
     work = _part(entry, alignment_parameters()[0])
     if plan.exposures[root].level == "cal":
         work["input"] = plan.exposures[root].identity
+    if masks := masks_of(plan, [root]):
+        work["masks"] = masks
     catalogue = _custom_catalogue(plan, root, entry["parameters"])
     return work | ({"catalogue": catalogue} if catalogue else {})
 
@@ -138,6 +141,9 @@ def product_work(plan, step, product):
         work["common_grid"] = plan.grids[product].name
     if step in ("assign_mtwcs", "skymatch", "outlier_detection"):
         work |= _members(plan, product)
+    masks = masks_of(plan, plan.associations[product].members) if step in ("skymatch", "outlier_detection") else {}
+    if masks:
+        work["masks"] = masks
     if step == "outlier_detection" and aligned_by(plan, product) is not None:
         # the corrected WCS is approximated by FITS keywords as tweakreg's parameters say
         (entry,) = plan.chain("tweakreg", like=first).entries
