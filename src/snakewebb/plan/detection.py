@@ -86,7 +86,7 @@ def bands_of(plan, detection):
     Where several are of one filter, observation and optical elements are in the name: ``O002_CLEAR-F200W-SUB400P``.
     """
     products = [product for product, other in plan.detections.items() if other == detection]
-    names = {product: filter_of(plan, product) or "CLEAR" for product in products}
+    names = {product: filter_of(plan, product) for product in products}
     taken = list(names.values())
     bands = {}
     for product, name in names.items():
@@ -96,14 +96,14 @@ def bands_of(plan, detection):
 
 
 def filter_of(plan, product):
-    """Optical elements of a product without those that are clear: ``F444W``, ``F162M-F150W2`` in alphabetical order."""
+    """Optical elements of a product without those that are clear: ``F444W``, ``F150W2-F162M`` in alphabetical order, or ``CLEAR``."""
     return _without_clear(
         optical_elements([plan.exposures[root].header for root in plan.associations[product].members])
     )
 
 
 def _without_clear(elements):
-    return "-".join(sorted(set(elements.strip().upper().split("-")) - {"CLEAR", "CLEARP"}))
+    return "-".join(sorted(set(elements.strip().upper().split("-")) - {"CLEAR", "CLEARP"})) or "CLEAR"
 
 
 def _nearest(plan, product, images):
