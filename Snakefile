@@ -14,6 +14,7 @@ from snakewebb.errors import SnakewebbError
 from snakewebb.failures import name_run
 from snakewebb.job_server import through_server
 from snakewebb.outcome import report_end
+from snakewebb.plan.common_grid import record_grids
 from snakewebb.plan.context import record_context
 from snakewebb.plan.fetched_files import NOTHING_THERE, asks_to_fetch
 from snakewebb.plan.lock import clear_stale_lock, clear_unfinished, note_run
@@ -94,6 +95,7 @@ onstart:
     )
     if not FETCHING:
         record_context(PLAN.context, LAST_CONTEXT)
+        record_grids(PLAN)
         try:
             restore_references(
                 PLAN,

@@ -153,8 +153,12 @@ def jobs_of(plan, rule, *, roots=(), product=None, scratch=Path("bench")):
             names = {"sources": "{}_sources.ecsv", "record": "{}_sources.json"}
             inputs = {root: recorded("cal", f"stage2/{root}_cal") for root in roots}
         case "tweakreg":
+            from snakewebb.plan.detection import reference_product
+
             outputs = {"alignment": "alignment.ecsv", "record": "alignment.json"}
-            return [of_product({**members, "sources": sources}, outputs)]
+            reference = reference_product(plan, product)
+            inputs = {**members, "sources": sources, "reference": [f"stage3/{reference}_cat.ecsv"] if reference else []}
+            return [of_product(inputs, outputs)]
         case "skymatch":
             return [of_product({**members, "alignment": table}, {"sky": "sky.ecsv", "record": "sky.json"})]
         case "outlier_detection":

@@ -61,7 +61,8 @@ resources: [mem_mb=10000000]
 local-cores: 1
 
 # Jobs of seconds go together, so that none that is submitted is shorter than minutes: what follows from one raw exposure is a chain, and
-# a job has many chains; the rules of a product as far as outliers are another, those of its mosaic a third, with its tiles between them.
+# a job has many chains; the rules of a product as far as outliers are another, those of its mosaic a third, with its tiles between them;
+# forced photometry in all filters, and its table, a fourth.
 groups:
 {groups}
 group-components:
@@ -86,7 +87,12 @@ _RAW = ("detector1", "dark", "guider_rates")
 _EXPOSURES = ("bkg_subtract", "image2", "spec2", *OF_EXPOSURES, "find_sources")
 # after the tiles, which are jobs of their own: a group cannot wait for what waits for it
 _MOSAICS = ("resample", "source_catalog", "report")
-_PRODUCTS = (*OF_MEMBERS, *(name for name in OF_PRODUCTS if name not in _MOSAICS), "mosaic_grid", "report_spectra")
+# after the mosaics of all filters
+_BANDS = ("forced_photometry", "multiband_catalog")
+_PRODUCTS = (
+    *(*OF_MEMBERS, *(name for name in OF_PRODUCTS if name not in (*_MOSAICS, *_BANDS))),
+    *("mosaic_grid", "report_spectra"),
+)
 
 MARK = "# written by `snakewebb profiles`; it may write this file again"
 """First line of a file in the user's folder that is ours."""
@@ -110,7 +116,8 @@ def site_profiles(repository):
         groups = {} if arrays else {"persistence_windows": "windows"} | dict.fromkeys(_RAW, "exposures")
         groups |= dict.fromkeys(_EXPOSURES, "exposures") | dict.fromkeys(_PRODUCTS, "products")
         groups |= {"mosaic_tile": "tiles"} | dict.fromkeys(_MOSAICS, "mosaics")
-        components = {"windows": 32, "exposures": 16, "products": 1, "tiles": 4, "mosaics": 1}
+        groups |= dict.fromkeys(_BANDS, "bands")
+        components = {"windows": 32, "exposures": 16, "products": 1, "tiles": 4, "mosaics": 1, "bands": 1}
         slurm = site.startswith("slurm")
         common = _COMMON.format(
             width=_WIDTH_SLURM if slurm else _WIDTH,

@@ -314,6 +314,7 @@ STEPS = {
     "outlier_detection": "snakewebb.imaging.outlier_detection",
     "resample": "snakewebb.imaging.resample",
     "source_catalog": "snakewebb.imaging.source_catalog",
+    "forced_photometry": "snakewebb.imaging.forced_photometry",
     "measured_offsets": "snakewebb.cubes.measured_offsets",
     "cube_outliers": "snakewebb.cubes.cube_outliers",
     "cube_build_exposure": "snakewebb.cubes.single_exposure",

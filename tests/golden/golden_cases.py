@@ -6,6 +6,7 @@ gives the resulting arrays by name.
 
 from pathlib import Path
 
+import golden_cases_bands
 import golden_cases_cubes
 import golden_cases_events
 import golden_cases_flicker
@@ -494,6 +495,7 @@ CASES = {
     )
 }
 for more in (
+    golden_cases_bands,
     golden_cases_cubes,
     golden_cases_events,
     golden_cases_flicker,

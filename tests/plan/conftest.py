@@ -5,8 +5,9 @@ import pytest
 from astropy.io import fits
 
 from small_programmes import cache, no_references, plan_of, programme
+from two_filters import filters
 
-__all__ = ["cache", "make_exposure", "no_references", "plan_of", "programme"]
+__all__ = ["cache", "filters", "make_exposure", "no_references", "plan_of", "programme"]
 
 HEADER = {
     "INSTRUME": "NIRCAM",

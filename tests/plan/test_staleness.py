@@ -37,7 +37,9 @@ IMAGING = {
     **dict.fromkeys(("assign_wcs", "flat_field", "photom"), "image2"),
     **{
         name: name
-        for name in names("resample_exposure assign_mtwcs skymatch outlier_detection resample source_catalog")
+        for name in names(
+            "resample_exposure assign_mtwcs skymatch outlier_detection resample source_catalog forced_photometry"
+        )
     },
 }
 
@@ -104,8 +106,10 @@ IN_WINDOWS = {
 OFF_BY_DEFAULT = names("""
     emicorr firstframe charge_migration picture_frame clean_flicker_noise persistence badpix_selfcal residual_fringe
     adaptive_trace_model pixel_replace
-    nod_subtract measured_offsets cube_outliers stitch_spectra
+    nod_subtract measured_offsets cube_outliers stitch_spectra forced_photometry
 """)
+# refused without two keys of the configuration; it has tests of its own (test_forced_photometry)
+WITH_OPTIONS = ("forced_photometry",)
 # they decide which jobs there are, and have tests of their own
 DECIDE_JOBS = {
     (step, name) for step in ("cube_build", "cube_build_exposure") for name in ("output_type", "channel", "band")
@@ -150,7 +154,7 @@ SKY = {"TARGPROP": "SKY", "BKGDTARG": True}
 OTHER_SKY = SKY | {"READPATT": "SLOWR1"}
 MOVING_SKY = SKY | {"TARGTYPE": "MOVING"}  # for the sake of assign_mtwcs
 ALL_ON = {
-    **{name: {"skip": False} for name in OFF_BY_DEFAULT},
+    **{name: {"skip": False} for name in OFF_BY_DEFAULT if name not in WITH_OPTIONS},
     "persistence": {"skip": False, "persistence_time": 100},
     **{step: {"skip": False} | given for step, given in SWITCHED_WITH.items()},
 }
@@ -192,7 +196,7 @@ def expected_rules(mode, step, parameter):
         rule = TWEAKREG[parameter]
         return set() if rule is None else {rule}
     rule = table_of(mode).get(step)
-    if rule is None:
+    if rule is None or step in WITH_OPTIONS:
         return set()
     if rule == "pixel_replace":  # in the cubes of products after outlier_detection, by their own jobs
         return {"pixel_replace", "cube_build"}
@@ -310,7 +314,7 @@ def test_a_step_switched_off_or_on_changes_the_work_of_its_rule(planned, mode):
     plan = planned(mode, sky=mode == "nircam_imaging")
     before = works(plan)
     for step, rule in table_of(mode).items():
-        if mode == "miri_mrs" and step in SWITCHES_OF_CUBES:
+        if (mode == "miri_mrs" and step in SWITCHES_OF_CUBES) or step in WITH_OPTIONS:
             continue
         skip = not contract_of(step).skip
         after = works(changed(plan, {step: {"skip": skip}}))

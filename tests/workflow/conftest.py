@@ -89,6 +89,12 @@ def finished(simulated, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def programme_in():
+    """Make a `Programme` of a folder."""
+    return Programme
+
+
 @pytest.fixture
 def fresh(simulated, tmp_path):
     """A copy of the simulated programme, nothing of it calibrated."""

@@ -9,19 +9,11 @@ import pytest
 from astropy.io import fits
 
 from expected_reruns import FROM_CATALOG
+from mosaic_planes import planes
 from strip_programme import references_of, write_strip
 
 TILES = "mosaic_tiles: 100\n"
 LIMIT = 1500  # MB of a job
-
-
-def planes(path):
-    with fits.open(path) as units:
-        return {
-            unit.name: (unit.data.dtype, unit.data.tobytes())
-            for unit in units
-            if unit.is_image and unit.data is not None
-        }
 
 
 def test_a_product_in_tiles_is_the_same_and_only_what_follows_a_change_reruns(programme):

@@ -1,6 +1,9 @@
 # Stage 3 of images: alignment, sky, outliers, mosaic, catalogue. Each is a rule, so that a change of one never reruns an earlier one.
 
 
+include: "forced_photometry.smk"
+
+
 rule find_sources:
     input:
         cal=lambda wildcards: ancient(calibrated(wildcards.exposure)),
@@ -60,6 +63,7 @@ rule tweakreg:
         sources=lambda wildcards: [
             f"stage3/sources/{root}_sources.ecsv" for root in members(wildcards)
         ],
+        reference=reference_of,
         mark=mark_for("stage3/{product}_alignment.json"),
     output:
         alignment="stage3/{product}_alignment.ecsv",

@@ -2,6 +2,7 @@
 
 
 from snakewebb.plan.cubes import cube_suffixes, reported_products, stitched_cubes
+from snakewebb.plan.detection import bands_of, detection_images, reference_product
 from snakewebb.plan.mosaics import tiles_of, tiling_of
 from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN, TILE_PATTERN
 from snakewebb.plan.stage2_work import last_records, members_of, slopes_before
@@ -76,7 +77,9 @@ def product_work_of(step):
 def circumstances_of(transition):
     """Params function: what a record tells besides. With `output` among its arguments, Snakemake does not compare it."""
     return lambda wildcards, output: PLAN.circumstances(
-        transition, getattr(wildcards, "exposure", None)
+        transition,
+        getattr(wildcards, "exposure", None),
+        getattr(wildcards, "product", None),
     )
 
 
@@ -178,6 +181,12 @@ def corrections_of(wildcards):
     ]
 
 
+def reference_of(wildcards):
+    """Catalogue of the detection filter that a product is aligned to, if it is one of another filter."""
+    reference = reference_product(PLAN, wildcards.product)
+    return [f"stage3/{reference}_cat.ecsv"] if reference else []
+
+
 def tiles_for(wildcards):
     """Grid and tiles of a product's mosaic, with their records; nothing if one job makes it as a whole."""
     tiles = tiles_of(PLAN, wildcards.product)
@@ -244,6 +253,11 @@ def product_targets():
             for product in PLAN.associations
             for end in ("cat.ecsv", "cat.json", "segm.fits")
         ]
+    targets += [
+        f"stage3/{product}_multiband{end}"
+        for product in detection_images(PLAN)
+        for end in (".ecsv", ".json")
+    ]
     return targets
 
 

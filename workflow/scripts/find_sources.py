@@ -3,7 +3,7 @@
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import write_table
 from snakewebb.imaging.sources import find_sources
-from snakewebb.io.products import read_image
+from snakewebb.imaging.user_mask import read_masked
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 from snakewebb.wcs.tangent import wcs_of
@@ -13,7 +13,8 @@ def list_sources(cal, sources, *, work, threads):
     """Find the sources of a calibrated exposure."""
     set_threads(threads)
     check_product(cal)
-    table = find_sources(read_image(cal, planes=("SCI", "ERR", "DQ")), wcs_of(cal, checked=True), **work["parameters"])
+    image = read_masked(cal, work.get("masks", {}), planes=("SCI", "ERR", "DQ"))
+    table = find_sources(image, wcs_of(cal, checked=True), **work["parameters"])
     table.meta["parameters"] = work["parameters"]
     write_table(sources, table)
 

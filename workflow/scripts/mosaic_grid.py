@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from snakewebb.imaging.common_grid import require_on_grid
 from snakewebb.imaging.mosaic import Exposure
 from snakewebb.imaging.mosaic_tiles import write_grid
 from snakewebb.io.products import read_image
@@ -15,6 +16,8 @@ def lay_out(paths, grid, *, work):
     for path in paths:
         check_product(path)
     exposures = [Exposure.of_file(path, read=read_image, wcs=wcs_of(path, checked=True)) for path in paths]
+    if "common_grid" in work:
+        require_on_grid(exposures, work["chain"], work["common_grid"])
     write_grid(grid, exposures, work["chain"])
 
 

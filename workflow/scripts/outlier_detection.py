@@ -6,9 +6,10 @@ from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import note_alignment, note_levels, read_members, read_table
 from snakewebb.imaging.mosaic import Exposure, Mosaic, grouped
+from snakewebb.imaging.user_mask import read_masked
 from snakewebb.io.folders import whole_folder
 from snakewebb.io.keyword_order import set_keyword
-from snakewebb.io.products import read_image, read_wcs, write_image
+from snakewebb.io.products import read_wcs, write_image
 from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
@@ -34,10 +35,11 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
         write_sidecar(path.with_suffix(".json"), files={path.name: sums}, work={}, wcs=member.wcs.as_record())
         files[path.name] = sums
 
+    read = partial(read_masked, masks=work.get("masks", {}))
     exposures, headers = [], {}
     for member in members:
         check_product(member.path)
-        exposure = Exposure.of_file(member.path, read=read_image, wcs=member.wcs)
+        exposure = Exposure.of_file(member.path, read=read, wcs=member.wcs)
         note_levels(exposure.header, levels.get(member.root))
         note_alignment(exposure.header, member)
         write_region(exposure.sci_header, member.wcs)  # the common grid covers the exposures where they are found to be

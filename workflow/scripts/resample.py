@@ -4,6 +4,7 @@ from pathlib import Path
 
 from snakewebb.chain import run_chain
 from snakewebb.compiled import set_threads
+from snakewebb.imaging.common_grid import require_on_grid
 from snakewebb.imaging.mosaic import Exposure, Mosaic
 from snakewebb.imaging.mosaic_tiles import lay_tiles
 from snakewebb.io.mosaic_file import write_mosaic
@@ -22,6 +23,8 @@ def combine(paths, i2d, record, *, work, circumstances, threads, inputs=(), tile
     mosaic = Mosaic([Exposure.of_file(path, read=read_image, wcs=wcs_of(path, checked=True)) for path in paths])
     if tiles:
         lay_tiles(mosaic, tiles, work["chain"])
+    elif "common_grid" in work:
+        require_on_grid(mosaic.exposures, work["chain"], work["common_grid"])
     outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
     stamp(mosaic.header, outcomes, {}, circumstances["context"])
     files = {Path(i2d).name: write_mosaic(i2d, mosaic)}

@@ -5,7 +5,7 @@ from functools import partial
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import read_members, write_table
 from snakewebb.imaging.skymatch import skymatch
-from snakewebb.io.products import read_image
+from snakewebb.imaging.user_mask import read_masked
 from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
 
@@ -17,7 +17,7 @@ def match_skies(cals, alignment, sky, *, work, threads):
     members, _ = read_members(cals, alignment)
     table = skymatch(
         [member.pointing for member in members],
-        [partial(read_image, member.path, planes=("SCI", "DQ")) for member in members],
+        [partial(read_masked, member.path, work.get("masks", {}), planes=("SCI", "DQ")) for member in members],
         **entry["parameters"],
     )
     table.meta["parameters"] = entry["parameters"]

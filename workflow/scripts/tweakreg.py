@@ -1,19 +1,22 @@
 """Alignment of a product's exposures: tables of sources -> table of corrections."""
 
 from snakewebb.imaging.members import read_members, read_table, write_table
+from snakewebb.imaging.reference_catalog import read_detected_stars
 from snakewebb.imaging.tweakreg import align
 from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
 
 
-def align_exposures(cals, sources, alignment, *, work):
-    """Find the correction of each exposure's pointing."""
+def align_exposures(cals, sources, alignment, *, work, reference=None):
+    """Find the correction of each exposure's pointing; ``reference`` is the catalogue of the detection filter, for others."""
     members, _ = read_members(cals)
     user_table = work.get("alignment_table")
     table = align(
         [member.pointing for member in members],
         [read_table(path) for path in sources],
         read_table(user_table["path"]) if user_table else None,
+        read_detected_stars(reference) if reference else None,
+        refine=reference is not None,
         **work["parameters"],
     )
     table.meta["parameters"] = work["parameters"]
@@ -27,12 +30,13 @@ if "snakemake" in globals():
             snakemake.input.sources,
             snakemake.output.alignment,
             work=snakemake.params.work,
+            reference=next(iter(snakemake.input.reference), None),
         )
         write_sidecar(
             snakemake.output.record,
             files={},
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
-            inputs=[*snakemake.input.cal_records, *snakemake.input.sources],
+            inputs=[*snakemake.input.cal_records, *snakemake.input.sources, *snakemake.input.reference],
             tables=[snakemake.output.alignment],
         )

@@ -49,7 +49,7 @@ _WORKFLOW_FILES = (
     "workflow/scripts/*.py",
 )
 # of the working folder: the configuration, and what belongs to a paper's own repository
-_FOLDER_FILES = ("config.yaml", "targets.tsv", "Snakefile", "README.md", "CITATION.cff")
+_FOLDER_FILES = ("config.yaml", "targets.tsv", "grids.json", "Snakefile", "README.md", "CITATION.cff")
 _LICENSE = "https://spdx.org/licenses/BSD-3-Clause"
 _NO_LICENSE = "Not stated; ask the authors."
 _README = """# {name}

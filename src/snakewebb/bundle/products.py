@@ -11,7 +11,15 @@ from snakewebb.plan.product_members import FOLDERS
 
 REPORTS = ("report", "report_spectra", "report_exposures", "report_programme")
 """Rules whose pages tell dates and seconds: they are bundled as they are, and not compared."""
-_TABLES = ("find_sources", "assign_mtwcs", "tweakreg", "skymatch", "measured_offsets")
+_TABLES = (
+    "find_sources",
+    "assign_mtwcs",
+    "tweakreg",
+    "skymatch",
+    "measured_offsets",
+    "forced_photometry",
+    "multiband_catalog",
+)
 _SHARED = {"detector1": ("rate.fits", "rateints.fits"), "source_catalog": ("cat.ecsv", "segm.fits")}
 
 

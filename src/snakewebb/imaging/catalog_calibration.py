@@ -27,6 +27,10 @@ class Calibration:
         Inner and outer radius of the background ring in pixels.
     vega_offset : float
         AB magnitude less Vega magnitude.
+    profile : (tuple of float, tuple of float)
+        Radii of all apertures of the reference, in pixels of the detector, and the parts of a star's light within.
+    pixel_ratio : float
+        Pixel of the mosaic over that of the detector.
     """
 
     energies: tuple
@@ -34,6 +38,8 @@ class Calibration:
     corrections: tuple
     ring: tuple
     vega_offset: float
+    profile: tuple = ((), ())
+    pixel_ratio: float = 1.0
 
 
 def file_name(mosaic):
@@ -41,7 +47,18 @@ def file_name(mosaic):
     return mosaic.header.get("FILENAME", "mosaic")
 
 
-def calibration_of(mosaic, references, energies=DEFAULT_APERTURES):
+def jansky_per_unit(mosaic, step):
+    """Jy in a pixel of a mosaic per MJy/sr; ``step`` is what asks, for messages."""
+    unit = str(mosaic.sci_header.get("BUNIT", "")).strip()
+    if unit != "MJy/sr":
+        raise BadDataError(f"{file_name(mosaic)}[SCI]: BUNIT is {unit!r}, expected 'MJy/sr'; run photom before {step}")
+    area = mosaic.sci_header.get("PIXAR_SR", mosaic.header.get("PIXAR_SR"))
+    if not area:
+        raise BadDataError(f"{file_name(mosaic)}[SCI]: keyword PIXAR_SR is missing or 0, so fluxes have no unit")
+    return 1.0e6 * float(area)
+
+
+def calibration_of(mosaic, references, energies=DEFAULT_APERTURES, *, step="source_catalog"):
     """Apertures and zero point for the filter of a mosaic.
 
     Parameters
@@ -52,6 +69,8 @@ def calibration_of(mosaic, references, energies=DEFAULT_APERTURES):
         With the types apcorr and abvegaoffset.
     energies : sequence of int
         Per cent of the light of a star inside the apertures.
+    step : str
+        What asks, for messages.
 
     Returns
     -------
@@ -77,7 +96,7 @@ def calibration_of(mosaic, references, energies=DEFAULT_APERTURES):
     for number, (energy, row) in enumerate(zip(energies, rows, strict=True), start=1):
         if len(row) != 1:
             raise ConfigError(
-                f"steps.source_catalog.aperture_ee{number}: found {energy}, expected an aperture of "
+                f"steps.{step}.aperture_ee{number}: found {energy}, expected an aperture of "
                 f"{references.path('apcorr').name}: {', '.join(map(str, sorted(set(percent))))}"
             )
     chosen = apertures[[int(row[0]) for row in rows]]
@@ -100,6 +119,8 @@ def calibration_of(mosaic, references, energies=DEFAULT_APERTURES):
         corrections=tuple(float(correction) for correction in chosen["apcorr"]),
         ring=(float(chosen["skyin"][0]) / ratio, float(chosen["skyout"][0]) / ratio),
         vega_offset=float(offset["abvega_offset"][0]),
+        profile=tuple(tuple(map(float, np.sort(apertures[name]))) for name in ("radius", "eefraction")),
+        pixel_ratio=float(ratio),
     )
 
 

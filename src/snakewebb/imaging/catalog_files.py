@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from snakewebb.errors import BadDataError
 from snakewebb.imaging.catalog_table import empty_catalog
 from snakewebb.imaging.mosaic_image import gwcs_of
 from snakewebb.io.fits import atomic, write
@@ -72,6 +73,36 @@ def write_segments(path, mosaic, catalog_name):
     return write(path, units)
 
 
+def read_detection(mosaic, catalog, segmentation):
+    """Give a mosaic the sources and segments of the detection filter.
+
+    Parameters
+    ----------
+    mosaic : MosaicImage
+        Its ``detected`` and ``segments`` are set.
+    catalog, segmentation : path-like
+        As `write_catalog` and `write_segments` write them.
+
+    Raises
+    ------
+    BadDataError
+        If the segments have other coordinates than the mosaic.
+    """
+    from astropy.table import QTable
+
+    with fits.open(segmentation, memmap=False) as units:
+        header, segments = units["SCI"].header, units["SCI"].data.astype(np.int32)
+    for key in sorted(_COORDINATES):
+        found, expected = (one.get(key) for one in (mosaic.sci_header, header))
+        if found != expected:
+            raise BadDataError(
+                f"{mosaic.header.get('FILENAME', 'mosaic')}[SCI]: {key} is {found!r}, but {expected!r} in {segmentation}: the mosaics are "
+                "not on one grid; set common_grid in config.yaml"
+            )
+    mosaic.segments = segments
+    mosaic.detected = QTable.read(catalog, format="ascii.ecsv")
+
+
 def _depth_keywords(catalog):
     """Limiting magnitude and width of the pulls in empty circles: keyword -> value and comment."""
     if catalog is None or "empty_apertures" not in catalog.meta:
@@ -95,8 +126,9 @@ def _asdf_unit(tree):
     return asdf_table(tree)
 
 
-# keywords of the mosaic's SCI extension that hold for its segments too
-_SEGMENT_KEYWORDS = {
+_COORDINATES = {
     *("WCSAXES", "CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2", "CTYPE1", "CTYPE2", "CUNIT1", "CUNIT2", "CDELT1"),
-    *("CDELT2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "RADESYS", "S_REGION", "PIXAR_SR", "PIXAR_A2"),
+    *("CDELT2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "RADESYS"),
 }
+# keywords of the mosaic's SCI extension that hold for its segments too
+_SEGMENT_KEYWORDS = {*_COORDINATES, "S_REGION", "PIXAR_SR", "PIXAR_A2"}

@@ -24,6 +24,8 @@ from snakewebb.wcs.tangent import ARCSEC, tangent_to_sky
 
 log = logging.getLogger(__name__)
 
+_NEAR = 5.0  # standard deviations within which a source is the same as one of the catalogue
+
 
 @dataclass(frozen=True)
 class MatchSettings:
@@ -151,14 +153,21 @@ def _align_group(group, sources, reference, settings, positions=None):
     count = len(image_index)
     if count < settings.minobj:
         raise NoMatchError(f"{count} sources match the reference, at least {settings.minobj} are needed")
-    weight = _pair_weight(sources.weight, reference.weight, image_index, reference_index)
-    image = _plane(to_plane, sources.vectors[image_index])
     target = reference.vectors[reference_index]
     if positions is not None:
         target = positions(sources, image_index, reference_index)
+    weight = _pair_weight(sources.weight, reference.weight, image_index, reference_index)
+    _move(group, sources.vectors[image_index], target, weight, settings)
+    return image_index
+
+
+def _move(group, image, target, weight, settings):
+    """Move exposures as one so that directions in them agree with those of a reference."""
+    base = group[0].wcs
+    to_plane = tangent_to_sky(base.ra_ref, base.dec_ref)
     fit = fit_pairs(
         _plane(to_plane, target),
-        image,
+        _plane(to_plane, image),
         weight,
         settings.geometry,
         settings.nclip,
@@ -170,8 +179,7 @@ def _align_group(group, sources, reference, settings, positions=None):
             turn, origin = _between_planes(base, member.wcs)
             matrix = turn @ fit.matrix @ np.linalg.inv(turn)
             member.correct(matrix, turn @ (fit.shift * ARCSEC) - matrix @ origin + origin)
-            member.matches, member.rmse = count, fit.rmse
-    return image_index
+            member.matches, member.rmse = len(image), fit.rmse
 
 
 def _matches(base, to_plane, vectors, reference, settings):
@@ -275,3 +283,33 @@ def align_absolutely(members, catalogue, settings):
             member.status, member.reason = SUCCESS, ""
         else:
             member.reason += "; moved with the others to the catalogue"
+
+
+def refine_absolutely(members, catalogue, settings):
+    """Fit the exposures to a catalogue once more, as one, with every source of every exposure.
+
+    Matching takes one source for each of the catalogue, from the exposure where it lies nearest: with several exposures that is biased
+    by as much as positions scatter. Here each exposure is matched by itself, within 5 times the rmse of the fit before.
+    """
+    free = [member for member in members if not member.fixed]
+    group = [member for member in free if member.absolute and member.status == SUCCESS and len(member.x)]
+    if not group:
+        return
+    from scipy.spatial import cKDTree
+
+    reference = catalogue.vectors()
+    tree, reach = cKDTree(reference), _NEAR * group[0].rmse * ARCSEC
+    image, target = [], []
+    for member in group:
+        vectors = member.vectors()
+        distance, index = tree.query(vectors, distance_upper_bound=reach)
+        found = np.flatnonzero(np.isfinite(distance))
+        image.append(vectors[found])
+        target.append(reference[index[found]])
+    before = state_of(free)
+    try:
+        _move(free, np.concatenate(image), np.concatenate(target), None, settings)
+        refuse_large(free, before, settings)
+    except NoMatchError as error:
+        log.warning("absolute alignment is not refined: %s", error)
+        restore(free, before)

@@ -30,6 +30,10 @@ class MosaicImage:
         Set by `source_catalog`: label of the source of each pixel, 0 for none.
     tree : bytes
         Content of the ASDF extension.
+    detected : QTable
+        Catalogue of the detection filter, for `forced_photometry`; ``segments`` are those of that then.
+    forced : QTable
+        Set by `forced_photometry`.
     """
 
     header: fits.Header
@@ -41,6 +45,8 @@ class MosaicImage:
     catalog: Any = None
     segments: np.ndarray | None = None
     tree: bytes = b""
+    detected: Any = None
+    forced: Any = None
 
 
 def read_mosaic(path):

@@ -11,18 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from snakewebb.errors import BadDataError
+from snakewebb.imaging.common_grid import grid_of_chain
 from snakewebb.imaging.drizzle_kernel import BITS
 from snakewebb.imaging.grid_window import Planes, Window, window_of
 from snakewebb.imaging.mosaic import Exposure
 from snakewebb.imaging.output_grid import OutputGrid, TanProjection
-from snakewebb.imaging.resample import check_units, grid_of
+from snakewebb.imaging.resample import check_units
 from snakewebb.io.fits import atomic
 from snakewebb.io.tile_files import set_planes
 from snakewebb.plan.names import tile_name, tiles_across
 from snakewebb.plan.resources import LARGEST_CONTEXT
 from snakewebb.wcs.tangent import wcs_of
-
-_OF_THE_GRID = ("output_shape", "crpix", "crval", "rotation", "pixel_scale", "pixel_scale_ratio", "output_wcs")
 
 
 def tile_windows(shape, across):
@@ -82,7 +81,7 @@ class Layout:
             If the exposures have different units, or cannot be put on one grid.
         """
         check_units(exposures)
-        grid = grid_of(exposures, **_grid_parameters(chain))
+        grid = grid_of_chain(exposures, chain)
         return cls(grid, [window_of(exposure.wcs, grid, exposure.shape) for exposure in exposures])
 
     def tile(self, name, across):
@@ -116,11 +115,6 @@ class Layout:
 def _tuples(value):
     """Lists of a JSON file as the tuples that they were."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _grid_parameters(chain):
-    (entry,) = chain
-    return {name: entry["parameters"][name] for name in _OF_THE_GRID}
 
 
 def write_grid(path, exposures, chain):
@@ -167,7 +161,7 @@ def read_grid(path, exposures, chain):
         first = exposures[0]
         if not isinstance(first, Exposure):
             first = Exposure.of_file(first, read=None, wcs=wcs_of(first, checked=True))
-        grid = grid_of([first], **_grid_parameters(chain))
+        grid = grid_of_chain([first], chain)
     return Layout.from_record(record, grid)
 
 

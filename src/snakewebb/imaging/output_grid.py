@@ -304,8 +304,7 @@ def output_grid(
         ratio = float(scale / np.rad2deg(np.sqrt(mean_pixel_area(wcs, shape))))
 
     parity, yangle = int(header["VPARITY"]), np.deg2rad(header["V3I_YANG"])
-    roll = np.deg2rad(header["ROLL_REF"]) if rotation is None else np.deg2rad(rotation) + parity * yangle
-    angle = roll - parity * yangle
+    angle = np.deg2rad(header["ROLL_REF"]) - parity * yangle if rotation is None else np.deg2rad(rotation)
     pc = (
         (parity * np.cos(angle), np.sin(angle)),
         (-parity * np.sin(angle), np.cos(angle)),

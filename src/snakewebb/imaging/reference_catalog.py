@@ -100,6 +100,30 @@ def read_reference_catalogue(path):
     return catalogue_of_table(table, str(path))
 
 
+def read_detected_stars(path):
+    """Positions in the catalogue of a mosaic that exposures of other filters are aligned to.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``_cat.ecsv`` as `snakewebb.imaging.source_catalog` makes it.
+
+    Returns
+    -------
+    ReferenceCatalogue
+        Of the centroids in a window where the catalogue has them, else of the isophotal ones; of a mosaic without sources it is empty.
+    """
+    from astropy.table import QTable
+
+    table = QTable.read(path, format="ascii.ecsv")
+    position = table["sky_centroid_win" if "sky_centroid_win" in table.colnames else "sky_centroid"]
+    if not len(table):
+        return ReferenceCatalogue(str(path), np.empty(0), np.empty(0))
+    ra, dec = position.icrs.ra.deg, position.icrs.dec.deg
+    known = np.isfinite(ra) & np.isfinite(dec)
+    return ReferenceCatalogue(str(path), ra[known], dec[known])
+
+
 def catalogue_of_table(table, name):
     """The reference catalogue in a table; see `read_reference_catalogue`."""
     columns = {}

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.errors import BadDataError, ConfigError
+from snakewebb.errors import ConfigError
 from snakewebb.imaging import segmentation
 from snakewebb.imaging.background_mesh import background_mesh
-from snakewebb.imaging.catalog_calibration import calibration_of, file_name
+from snakewebb.imaging.catalog_calibration import calibration_of, jansky_per_unit
 from snakewebb.imaging.catalog_table import (
     aperture_columns,
     beyond_thresholds,
@@ -159,7 +159,7 @@ def source_catalog(
         "aperture_mask_method": apermask_method,
         "kron_params": list(kron_params or KRON_PARAMETERS),
     }
-    scale = _jansky_per_unit(mosaic)
+    scale = jansky_per_unit(mosaic, "source_catalog")
     mosaic.segments = np.zeros(mosaic.data.shape, np.int32)
     try:
         calibration = calibration_of(mosaic, references, energies)
@@ -255,19 +255,6 @@ def _check_parameters(energies, kron_params):
         raise ConfigError(
             f"steps.source_catalog.kron_params: found {kron_params}, expected two or three numbers or null"
         )
-
-
-def _jansky_per_unit(mosaic):
-    """Jy in a pixel per MJy/sr."""
-    unit = str(mosaic.sci_header.get("BUNIT", "")).strip()
-    if unit != "MJy/sr":
-        raise BadDataError(
-            f"{file_name(mosaic)}[SCI]: BUNIT is {unit!r}, expected 'MJy/sr'; run photom before source_catalog"
-        )
-    area = mosaic.sci_header.get("PIXAR_SR", mosaic.header.get("PIXAR_SR"))
-    if not area:
-        raise BadDataError(f"{file_name(mosaic)}[SCI]: keyword PIXAR_SR is missing or 0, so fluxes have no unit")
-    return 1.0e6 * float(area)
 
 
 def _stars(data, threshold, mask, starfinder, **settings):

@@ -15,7 +15,7 @@ from snakewebb.imaging.alignment_members import (
     exclude_stray,
     make_member,
 )
-from snakewebb.imaging.group_alignment import MatchSettings, align_absolutely, align_groups
+from snakewebb.imaging.group_alignment import MatchSettings, align_absolutely, align_groups, refine_absolutely
 from snakewebb.imaging.reference_catalog import (
     GAIA_CATALOGUES,
     ReferenceCatalogue,
@@ -307,6 +307,7 @@ def align(
     source_tables,
     user_table=None,
     reference_catalogue=None,
+    refine=False,
     *,
     enforce_user_order: bool = False,
     expand_refcat: bool = False,
@@ -355,6 +356,8 @@ def align(
         are, status USER. A group of which all exposures are given is a reference for the others.
     reference_catalogue : Table or ReferenceCatalogue, optional
         Used instead of reading ``abs_refcat``, if that is not empty.
+    refine : bool
+        Fit to the catalogue once more with every source of every exposure (`refine_absolutely`).
 
     Returns
     -------
@@ -425,6 +428,8 @@ def align(
     )
     if catalogue is not None:
         align_absolutely(usable, catalogue, absolute)
+        if refine:
+            refine_absolutely(usable, catalogue, absolute)
     table = alignment_table(members)
     table.meta["abs_refcat"] = abs_refcat
     return table

@@ -16,7 +16,7 @@ OF_SLOPES = {"image2": {"bkg_subtract": "bsub"}}
 OF_MEMBERS = {"master_background": "mbsub", "nod_subtract": "nodsub"}
 """Steps of stage 3 that are rules of their own for each exposure, and the suffix of what each makes of what the one before made."""
 OF_PRODUCTS = (
-    *("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog"),
+    *("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "forced_photometry"),
     *("measured_offsets", "cube_outliers", "cube_build", "extract_1d", "spectral_leak", "stitch_spectra"),
 )
 """The other steps of stage 3, which all are rules of their own."""

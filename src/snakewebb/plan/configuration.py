@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snakewebb.errors import ConfigError
+from snakewebb.plan.common_grid import check_common_grid
 from snakewebb.plan.fetch_selection import check_fetch
 from snakewebb.plan.yaml_text import as_text, plain, read_yaml
 
@@ -25,10 +26,13 @@ KEYS = {
     "associations": (list, [], "a list of _asn.json files"),
     "backgrounds": (dict, {}, "a mapping of exposures (patterns) to lists of their backgrounds (patterns)"),
     "associate_by": (str, "observation", "observation or programme"),
+    "masks": (dict, {}, "a mapping of exposures (patterns) to FITS files of masks"),
     "alignment_table": (str, None, "the path of a table of alignments"),
     "bad_exposures": (str, "exclude", "exclude or stop"),
     "suspect_pointing": (str, "warn", "warn or exclude"),
     "memory_mb": (int, None, "the MB of memory that a job may have"),
+    "common_grid": (dict, {}, "a mapping such as {of: target, pixel_scale: 0.03}"),
+    "detection_filter": (str, None, "the filter, as in names of products, whose mosaic is the detection image: F444W"),
     "mosaic_tiles": (int, None, "the side of the tiles of mosaics in pixels, or 0 for no tiles"),
     "fetch": (dict, {}, "a mapping such as {programs: [2739], filters: [F444W]}"),
     "truth": (str, None, "the folder of a simulation's truth tables"),
@@ -109,6 +113,8 @@ def _checked(origin, key, value, lower):
         raise ConfigError(f"{origin}: {key}: found {value!r}, expected {expected}")
     if key == "fetch":
         value = check_fetch(origin, value)
+    if key == "common_grid":
+        value = check_common_grid(origin, plain(value))
     if isinstance(value, dict) and isinstance(lower, dict):
         value = {**lower, **value}
     return plain(value)

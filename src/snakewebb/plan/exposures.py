@@ -65,6 +65,8 @@ COLUMNS = [
     "ROLL_REF",
     "V3I_YANG",
     "VPARITY",
+    "CRPIX1",
+    "CRPIX2",
     "RA_V1",
     "DEC_V1",
     "PA_V3",
@@ -95,7 +97,10 @@ COLUMNS = [
 # without these an exposure cannot be planned; the steps name what they need beyond
 REQUIRED = ("INSTRUME", "DETECTOR", "EXP_TYPE", "DATE-OBS", "TIME-OBS")
 
-_FORMAT = 7  # of the cached rows
+# of the pointing: they are in the header of the image
+_OF_THE_IMAGE = ("RA_REF", "DEC_REF", "ROLL_REF", "V3I_YANG", "VPARITY", "CRPIX1", "CRPIX2")
+
+_FORMAT = 8  # of the cached rows
 
 
 @dataclass(frozen=True)
@@ -279,8 +284,8 @@ def _read_row(path):
         value = primary.get(key)
         if value is not None and value.__class__.__name__ != "Undefined":
             header[key] = value
-    for key in ("RA_REF", "DEC_REF", "ROLL_REF"):
-        if isinstance(sci.get(key), float):
+    for key in _OF_THE_IMAGE:
+        if isinstance(sci.get(key), float | int):
             header[key] = sci[key]
     missing = [key for key in REQUIRED if key not in header]
     if missing:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from snakewebb.plan.chains import OF_EXPOSURES, OF_SLOPES
 from snakewebb.plan.cubes import spectra_of_leak, spectrum_of, stitched_cubes
+from snakewebb.plan.detection import bands_of, detection_images, reference_product
 from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.product_members import member_jobs, offsets_before, product_jobs, read_by
 from snakewebb.plan.stage2_work import exposure_steps, members_of, slope_steps, slopes_before
-from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by, cube_steps
+from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by, cube_steps, product_chain
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Job:
 
 
 def planned_jobs(plan):
-    """Jobs of a plan; without those of tokens and reports.
+    """Jobs of a plan, each after those whose products it is made from; without those of tokens and reports.
 
     Parameters
     ----------
@@ -63,8 +64,11 @@ def planned_jobs(plan):
         By the path of the record.
     """
     jobs = [job for root in plan.exposures for job in _exposure_jobs(plan, root)]
-    for product in plan.associations:
+    # the alignment of other filters is made from the catalogue of the detection filter
+    for product in sorted(plan.associations, key=lambda product: reference_product(plan, product) is not None):
         jobs += _product_jobs(plan, product)
+    for product in detection_images(plan):
+        jobs += _band_jobs(plan, product)
     return {job.record: job for job in jobs}
 
 
@@ -123,6 +127,8 @@ def _product_jobs(plan, product):
             record = f"stage3/sources/{root}_sources.json"
             yield _exposure_job(plan, "find_sources", root, record, _calibrated_record(plan, root), chain="tweakreg")
         sources = tuple(f"stage3/sources/{root}_sources.ecsv" for root in association.members)
+        reference = reference_product(plan, product)
+        sources += (f"stage3/{reference}_cat.ecsv",) if reference else ()
         work = functools.partial(plan.alignment_work, product)
         yield Job(
             "tweakreg", product, f"{stem}_alignment.json", inputs + sources, work, _chain(plan, "tweakreg", product)
@@ -136,6 +142,17 @@ def _product_jobs(plan, product):
         yield _product_job(plan, "resample", product, f"{stem}_i2d.json", (f"{stem}_crf.json",))
         if plan.is_on("source_catalog"):
             yield _product_job(plan, "source_catalog", product, f"{stem}_cat.json", (f"{stem}_i2d.json",))
+
+
+def _band_jobs(plan, detection):
+    """Jobs of the photometry in all filters at the sources of one."""
+    step, catalog, bands = "forced_photometry", f"stage3/{detection}_cat.json", bands_of(plan, detection).values()
+    for product in bands:
+        inputs = (f"stage3/{product}_i2d.json", catalog)
+        yield _product_job(plan, step, product, f"stage3/{product}_forced.json", inputs)
+    inputs = (catalog, *(f"stage3/{product}_forced.json" for product in bands))
+    work, chain = functools.partial(plan.product_work, "multiband_catalog", detection), _chain(plan, step, detection)
+    yield Job("multiband_catalog", detection, f"stage3/{detection}_multiband.json", inputs, work, chain)
 
 
 def _cube_jobs(plan, cube):
@@ -159,8 +176,7 @@ def _product_job(plan, step, product, record, inputs):
 
 
 def _chain(plan, step, product):
-    members = (plan.cubes.get(product) or plan.associations[product]).members
-    return functools.partial(plan.chain, step, like=members[0])
+    return functools.partial(product_chain, plan, step, product)
 
 
 def _slope_records(plan, transition, root):

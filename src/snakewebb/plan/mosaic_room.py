@@ -8,6 +8,7 @@ from snakewebb.plan.mosaics import shape_of_mosaic, tiling_of
 from snakewebb.plan.strays import check_extent
 from snakewebb.profiles import physical_memory_mb
 
+_SMALLER_GRID = "common_grid.pixel_scale, or exclude"
 _SMALLER = "steps.resample.pixel_scale_ratio or pixel_scale, output_shape with crval and crpix, or exclude"
 
 
@@ -39,7 +40,12 @@ def _rules(plan, product):
     """Rules of a product that hold or write a part of its mosaic."""
     making = ["mosaic_tile"] if tiling_of(plan, product) else []
     after = ["source_catalog", "report"] if plan.is_on("source_catalog") else []
+    after += ["forced_photometry"] if product in plan.detections and plan.is_on("forced_photometry") else []
     return ["outlier_detection", *making, "resample", *after]
+
+
+def _smaller(plan, product):
+    return _SMALLER_GRID if product in plan.grids else _SMALLER
 
 
 def _require_memory(plan, needs, product):
@@ -53,9 +59,10 @@ def _require_memory(plan, needs, product):
     without = (
         ", do without the catalogue (steps.source_catalog.skip: true)" if rule in ("source_catalog", "report") else ""
     )
+    smaller = _smaller(plan, product) + without
     raise ConfigError(
         f"the mosaic of {product} has about {columns} x {rows} pixels, of which rule {rule} needs {needed} MB of memory, but {owner} "
-        f"{there} MB; make it smaller with {_SMALLER}{without}, or set memory_mb in config.yaml if jobs run where there is more"
+        f"{there} MB; make it smaller with {smaller}, or set memory_mb in config.yaml if jobs run where there is more"
     )
 
 
@@ -73,6 +80,6 @@ def _require_disk(plan, needs, product):
     raise ConfigError(
         f"the mosaic of {product} has about {columns} x {rows} pixels, which take {needed} MB on disk"
         f"{' with its tiles' if work.tiles else ''}, "
-        f"but in {Path.cwd()} {there} MB are free; make it smaller with {_SMALLER}, leave the context image out "
+        f"but in {Path.cwd()} {there} MB are free; make it smaller with {_smaller(plan, product)}, leave the context image out "
         "(steps.resample.enable_ctx: false), or work where there is more space"
     )

@@ -71,16 +71,16 @@ def mosaic_shape(members, *, ratio=1.0, scale=None, shape=None, rotation=None):
     if shape:
         return int(shape[1]), int(shape[0])
     first = members[0][1]
-    native = _PIXEL_SCALES.get(first["INSTRUME"]) or _PIXEL_SCALES.get((first["INSTRUME"], first.get("CHANNEL")), 0.1)
+    native = native_scale(first)
     output = (scale or ratio * native) / native
     ra0, dec0 = (float(first.get(key, 0.0)) for key in ("RA_REF", "DEC_REF"))
-    angle = _angle(first, 0.0) if rotation is None else float(rotation)
+    angle = position_angle(first, 0.0) if rotation is None else float(rotation)
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     low, high = [math.inf, math.inf], [-math.inf, -math.inf]
     for array, header in members:
         east = ((float(header.get("RA_REF", ra0)) - ra0 + 180) % 360 - 180) * math.cos(math.radians(dec0)) * 3600
         north = (float(header.get("DEC_REF", dec0)) - dec0) * 3600
-        turn = math.radians(_angle(header, angle) - angle)
+        turn = math.radians(position_angle(header, angle) - angle)
         rows, columns = array[-2:]
         half = (
             (columns * abs(math.cos(turn)) + rows * abs(math.sin(turn))) / 2,
@@ -95,7 +95,12 @@ def mosaic_shape(members, *, ratio=1.0, scale=None, shape=None, rotation=None):
     return rows, columns
 
 
-def _angle(header, default):
+def native_scale(header):
+    """Arcsec per pixel of the detector of an exposure, rounded down; 0.1 of an unknown one."""
+    return _PIXEL_SCALES.get(header["INSTRUME"]) or _PIXEL_SCALES.get((header["INSTRUME"], header.get("CHANNEL")), 0.1)
+
+
+def position_angle(header, default):
     """Position angle of the detector's y axis, degrees."""
     angle = float(header.get("ROLL_REF", default))
     turn, parity = header.get("V3I_YANG"), header.get("VPARITY")
@@ -115,6 +120,8 @@ def shape_of_mosaic(plan, product):
     -------
     (int, int)
     """
+    if product in plan.grids:
+        return plan.grids[product].shape
     members = _members(plan, product)
     return mosaic_shape(
         [(member.shape, member.header) for member in members], **(grid_parameters(plan, members[0].root) or {})
@@ -142,7 +149,7 @@ def outlier_grid(plan, product):
     (entry,) = plan.chain("outlier_detection", like=members[0].root).entries
     if entry.get("parameters", {}).get("kernel", "square") != "square":
         return pixels, len(groups), pixels
-    angle = _angle(members[0].header, 0.0)
+    angle = position_angle(members[0].header, 0.0)
     return pixels, len(groups), max(math.prod(mosaic_shape(found, rotation=angle)) for found in groups.values())
 
 

@@ -28,6 +28,8 @@ _OF_A_PRODUCT = (
         "mosaic_grid",
         "resample",
         "source_catalog",
+        "forced_photometry",
+        "multiband_catalog",
         "report",
         "report_spectra",
     ),

@@ -25,10 +25,12 @@ from snakewebb.plan.associations import (
     suspect_pointing,
 )
 from snakewebb.plan.chains import OF_EXPOSURES, OF_MEMBERS, edited_chains, steps_of_job
+from snakewebb.plan.common_grid import common_grids
 from snakewebb.plan.configuration import read_configuration
 from snakewebb.plan.context import chosen_context, context_notes
 from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.cubes import planned_cubes
+from snakewebb.plan.detection import detection_products
 from snakewebb.plan.exposures import find_exposures, missing_segments
 from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.modes import read_mode
@@ -50,14 +52,11 @@ _FILE_PARAMETERS = {
     "abs_refcat",
     "output_wcs",
     "skylist",
-    "dark_output",
-    "save_persistence",
     "persistence_array_file",
     "offset_file",
     "offset_table",
     "user_background",
 }
-_OUTPUT_PARAMETERS = {"dark_output", "save_persistence"}
 
 
 class Plan:
@@ -110,6 +109,8 @@ class Plan:
         self._earlier = self._find_earlier()
         self.associations = {association.product: association for association in self._associations()}
         self.cubes = planned_cubes(self)
+        self.grids = common_grids(self)
+        self.detections = detection_products(self)
         self.notes += stage3_work.product_notes(self)
 
     def _without_effect(self, names):
@@ -340,7 +341,7 @@ class Plan:
 
     def _hash_files(self, entry):
         for key, value in entry.get("parameters", {}).items():
-            if key in _FILE_PARAMETERS - _OUTPUT_PARAMETERS and isinstance(value, str) and os.path.isfile(value):
+            if key in _FILE_PARAMETERS and isinstance(value, str) and os.path.isfile(value):
                 entry.setdefault("files", {})[key] = self._hashes.sha1(value, f"steps.{entry['step']}.{key}")
 
     def hash_of(self, path, key):
@@ -420,9 +421,11 @@ class Plan:
         """The work of another job of a product."""
         return canonical(stage3_work.product_work(self, step, product))
 
-    def circumstances(self, transition, root=None):
+    def circumstances(self, transition, root=None, product=None):
         """What a record tells besides the work, and what a job needs but does not change its product."""
-        chain = self.chain(transition, root)
+        chain = (
+            self.chain(transition, root) if product is None else stage3_work.product_chain(self, transition, product)
+        )
         names = {entry["step"] for entry in chain.entries}
         unused = {}
         for part in self.parameter_files.get(root, ()):

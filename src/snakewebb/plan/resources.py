@@ -96,6 +96,8 @@ MODELS = {
     "mosaic_tile": Model(process=195, frame=68, mosaic=36, written=60, seconds=0.3),
     "gather_tiles": Model(process=195, members=0.5, written=60, seconds=0.1),
     "source_catalog": Model(process=262, mosaic=50, written=8, seconds=1.0),
+    "forced_photometry": Model(process=262, mosaic=50, seconds=0.5),
+    "multiband_catalog": Model(process=150, seconds=0.05),
     "report": Model(process=235, frame=27, mosaic=27, written=2, seconds=0.5),
     "spec2": Model(process=170, frame=150, members=26, written=45, seconds=5.0),
     "master_background": Model(process=150, frame=100, written=45, seconds=1.0),

@@ -1,9 +1,13 @@
 """The work of the jobs of stage 3: each step is a rule of its own, and its work holds the parameters that concern it."""
 
+import dataclasses
+
 from snakewebb.plan import product_members
 from snakewebb.plan.contracts import alignment_parameters
 from snakewebb.plan.cubes import spectra_of_leak, stitched_cubes, stitching_notes
+from snakewebb.plan.detection import bands_of, reference_product
 from snakewebb.plan.ifu_exposures import missing_dithers, text
+from snakewebb.plan.masks import mask_notes, masks_of
 
 ALIGNMENT = {"tweakreg": "alignment", "assign_mtwcs": "mtwcs"}
 """Steps that say where the exposures of a product are, and the suffix of their tables."""
@@ -54,7 +58,7 @@ def cube_steps(plan, cube):
 
 def product_notes(plan):
     """What is to be said of products that are made of less than was observed."""
-    notes = []
+    notes = mask_notes(plan)
     if plan.mode.stage3 == "spec3":
         for product, association in plan.associations.items():
             notes += missing_dithers(product, [plan.exposures[root] for root in association.members])
@@ -68,6 +72,8 @@ def source_finding_work(plan, root):
     work = _part(entry, alignment_parameters()[0])
     if plan.exposures[root].level == "cal":
         work["input"] = plan.exposures[root].identity
+    if masks := masks_of(plan, [root]):
+        work["masks"] = masks
     catalogue = _custom_catalogue(plan, root, entry["parameters"])
     return work | ({"catalogue": catalogue} if catalogue else {})
 
@@ -84,12 +90,34 @@ def _custom_catalogue(plan, root, parameters):
 
 def alignment_work(plan, product):
     """Work of a product's alignment: tweakreg's parameters that concern the matching."""
-    (entry,) = plan.chain("tweakreg", like=plan.associations[product].members[0]).entries
+    (entry,) = product_chain(plan, "tweakreg", product).entries
     work = _part(entry, alignment_parameters()[1]) | _members(plan, product)
     table = plan.configuration["alignment_table"]
     if table:
         work["alignment_table"] = {"path": table, "sha1": plan.hash_of(table, "alignment_table")}
     return work
+
+
+def product_chain(plan, step, product):
+    """The resolved chain of a job of a product or a cube.
+
+    Parameters of the grid of a mosaic are those of the common grid, if there is one; the absolute catalogue of an alignment is that of
+    the detection filter.
+    """
+    chain = plan.chain(step, like=(plan.cubes.get(product) or plan.associations[product]).members[0])
+    given, origin = {}, ""
+    if step == "resample" and product in plan.grids:
+        given, origin = plan.grids[product].parameters(), "common_grid"
+    if step == "tweakreg" and reference_product(plan, product):
+        given, origin = {"abs_refcat": f"stage3/{reference_product(plan, product)}_cat.ecsv"}, "detection_filter"
+    (entry, *_) = chain.entries
+    if not given or entry.get("skip"):
+        return chain
+    files = {key: value for key, value in entry.get("files", {}).items() if key not in given}
+    entry = {key: value for key, value in entry.items() if key != "files"}
+    entry |= {"parameters": entry["parameters"] | given} | ({"files": files} if files else {})
+    origins = {step: chain.origins.get(step, {}) | dict.fromkeys(given, origin)}
+    return dataclasses.replace(chain, entries=[entry], origins=origins)
 
 
 def product_work(plan, step, product):
@@ -101,11 +129,21 @@ def product_work(plan, step, product):
         return {"chain": chain.entries, "spectra": list(stitched_cubes(plan, product))}
     if plan.mode.stage3 == "spec3":
         return product_members.product_work(plan, step, product)
+    if step == "multiband_catalog":
+        (entry,) = product_chain(plan, "forced_photometry", product).entries
+        return {"version": entry["version"], "bands": bands_of(plan, product)}
     first = plan.associations[product].members[0]
-    chain = plan.chain(step, like=first)
+    chain = product_chain(plan, step, product)
     work = {"chain": chain.entries}
+    if step == "forced_photometry":
+        work["detection"] = plan.detections.get(product)
+    if step == "resample" and product in plan.grids:
+        work["common_grid"] = plan.grids[product].name
     if step in ("assign_mtwcs", "skymatch", "outlier_detection"):
         work |= _members(plan, product)
+    masks = masks_of(plan, plan.associations[product].members) if step in ("skymatch", "outlier_detection") else {}
+    if masks:
+        work["masks"] = masks
     if step == "outlier_detection" and aligned_by(plan, product) is not None:
         # the corrected WCS is approximated by FITS keywords as tweakreg's parameters say
         (entry,) = plan.chain("tweakreg", like=first).entries

@@ -115,7 +115,7 @@ def check_extent(plan, product):
     """
     members = where_combined(plan, [plan.exposures[root] for root in plan.associations[product].members])
     parameters = grid_parameters(plan, members[0].root)
-    if parameters is None or parameters["shape"]:
+    if parameters is None or parameters["shape"] or product in plan.grids:
         return None
     shape = mosaic_shape([(member.shape, member.header) for member in members], **parameters)
     if not is_absurd(math.prod(shape), len(members) * _pixels(members[:1], parameters)):

@@ -1,0 +1,215 @@
+"""Photometry of a mosaic at the positions, and on the segments, of the sources of another mosaic on the same grid."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+
+from snakewebb.errors import BadDataError, ConfigError
+from snakewebb.imaging.aperture_photometry import circular_sums, ring_background
+from snakewebb.imaging.background_mesh import background_mesh
+from snakewebb.imaging.catalog_calibration import calibration_of, file_name, jansky_per_unit
+from snakewebb.imaging.catalog_table import ab_magnitudes
+from snakewebb.imaging.empty_apertures import empty_apertures
+from snakewebb.steps import COMPLETE, NO_REFERENCE, Between, Status, step
+
+
+@step(version=1, keyword="S_FORCED", references=("apcorr", "abvegaoffset"), skip=True)
+def forced_photometry(
+    mosaic,
+    references,
+    *,
+    aperture_ee1: Annotated[int, Between(1, 99)] = 30,
+    aperture_ee2: Annotated[int, Between(1, 99)] = 50,
+    aperture_ee3: Annotated[int, Between(1, 99)] = 70,
+    positions: Literal["window", "isophotal"] = "window",
+    errors: Literal["empty_apertures", "pixels"] = "empty_apertures",
+    pixel_size: bool = True,
+    limit_sigma: Annotated[float, Between(0, None)] = 3.0,
+    bkg_boxsize: Annotated[int, Between(1, None)] = 1000,
+) -> Status:
+    """Measure the fluxes of sources that were found in the mosaic of the detection filter, whether or not they are seen here.
+
+    Fluxes in circles with given parts of the light of a star, each with the radius of this filter, less the clipped median of a ring,
+    are corrected to totals. Fluxes of segments are sums of the same pixels in all filters, less a background mesh. Neither depends on
+    the threshold of a detection here, so they may be negative; where the total is less than ``limit_sigma`` times its error, there is
+    an upper limit besides. Images are not convolved to one point-spread function: colours of stars are those of their totals.
+
+    Sets ``mosaic.forced``.
+
+    Parameters
+    ----------
+    mosaic : MosaicImage
+        With ``segments`` and ``detected``: the map and the catalogue of the detection filter.
+    references : References
+    aperture_ee1, aperture_ee2, aperture_ee3 : int
+        Per cent of the light of a star inside the three circles, increasing; the apcorr reference must have them. Totals are from the
+        largest.
+    positions : {"window", "isophotal"}
+        Centres of the circles: the centroids in a Gaussian window, or those of the segments. Sources without the former have the latter.
+    errors : {"empty_apertures", "pixels"}
+        Errors of circles are those of independent pixels (``pixels``), multiplied by how much more the fluxes in circles without a
+        source scatter (``empty_apertures``), if they do.
+    pixel_size : bool
+        Correct the corrections for pixels of the mosaic of another size than those of the detector, which blur a star more or less. To
+        first order the light in a circle changes by half of the change of the variance times the slope of the light per area.
+    limit_sigma : float
+        Upper limits are the flux, or 0 if that is negative, plus so many of its errors.
+    bkg_boxsize : int
+        Side of the boxes of the background mesh, pixels.
+
+    Returns
+    -------
+    Status
+        NO_REFERENCE if the references have nothing for the filter; the table is empty then.
+
+    Raises
+    ------
+    ConfigError
+        If the apertures do not increase, or the reference has no such aperture.
+    BadDataError
+        If the map of the segments is not on the grid of the mosaic, or the unit is not MJy/sr.
+
+    References
+    ----------
+    Circles, rings and corrections are those of `source_catalog`.
+    """
+    energies = (aperture_ee1, aperture_ee2, aperture_ee3)
+    if not energies[0] < energies[1] < energies[2]:
+        raise ConfigError(
+            f"steps.forced_photometry.aperture_ee1, aperture_ee2, aperture_ee3: found {energies}, expected three increasing numbers"
+        )
+    if mosaic.segments.shape != mosaic.data.shape:
+        raise BadDataError(
+            f"{file_name(mosaic)}[SCI]: {mosaic.data.shape[1]} x {mosaic.data.shape[0]} pixels, but the segments of the detection filter "
+            f"have {mosaic.segments.shape[1]} x {mosaic.segments.shape[0]}; set common_grid in config.yaml"
+        )
+    scale = jansky_per_unit(mosaic, "forced_photometry")
+    detected = mosaic.detected
+    try:
+        calibration = calibration_of(mosaic, references, energies, step="forced_photometry")
+    except LookupError as error:
+        mosaic.forced = _table({}, detected[:0], {"reason": str(error)})
+        return Status(NO_REFERENCE, str(error))
+    mask = np.isnan(mosaic.err) | (mosaic.weight == 0)
+    data, err = (np.where(mask, np.float32(np.nan), plane * np.float32(scale)) for plane in (mosaic.data, mosaic.err))
+    x, y = _centres(detected, positions)
+    flux, flux_err, factors = _circles(data, err, x, y, calibration, mask | (mosaic.segments > 0), errors)
+    columns = {"xcentroid": x, "ycentroid": y}
+    for energy, value, error in zip(calibration.energies, flux, flux_err, strict=True):
+        columns |= {f"aper{energy}_flux": value, f"aper{energy}_flux_err": error}
+    corrections = _for_pixel_size(calibration) if pixel_size else calibration.corrections
+    total, total_err = (corrections[-1] * values[-1] for values in (flux, flux_err))
+    magnitude, magnitude_err = ab_magnitudes(total, total_err)
+    with np.errstate(invalid="ignore"):
+        faint = total < limit_sigma * total_err
+    columns |= {
+        "aper_total_flux": total,
+        "aper_total_flux_err": total_err,
+        "aper_total_flux_limit": np.where(faint, np.maximum(total, 0.0) + limit_sigma * total_err, np.nan),
+        "aper_total_abmag": magnitude,
+        "aper_total_abmag_err": magnitude_err,
+        "aper_total_vegamag": magnitude - calibration.vega_offset,
+        **_of_segments(data, err, mosaic.segments, mask, len(detected), bkg_boxsize),
+    }
+    settings = {
+        "limit_sigma": limit_sigma,
+        "error_factors": factors,
+        "aperture_ee": list(calibration.energies),
+        "aperture_radii": list(calibration.radii),
+        "aperture_corrections": list(corrections),
+        "abvega_offset": calibration.vega_offset,
+    }
+    mosaic.forced = _table(columns, detected, settings)
+    return Status(COMPLETE, "" if len(detected) else "no source in the detection filter")
+
+
+def _centres(detected, positions):
+    """Centres of the circles, 0-based pixels."""
+    x, y = (np.asarray(detected[name], np.float64) for name in ("xcentroid", "ycentroid"))
+    if positions == "window" and "xcentroid_win" in detected.colnames:
+        own = [np.asarray(detected[name], np.float64) for name in ("xcentroid_win", "ycentroid_win")]
+        known = np.isfinite(own[0]) & np.isfinite(own[1])
+        x, y = (np.where(known, better, value) for better, value in zip(own, (x, y), strict=True))
+    return x, y
+
+
+def _circles(data, err, x, y, calibration, taken, errors):
+    """Fluxes in circles less the background of the ring, their errors, and what these were multiplied by for each radius."""
+    level = ring_background(data, x, y, *calibration.ring)[0]
+    flux, flux_err = circular_sums(data, err, x, y, calibration.radii)
+    flux -= level * np.pi * np.square(calibration.radii)[:, None]
+    factors = [1.0] * len(calibration.radii)
+    if errors == "empty_apertures":
+        pulls = empty_apertures(data, err, taken, calibration)["pull"]
+        factors = [1.0 if pull is None else max(1.0, pull) for pull in pulls]
+    return flux, flux_err * np.array(factors)[:, None], factors
+
+
+def _for_pixel_size(calibration):
+    """Aperture corrections for the pixels of a mosaic.
+
+    The light within a radius is E(r); blurring by a variance v along each axis, in place of that of the detector's pixel, changes it by
+    pi r I'(r) v = (E'' - E' / r) v / 2, where I = E' / (2 pi r) is the light per area: that is the equation of heat. A pixel of the
+    mosaic blurs twice: it averages what falls on it, and a circle takes parts of pixels as if they were even.
+    """
+    from scipy.interpolate import CubicSpline
+
+    radii, energies = (np.concatenate([[0.0], part]) for part in calibration.profile)
+    if len(radii) < 5:
+        return calibration.corrections
+    light = CubicSpline(radii, energies, bc_type=((1, 0.0), "not-a-knot"))
+    r = np.array(calibration.radii) * calibration.pixel_ratio
+    variance = 2.0 * (calibration.pixel_ratio**2 - 1.0) / 12.0
+    change = 0.5 * variance * (light(r, 2) - light(r, 1) / r)
+    return tuple(float(value) for value in 1.0 / (1.0 / np.array(calibration.corrections) + change))
+
+
+def _of_segments(data, err, segments, mask, count, box):
+    """Sums over the pixels of each segment, and the part of these that has data: 0-based by label - 1."""
+    labels = np.arange(1, count + 1)
+    values = np.full((2, count), np.nan)
+    area = np.bincount(segments.ravel(), minlength=count + 1)[labels]
+    seen = np.bincount(segments[~mask], minlength=count + 1)[labels]
+    coverage = seen / np.maximum(area, 1)
+    if seen.any():
+        subtracted = data - background_mesh(data, mask, box=box)[0]
+        whole = (coverage == 1.0) & (area > 0)
+        for row, plane in enumerate((subtracted, np.square(err, dtype=np.float64))):
+            sums = np.bincount(segments[~mask], plane[~mask].astype(np.float64), minlength=count + 1)[labels]
+            values[row][whole] = sums[whole]
+        values[1] = np.sqrt(values[1])
+    return {"isophotal_flux": values[0], "isophotal_flux_err": values[1], "coverage": coverage}
+
+
+def _table(columns, detected, settings):
+    """The table of a filter: label and position of the detection, then what was measured."""
+    from astropy import units
+    from astropy.table import QTable
+
+    table = QTable()
+    for name in ("label", "sky_centroid"):
+        table[name] = detected[name]
+    for name, values in columns.items():
+        table[name] = units.Quantity(values, "Jy") if "_flux" in name else values
+        table[name].info.format = ".6e" if "_flux" in name else ".4f"
+        table[name].info.description = _DESCRIPTIONS.get(name) or _described(name)
+    table.meta.update(settings)
+    return table
+
+
+_DESCRIPTIONS = {
+    "xcentroid": "Centre of the circles, 0-based column of the common grid",
+    "ycentroid": "Centre of the circles, 0-based row of the common grid",
+    "aper_total_flux": "Total flux of a star, from the largest circle",
+    "aper_total_flux_limit": "Upper limit of the total flux where it is less than limit_sigma errors",
+    "aper_total_abmag": "AB magnitude of aper_total_flux, NaN if that is negative",
+    "aper_total_vegamag": "Vega magnitude of aper_total_flux, NaN if that is negative",
+    "isophotal_flux": "Sum over the pixels of the segment in the detection filter, NaN if some have no data",
+    "coverage": "Part of the pixels of the segment that have data in this filter",
+}
+
+
+def _described(name):
+    if name.endswith("_err"):
+        return f"Standard error of {name.removesuffix('_err')}"
+    return f"Flux in the circle with {name.removeprefix('aper').removesuffix('_flux')} % of the light of a star"

@@ -1,0 +1,45 @@
+"""Photometry at the sources of the detection filter: i2d, its catalogue and segmentation map -> table of fluxes."""
+
+from snakewebb.chain import run_chain
+from snakewebb.compiled import set_threads
+from snakewebb.imaging.catalog_files import read_detection, write_catalog
+from snakewebb.imaging.mosaic_image import read_mosaic
+from snakewebb.io.references import References, located
+from snakewebb.io.sidecar import check_product, write_sidecar
+from snakewebb.job import job
+
+
+def measure_sources(i2d, catalog, segmentation, table, record, *, work, circumstances, threads, inputs=()):
+    """Measure the sources of the detection filter in a mosaic; the record is written last."""
+    set_threads(threads)
+    check_product(i2d)
+    mosaic = read_mosaic(i2d)
+    read_detection(mosaic, catalog, segmentation)
+    paths = located(work.get("references", {}), circumstances["crds_path"])
+    outcomes = run_chain(mosaic, work["chain"], References(paths, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    write_catalog(table, mosaic.forced)
+    write_sidecar(
+        record,
+        files={},
+        work=work,
+        outcomes=outcomes,
+        circumstances=circumstances,
+        inputs=inputs,
+        tables=[table],
+        extra={"sources": len(mosaic.forced)},
+    )
+
+
+if "snakemake" in globals():
+    with job(snakemake.log[0]):
+        measure_sources(
+            snakemake.input.i2d,
+            snakemake.input.catalog,
+            snakemake.input.segmentation,
+            snakemake.output.table,
+            snakemake.output.record,
+            work=snakemake.params.work,
+            circumstances=snakemake.params.circumstances,
+            threads=snakemake.threads,
+            inputs=[snakemake.input.i2d_record, snakemake.input.catalog_record],
+        )
