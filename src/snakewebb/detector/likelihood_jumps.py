@@ -88,8 +88,9 @@ def covariance(times):
     number = np.array([len(reads) for reads in times], np.float64)
     mean = np.array([np.mean(reads) for reads in times])
     # the variance of a resultant's accumulated photons is that of a single read at this time
+    # not by BLAS, which rounds as the processor likes it: a last digit decides which of two equal differences is the jump
     effective = np.array(
-        [np.dot(2 * (len(reads) - np.arange(len(reads))) - 1, reads) / len(reads) ** 2 for reads in times]
+        [sum((2 * (len(reads) - np.arange(len(reads))) - 1) * reads) / len(reads) ** 2 for reads in times]
     )
     interval = np.diff(mean)
     product = interval[1:] * interval[:-1]
