@@ -130,7 +130,7 @@ def outside_lines(signal, largest):
         lines = tops[signal[tops] > largest[tops]]
         for top in lines:
             for place in (top - 1, top, top + 1):
-                nearest = bottoms[np.argsort(np.abs(bottoms - place))[:2]]
+                nearest = bottoms[np.argsort(np.abs(bottoms - place), kind="stable")[:2]]
                 if len(nearest) == 2:
                     begin, end = sorted(nearest)
                     signal[begin:end] = factors[begin:end] = 0.0
