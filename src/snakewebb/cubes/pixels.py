@@ -19,6 +19,10 @@ EDGE = 0.4999
 """Distance of the sides of a pixel from its centre: nearest-pixel look-ups still find the pixel itself."""
 
 
+BLOCK = 1 << 16
+"""Pixels whose coordinates are computed together."""
+
+
 @dataclass
 class PixelTable:
     """Pixels of one channel of an exposure, in the order of rows and then of columns.
@@ -161,10 +165,14 @@ def mrs_pixels(image, geometry, channel, *, corners="sky"):
     ``jwst.cube_build.ifu_cube.IFUCubeData.map_miri_pixel_to_sky``
     """
     x, y = _channel_pixels(image.data.shape, geometry, channel)
-    alpha, beta, wave = geometry.to_local(x, y)
-    ra, dec = geometry.to_sky(alpha, beta, wave, channel)
+
+    def centres(x, y):
+        alpha, beta, wave = geometry.to_local(x, y)
+        return beta, wave, *geometry.to_sky(alpha, beta, wave, channel)
+
+    beta, wave, ra, dec = _by_blocks(centres, 4, x, y)
     known = ~np.isnan(ra)
-    x, y, alpha, beta, wave, ra, dec = (values[known] for values in (x, y, alpha, beta, wave, ra, dec))
+    x, y, beta, wave, ra, dec = (values[known] for values in (x, y, beta, wave, ra, dec))
     rows, columns = y.astype(np.int64), x.astype(np.int64)
     table = PixelTable(
         image.data[rows, columns].astype(np.float64),
@@ -177,23 +185,40 @@ def mrs_pixels(image, geometry, channel, *, corners="sky"):
         beta=beta,
         place=rows * image.data.shape[1] + columns,
     )
-    if corners is None:
-        return table
     if corners == "local":
-        sides = [geometry.to_local(x + EDGE * dx, y + EDGE * dy) for dx, dy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-        table.corner_along = np.stack([side[0] for side in sides], axis=-1)
-        table.corner_wave = np.stack([side[2] for side in sides], axis=-1)
-        return table
-    table.wave_width = np.abs(geometry.to_local(x, y - EDGE)[2] - geometry.to_local(x, y + EDGE)[2])
-    left, right = geometry.to_local(x - EDGE, y)[0], geometry.to_local(x + EDGE, y)[0]
-    half = slice_width(beta) / 2.0
-    sides = [
-        geometry.to_sky(along, beta + across, wave, channel)
-        for along, across in ((left, -half), (left, half), (right, half), (right, -half))
-    ]
-    table.corner_ra = np.stack([side[0] for side in sides], axis=-1)
-    table.corner_dec = np.stack([side[1] for side in sides], axis=-1)
+
+        def corners_in_slice(x, y):
+            sides = [geometry.to_local(x + EDGE * dx, y + EDGE * dy) for dx, dy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+            return [side[axis] for axis in (0, 2) for side in sides]
+
+        found = _by_blocks(corners_in_slice, 8, x, y)
+        table.corner_along, table.corner_wave = (np.ascontiguousarray(part.T) for part in (found[:4], found[4:]))
+    if corners == "sky":
+        half = slice_width(beta) / 2.0
+
+        def corners_on_sky(x, y, beta, wave):
+            width = np.abs(geometry.to_local(x, y - EDGE)[2] - geometry.to_local(x, y + EDGE)[2])
+            left, right = geometry.to_local(x - EDGE, y)[0], geometry.to_local(x + EDGE, y)[0]
+            sides = [
+                geometry.to_sky(along, beta + across, wave, channel)
+                for along, across in ((left, -half), (left, half), (right, half), (right, -half))
+            ]
+            return [side[axis] for axis in (0, 1) for side in sides] + [width]
+
+        found = _by_blocks(corners_on_sky, 9, x, y, beta, wave)
+        table.corner_ra, table.corner_dec = (np.ascontiguousarray(part.T) for part in (found[:4], found[4:8]))
+        table.wave_width = found[8].copy()
     return table
+
+
+def _by_blocks(function, count, *coordinates):
+    """The ``count`` arrays that a function of flat arrays gives, of one block of them after the other: it needs many times their memory."""
+    found = np.empty((count, len(coordinates[0])))
+    for first in range(0, found.shape[1], BLOCK):
+        block = slice(first, first + BLOCK)
+        for whole, part in zip(found, function(*(values[block] for values in coordinates)), strict=True):
+            whole[block] = part
+    return found
 
 
 def slice_width(beta):
