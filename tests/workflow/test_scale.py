@@ -92,5 +92,5 @@ def test_calls_grow_in_proportion_to_exposures(fresh):
     steps = calls[40] - calls[20], calls[80] - calls[40]
     assert steps[0] > 0
     assert steps[1] == pytest.approx(2 * steps[0], rel=0.02)
-    # a job more is 1,250 calls more: without the quicker functions it is six thousand
-    assert steps[1] / (4 * 40) < 1600
+    # a job more is about 1,040 calls more: without the quicker functions it is six thousand
+    assert steps[1] / (4 * 40) < 1400
