@@ -19,12 +19,14 @@ from benchmarks.process import run
 
 REPOSITORY = Path(__file__).parents[1]
 PER_OBSERVATION = 100
+SIMULATED = ("nircam_imaging", "niriss_imaging", "miri_imaging", "fgs_imaging", "miri_mrs")
+"""Modes that go on to products, with the headers and reference files of simulated programmes."""
 
 
 def make_programme(folder, mode, exposures):
     """A programme folder of a mode with its CRDS cache and raw files."""
     folder.mkdir()
-    template, name = (_imaging if mode == "nircam_imaging" else _any)(folder, mode)
+    template, name = (_simulated if mode in SIMULATED else _any)(folder, mode)
     (folder / "uncal").mkdir(exist_ok=True)
     write_exposures(folder / "uncal", template, name, exposures)
 
@@ -50,8 +52,8 @@ def write_exposures(raw, template, name, exposures):
         (raw / name.format(observation=observation, exposure=exposure)).write_bytes(content)
 
 
-def _imaging(folder, mode):
-    """Content of a raw file of the simulated programme, and the pattern of names."""
+def _simulated(folder, mode):
+    """Content of a raw file of the simulated programme of a mode, and the pattern of names."""
     from snakewebb.cli import main
 
     main(["simulate", mode, "--out", str(folder), "--preset", "tiny"])
@@ -67,7 +69,8 @@ def simulated_template(folder):
     primary["OBSERVTN"] = "001"
     for path in (first, *others):
         path.unlink()
-    return _small_file(folder, primary), "jw01234{observation:03d}001_02101_{exposure:05d}_nrcalong_uncal.fits"
+    detector = primary["DETECTOR"].lower()
+    return _small_file(folder, primary), f"jw01234{{observation:03d}}001_02101_{{exposure:05d}}_{detector}_uncal.fits"
 
 
 def _any(folder, mode):
@@ -136,7 +139,10 @@ def measure(folder, mode, exposures, *, finished):
         )
         print(json.dumps(rows[-1]), flush=True)
 
-    note("dry run, headers read for the first time", run(dry, log=folder / "log"))
+    first = run(dry, log=folder / "log")
+    if f" {exposures} exposures" not in first.output:
+        raise RuntimeError(f"not all exposures are planned:\n{first.output[:3000]}")
+    note("dry run, headers read for the first time", first)
     note("dry run", run(dry, log=folder / "log"))
     if finished:
         note("(all files and records made)", finish(folder, command))
