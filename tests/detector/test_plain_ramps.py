@@ -6,7 +6,7 @@ import pytest
 from snakewebb.detector.fit_exposure import fit_exposure, leading_groups
 from snakewebb.detector.plain_ramps import WIDTH
 from snakewebb.detector.ramp_fit import ramp_fit
-from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, SATURATED
+from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, PERSISTENCE, SATURATED
 
 SHAPE = (3, 9, 8, 140)
 SKIPPED = (1, 4, 4)  # groups at the beginning of the integrations, DO_NOT_USE in most pixels
@@ -75,6 +75,27 @@ def test_integrations_are_the_same_beside_others_that_are_flagged(make_ramp, mak
         readnoise = np.where(np.arange(shape[3]) % 50 == 7, np.nan, 9 * ones)
         references = make_references(ramp, gain={"SCI": 2 * ones}, readnoise={"SCI": readnoise})
         ramp_fit(ramp, references, save_opt=one_by_one)
+        results.append(ramp)
+    for name in ("data", "err", "dq", "var_poisson", "var_rnoise"):
+        for product in ("rate", "rateints"):
+            found, expected = (getattr(getattr(ramp, product), name) for ramp in results)
+            np.testing.assert_array_equal(found, expected, err_msg=f"{product} {name}")
+
+
+@pytest.mark.parametrize("options", [{}, {"suppress_one_group": False}, {"firstgroup": 2, "lastgroup": 7}])
+def test_ramps_with_flags_have_the_results_of_single_ones(make_ramp, make_references, options):
+    data, groupdq = ramps_of_all_kinds()
+    rng = np.random.default_rng(5)
+    groupdq[rng.random(SHAPE) < 0.02] |= PERSISTENCE
+    groupdq[(rng.random(SHAPE) < 0.01) & (groupdq == 0)] = CHARGELOSS | DO_NOT_USE
+    results = []
+    for one_by_one in (False, True):  # segments are saved ramp by ramp
+        ramp = make_ramp(data, groupdq=groupdq)
+        ramp.zeroframe = np.random.default_rng(6).normal(15, 8, (3, *SHAPE[2:])).astype(np.float32)
+        gain = np.where(np.arange(SHAPE[3]) % 40 == 3, -1, 2 * np.ones(SHAPE[2:], np.float32))
+        ones = np.ones(SHAPE[2:], np.float32)
+        references = make_references(ramp, gain={"SCI": gain}, readnoise={"SCI": 9 * ones})
+        ramp_fit(ramp, references, save_opt=one_by_one, **options)
         results.append(ramp)
     for name in ("data", "err", "dq", "var_poisson", "var_rnoise"):
         for product in ("rate", "rateints"):

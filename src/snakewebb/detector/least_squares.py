@@ -4,7 +4,8 @@ import numpy as np
 
 from snakewebb.compiled import njit
 from snakewebb.detector.fitopt import save_ramp, save_segment
-from snakewebb.detector.median_rate import PLAIN, UNUSED
+from snakewebb.detector.flagged_ramps import BATCH, empty_pixels, empty_ramps, fit_flagged
+from snakewebb.detector.median_rate import PLAIN, UNUSED, find_median_rates
 from snakewebb.detector.plain_ramps import WIDTH, find_plain_slopes, fit_plain
 from snakewebb.detector.ramp_segments import (
     BAD,
@@ -12,6 +13,7 @@ from snakewebb.detector.ramp_segments import (
     find_segments,
     power_index,
     read_column,
+    restored_span,
     slope_of,
     span_of,
 )
@@ -19,14 +21,40 @@ from snakewebb.detector.slope_variance import variance_factors
 from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, NO_GAIN_VALUE, PERSISTENCE, SATURATED
 
 _LARGE_VARIANCE = 1e6
+_ROWS = 8  # whose median rates are found before they are fitted
+_BLOCKS = 16  # of pixels and integrations that are fitted before those with flags among them
 
 
 @njit
 def fit_rows(
-    first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, leading, coefficients, variances,
-    medians, kinds, rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
+    first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, leading, network, coefficients, variances, rate,
+    rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
 ):  # fmt: skip
-    """Fit all ramps; the optional arrays are None if they are not wanted."""
+    """Fit all ramps, some rows at a time; the optional arrays are None if they are not wanted."""
+    nints, _, _, nx = data.shape
+    rows = min(max(last - first, 1), _ROWS)
+    medians, kinds = np.empty((rows, nx)), np.empty((rows, nints, nx), np.uint8)
+    for begin in range(first, last, rows):
+        end = min(begin + rows, last)
+        find_median_rates(begin, end, top, data, groupdq, zeroframe, exposure, leading, network, medians, kinds)
+        if exposure.native and not exposure.exact and segments is None:
+            _fit_many(
+                begin, end, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, leading, coefficients, medians, kinds,
+                rate, rate_dq, rateints, rateints_dq,
+            )  # fmt: skip
+        else:
+            _fit_each(
+                begin, end, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, leading, coefficients, variances,
+                medians, kinds, rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
+            )  # fmt: skip
+
+
+@njit
+def _fit_each(
+    first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, leading, coefficients, variances, medians, kinds,
+    rate, rate_dq, rateints, rateints_dq, segments, pedestal, crmag,
+):  # fmt: skip
+    """Fit ramps one by one, with any variances and the optional results."""
     nints, _, _, nx = data.shape
     ngroups, skipped = exposure.ngroups, exposure.skipped
     native = exposure.native
@@ -39,10 +67,6 @@ def fit_rows(
     stop = np.empty(ngroups, np.int64)
     plain = np.empty((nints, WIDTH))
     powers = np.empty((nints, WIDTH), np.int64)
-    work = np.empty((15, WIDTH))
-    weights = np.empty((nints, WIDTH))
-    done = np.zeros((nints, WIDTH), np.bool_)
-    fitted = np.zeros(WIDTH, np.bool_)
     for y in range(first, last):
         for x in range(nx):
             column = x % WIDTH
@@ -52,20 +76,13 @@ def fit_rows(
                     find_plain_slopes(
                         data, i, y - top, x, columns, exposure, leading[i], gain[y], readnoise[y], coefficients, plain[i], powers[i]
                     )  # fmt: skip
-                if native and not exposure.exact and segments is None:
-                    fit_plain(
-                        y, top, x, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians, kinds, plain, rate, rate_dq,
-                        rateints, rateints_dq, work, weights, done, fitted,
-                    )  # fmt: skip
-            if fitted[column]:
-                continue
             g = np.float64(gain[y, x])
             read_variance = np.float64(readnoise[y, x]) ** 2 / (2.0 * exposure.nframes)
             current = np.float64(dark[y, x])
             if native:
                 current = current / g if current > 0.0 else 0.0
             # Poisson variance of a slope times its duration, DN^2/s
-            poisson_rate = (medians[y, x] + current) / g
+            poisson_rate = (medians[y - first, x] + current) / g
             usable = g > 0.0 and g < np.inf and readnoise[y, x] > 0.0 and read_variance < np.inf
 
             base_dq = np.int64(pixeldq[y, x])
@@ -80,28 +97,14 @@ def fit_rows(
             total_weight, total_slope, total_poisson, total_read = 0.0, 0.0, 0.0, 0.0
             total_span = 0.0
             total_duration = 0.0
-            restored_span = 0.0
+            whole_span = 0.0
             for i in range(nints):
-                if done[i, column]:
-                    length, weight = ngroups - leading[i], weights[i, column]
-                    span = span_of(length, exposure.group_time, exposure)
-                    duration = duration_of(length, exposure.group_time, exposure)
-                    squared = weight * weight
-                    total_weight += weight
-                    total_slope += plain[i, column] * weight
-                    total_poisson += squared * (1.0 / duration)
-                    read = squared * read_variance * (1.0 / span)
-                    total_read += read
-                    total_span += span
-                    total_duration += duration
-                    restored_span += span if read / squared > 0.0 else 0.0
-                    continue
                 time, nsaturated, found, number = exposure.group_time, 0, 0, 1
                 dq = base_dq
-                if kinds[i, y - top, x] == UNUSED and segments is None:
+                if kinds[y - first, i, x] == UNUSED and segments is None:
                     number = 0
                     dq |= DO_NOT_USE
-                elif kinds[i, y - top, x] == PLAIN:
+                elif kinds[y - first, i, x] == PLAIN:
                     if segments is not None:
                         for k in range(ngroups):
                             samples[k] = data[i, skipped + k, y - top, x]
@@ -131,7 +134,7 @@ def fit_rows(
                 inverse_variance = 0.0
                 for s in range(number):
                     length = stop[s] - start[s]
-                    if kinds[i, y - top, x] == PLAIN:
+                    if kinds[y - first, i, x] == PLAIN:
                         index, slope = powers[i, column], plain[i, column]
                     else:
                         index = power_index(samples, start[s], stop[s], read_variance, g) if length > 1 else 0
@@ -190,12 +193,12 @@ def fit_rows(
                     save_ramp(pedestal, crmag, i, y, top, x, data, groupdq, samples, slope, dq, exposure)
                 if found & CHARGELOSS and usable:
                     charge_lost = True
-                    span = _restored_span(groupdq, i, y - top, x, time, exposure, flags, start, stop)
-                    restored_span += span
+                    span = restored_span(groupdq, i, y - top, x, time, exposure, flags, start, stop)
+                    whole_span += span
                     read = read_variance / span if span > 0.0 else 0.0
                     read = 0.0 if read >= threshold else read
                 elif read > 0.0:
-                    restored_span += sum_span
+                    whole_span += sum_span
                 n_unusable += dq & DO_NOT_USE != 0
                 n_saturated += dq & SATURATED != 0
                 if nsaturated > 0:
@@ -231,14 +234,55 @@ def fit_rows(
                 slope, err, poisson, read = np.nan, 0.0, 0.0, 0.0
             if partly_saturated:
                 total_dq |= SATURATED
-            if charge_lost and restored_span > 0.0:
-                read = read_variance / restored_span
+            if charge_lost and whole_span > 0.0:
+                read = read_variance / whole_span
                 read = 0.0 if read >= threshold else read
             rate[0][y, x] = slope
             rate[1][y, x] = err
             rate[2][y, x] = poisson
             rate[3][y, x] = read
             rate_dq[y, x] = total_dq
+
+
+@njit
+def _fit_many(
+    first, last, top, data, groupdq, pixeldq, zeroframe, dark, gain, readnoise, exposure, leading, coefficients, medians, kinds, rate,
+    rate_dq, rateints, rateints_dq,
+):  # fmt: skip
+    """Fit ramps many at a time, with approximate variances: first those in which every group is good, then the others."""
+    nints, _, _, nx = data.shape
+    nblocks = max(1, min(_BLOCKS // nints, (nx + WIDTH - 1) // WIDTH))
+    slopes, weights = np.empty((nblocks, nints, WIDTH)), np.empty((nblocks, nints, WIDTH))
+    done, fitted = np.empty((nblocks, nints, WIDTH), np.bool_), np.empty(WIDTH, np.bool_)
+    powers, work = np.empty(WIDTH, np.int64), np.empty((15, WIDTH))
+    others = np.empty(nblocks * WIDTH + 1, np.int64)  # columns of pixels that are not fitted yet
+    pixels, ramps = empty_pixels(), empty_ramps(exposure.ngroups)
+    for y in range(first, last):
+        for begin in range(0, nx, nblocks * WIDTH):
+            number = 0
+            for block in range(nblocks):
+                left = begin + block * WIDTH
+                columns = min(WIDTH, nx - left)
+                if columns <= 0:
+                    break
+                for i in range(nints):
+                    find_plain_slopes(
+                        data, i, y - top, left, columns, exposure, leading[i], gain[y], readnoise[y], coefficients, slopes[block, i],
+                        powers,
+                    )  # fmt: skip
+                fit_plain(
+                    y, top, left, columns, pixeldq, dark, gain, readnoise, exposure, leading, medians[y - first], kinds[y - first],
+                    slopes[block], rate, rate_dq, rateints, rateints_dq, work, weights[block], done[block], fitted,
+                )  # fmt: skip
+                for x in range(columns):
+                    others[number] = left + x
+                    number += np.int64(not fitted[x])
+            for place in range(0, number, BATCH):
+                fit_flagged(
+                    y, top, begin, others[place:], min(BATCH, number - place), data, groupdq, pixeldq, zeroframe, dark, gain, readnoise,
+                    exposure, leading, coefficients, medians[y - first], kinds[y - first], slopes, weights, done, rate, rate_dq, rateints,
+                    rateints_dq, pixels, ramps,
+                )  # fmt: skip
 
 
 @njit
@@ -279,19 +323,3 @@ def _representable(slope, poisson, read):
     """Whether rate and variances are finite as float32."""
     largest = 3.4e38
     return abs(slope) < largest and poisson < largest and read < largest
-
-
-@njit
-def _restored_span(groupdq, i, y, x, time, exposure, flags, start, stop):
-    """Span that the segments of a ramp would have if no group of it had been left out for CHARGELOSS."""
-    for g in range(flags.size):
-        flag = np.int64(groupdq[i, exposure.skipped + g, y, x])
-        if flag & CHARGELOSS:
-            flag &= ~(CHARGELOSS | DO_NOT_USE)
-        elif g < exposure.first or g > exposure.last:
-            flag |= DO_NOT_USE
-        flags[g] = flag
-    total = 0.0
-    for s in range(find_segments(flags, start, stop)):
-        total += span_of(stop[s] - start[s], time, exposure)
-    return total

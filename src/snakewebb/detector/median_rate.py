@@ -17,7 +17,8 @@ UNUSED = 2
 def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, leading, network, medians, kinds):
     """Median rate of each pixel, DN/s, 0 if there is none; and the kind of each ramp, 0 for those that are neither.
 
-    ``leading`` are the numbers of groups of each integration of `snakewebb.detector.fit_exposure.leading_groups`.
+    ``leading`` are the numbers of groups of each integration of `snakewebb.detector.fit_exposure.leading_groups`. The rows of ``medians``
+    (rows, nx) and ``kinds`` (rows, nints, nx) are counted from ``first``.
     """
     nints, _, _, nx = data.shape
     ngroups = exposure.ngroups
@@ -51,7 +52,7 @@ def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, lead
                 for x in range(columns):
                     middle[x] /= exposure.group_time
                 expected = ngroups - 1 - leading[i] if ngroups > 1 else -1
-                kind = kinds[i, y - top, left : left + columns]
+                kind = kinds[y - first, i, left : left + columns]
                 for x in range(columns):
                     unflagged[x] = (found[x] == 0) & (count[x] == expected)
                 for x in range(columns):
@@ -78,7 +79,7 @@ def find_median_rates(first, last, top, data, groupdq, zeroframe, exposure, lead
             for x in range(columns):
                 averaged = number[x] if exposure.native else nints
                 median = total[x] / averaged if averaged > 0 else 0.0
-                medians[y, left + x] = median if median > 0.0 else 0.0
+                medians[y - first, left + x] = median if median > 0.0 else 0.0
 
 
 @njit

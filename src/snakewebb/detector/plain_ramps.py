@@ -13,7 +13,8 @@ from snakewebb.detector.ramp_segments import BAD, duration_of, power_of, span_of
 WIDTH = 128
 """Pixels of a row that are fitted together."""
 
-_LARGEST = 3.4e38  # of a float32
+LARGEST = 3.4e38
+"""Of numbers that float32 holds."""
 
 
 @njit
@@ -52,16 +53,17 @@ def fit_plain(
 ):  # fmt: skip
     """Fit the pixels of a block of row ``y``, row ``y - top`` of what each integration has, as if all their ramps were plain.
 
-    For ``native`` and approximate variances. ``slopes`` are those of `find_plain_slopes`, ``work`` is work space of float64 (15, WIDTH).
-    ``weights`` (nints, WIDTH) are filled with the weights of the integrations, and ``done`` (nints, WIDTH) is set for the ramps that are
-    plain and can be used: their results are complete. ``fitted`` is set for the pixels all ramps of which are: they need nothing more.
+    For ``native`` and approximate variances. ``medians`` (nx,) and ``kinds`` (nints, nx) are those of the row, ``slopes`` those of
+    `find_plain_slopes`, ``work`` is work space of float64 (15, WIDTH). ``weights`` (nints, WIDTH) are filled with the weights of the
+    integrations, and ``done`` (nints, WIDTH) is set for the ramps that are plain and can be used: their results are complete. ``fitted`` is
+    set for the pixels all ramps of which are: they need nothing more.
     """
     nints, row, right = len(rateints_dq), y - top, left + columns
     usable = np.empty(columns, np.bool_)
     read_variance, poisson_rate, weight, mean = work[0], work[1], work[2], work[3]
     own, sums, variances = work[4:8], work[8:12], work[12:15]
     factor, noise, flags = gain[y, left:right], readnoise[y, left:right], pixeldq[y, left:right]
-    level, current = medians[y, left:right], dark[y, left:right]
+    level, current = medians[left:right], dark[y, left:right]
     for x in range(columns):
         read_variance[x] = np.float64(noise[x]) ** 2 / (2.0 * exposure.nframes)
     for x in range(columns):
@@ -76,7 +78,7 @@ def fit_plain(
         fitted[x] = usable[x]
     sums[:] = 0.0
     for i in range(nints):
-        kind, slope = kinds[i, row, left:right], slopes[i]
+        kind, slope = kinds[i, left:right], slopes[i]
         length = exposure.ngroups - leading[i]
         duration, span = (
             duration_of(length, exposure.group_time, exposure),
@@ -140,9 +142,9 @@ def _find_variances(columns, sums, poisson_rate, variances):
 def _store(columns, mean, variances, complete, planes):
     """Store a rate, ERR and variances; pixels with any that is no finite float32 are not complete."""
     for x in range(columns):
-        complete[x] &= abs(mean[x]) < _LARGEST
+        complete[x] &= abs(mean[x]) < LARGEST
     for x in range(columns):
-        complete[x] &= (variances[1, x] < _LARGEST) & (variances[2, x] < _LARGEST)
+        complete[x] &= (variances[1, x] < LARGEST) & (variances[2, x] < LARGEST)
     for x in range(columns):
         planes[0][x] = mean[x]
     for plane in range(3):

@@ -11,7 +11,6 @@ from snakewebb.detector.fitopt import empty_fitopt, fitopt_units
 from snakewebb.detector.least_squares import fit_rows
 from snakewebb.detector.likelihood import MINIMUM_GROUPS, fit_likelihood
 from snakewebb.detector.median import sorting_network
-from snakewebb.detector.median_rate import find_median_rates
 from snakewebb.detector.ramp_segments import slope_coefficients
 from snakewebb.detector.row_blocks import over_rows
 from snakewebb.detector.slope_variance import slope_variances
@@ -139,7 +138,7 @@ def ramp_fit(
         variance=variance,
         compatibility=compatibility,
     )
-    nints, _, ny, nx = ramp.data.shape
+    ny, nx = ramp.data.shape[2:]
     ngroups = exposure.ngroups
     likely, reason, comment = _choose_algorithm(ramp, algorithm, exposure)
     rate, rateints = _empty_products(ramp, references, ("LIKELY" if likely else "OLS_C", comment))
@@ -158,13 +157,9 @@ def ramp_fit(
     dark = ramp.average_dark_current
     # a kernel that is given None has no code for the optional results, and compiles faster
     segments, pedestal, crmag = empty_fitopt(ramp, exposure) if save_opt else (None, None, None)
-    medians = np.empty((ny, nx))
-    kinds = ramp.empty((nints, ny, nx), np.uint8)
-    network, leading = sorting_network(ngroups - 1), leading_groups(ramp, exposure)
     planes = rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise
     over_rows(
         ramp,
-        (find_median_rates, zeroframe, exposure, leading, network, medians, kinds),
         (
             fit_rows,
             ramp.pixeldq,
@@ -173,11 +168,10 @@ def ramp_fit(
             references.array("gain"),
             references.array("readnoise"),
             exposure,
-            leading,
+            leading_groups(ramp, exposure),
+            sorting_network(ngroups - 1),
             slope_coefficients(ngroups) / exposure.group_time,
             slope_variances(ngroups, exposure.group_time, exposure.frame_time, exposure.nframes),
-            medians,
-            kinds,
             (rate.data, rate.err, rate.var_poisson, rate.var_rnoise),
             rate.dq,
             planes,
@@ -186,7 +180,7 @@ def ramp_fit(
             pedestal,
             crmag,
         ),
-        fills=(kinds, *planes, rateints.dq),
+        fills=(*planes, rateints.dq),
     )
     ramp.rate, ramp.rateints = rate, rateints
     if save_opt:

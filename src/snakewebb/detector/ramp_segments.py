@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from snakewebb.compiled import njit
-from snakewebb.dq import DO_NOT_USE, JUMP_DET, PERSISTENCE, SATURATED
+from snakewebb.dq import CHARGELOSS, DO_NOT_USE, JUMP_DET, PERSISTENCE, SATURATED
 
 BAD = DO_NOT_USE | SATURATED
 """Flags of a group that cannot be used."""
@@ -109,6 +109,22 @@ def span_of(length, time, exposure):
 def duration_of(length, time, exposure):
     """Time in which the signal of a segment is collected, seconds."""
     return time if length == 1 else exposure.group_time * (length - 1)
+
+
+@njit
+def restored_span(groupdq, i, y, x, time, exposure, flags, start, stop):
+    """Span that the segments of a ramp would have if no group of it had been left out for CHARGELOSS."""
+    for g in range(flags.size):
+        flag = np.int64(groupdq[i, exposure.skipped + g, y, x])
+        if flag & CHARGELOSS:
+            flag &= ~(CHARGELOSS | DO_NOT_USE)
+        elif g < exposure.first or g > exposure.last:
+            flag |= DO_NOT_USE
+        flags[g] = flag
+    total = 0.0
+    for s in range(find_segments(flags, start, stop)):
+        total += span_of(stop[s] - start[s], time, exposure)
+    return total
 
 
 @njit

@@ -472,9 +472,8 @@ def _flag_neighbours(groupdq, neighbours, i, g, y):
         if y < ny - 1:
             flags |= neighbours[i, g - 1, y + 1, byte]
         if flags & 255:
-            for x in range(8 * byte, min(8 * byte + 8, groupdq.size)):
-                if (flags >> (x & 7)) & 1:
-                    groupdq[x] |= JUMP_DET
+            for bit in range(min(8, groupdq.size - 8 * byte)):
+                groupdq[8 * byte + bit] |= np.uint8(((flags >> bit) & 1) * JUMP_DET)
 
 
 @njit
