@@ -104,7 +104,9 @@ def test_a_second_workflow_in_the_same_folder_is_refused_and_the_first_not_distu
     process = fresh.start(*UP_TO_SLOPES)
     try:
         wait_for(lambda: (fresh.folder / "logs/detector1").exists(), process)
+        os.killpg(process.pid, signal.SIGSTOP)  # it must not end before the other one asks
         second = fresh.snakemake(check=False)
+        os.killpg(process.pid, signal.SIGCONT)
         assert second.returncode != 0
         assert "LockException" in second.stdout + second.stderr
         line = rf"another run works in this folder: process {process.pid} on {re.escape(socket.gethostname())}, started \d{{4}}-"

@@ -107,6 +107,7 @@ def test_a_parameter_of_the_catalogue_of_the_detection_filter_reruns_the_alignme
         "outlier_detection": 1,
         "resample": 1,
         "report": 2,
+        "report_programme": 1,
     }
     jobs = products_of_jobs(programme.snakemake("--dry-run"))
     assert jobs[LONG] == {"catalogue", "report"}
@@ -177,6 +178,7 @@ def test_one_table_has_the_fluxes_of_the_stars_in_both_filters(measured):
                 "outlier_detection": 1,
                 "resample": 1,
                 "report": 2,
+                "report_programme": 1,
                 "forced_photometry": 2,
                 "multiband_catalog": 1,
             },
@@ -194,6 +196,7 @@ def test_one_table_has_the_fluxes_of_the_stars_in_both_filters(measured):
                 "resample": 1,
                 "source_catalog": 1,
                 "report": 1,
+                "report_programme": 1,
                 "forced_photometry": 1,
                 "multiband_catalog": 1,
             },

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from snakewebb.job import job
-from snakewebb.report.composite import colours_of, read_band, write_composite_figure
+from snakewebb.report.composite import chosen, colours_of, read_band, write_composite_figure
 from snakewebb.report.page import Link, Picture, write_page
 from snakewebb.report.programme import (
     alignment_table,
@@ -23,11 +23,12 @@ def draw_programme(folder, page, *, title, targets, alignments, records, **circu
         bands = {}
         for product in products:
             fields.append(read_field(product, f"stage3/{product}_i2d.fits", f"stage3/{product}_cat.ecsv"))
-            bands.setdefault(fields[-1].filter, []).append(product)
-        # of several mosaics in one filter the first is drawn
-        shown = [read_band(f"stage3/{products[0]}_i2d.fits") for products in bands.values()]
-        pictures.append(Picture(folder / f"{len(pictures)}.png", target, f"In colour: {colours_of(shown)}"))
-        write_composite_figure(shown, pictures[-1].path, target)
+            # of several mosaics in one filter the first is drawn
+            bands.setdefault(fields[-1].filter, product)
+        shown = {name for names in chosen(bands) for name in names}
+        pictures.append(Picture(folder / f"{len(pictures)}.png", target, f"In colour: {colours_of(bands)}"))
+        mosaics = [read_band(f"stage3/{product}_i2d.fits") for name, product in bands.items() if name in shown]
+        write_composite_figure(mosaics, pictures[-1].path, target)
     pictures.append(Picture(folder / "counts.png", "All products", "Number counts and depth"))
     write_counts_figure(fields, pictures[-1].path)
     heading, columns, rows = depth_table(fields)

@@ -9,8 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.imaging.assign_mtwcs import Motion
-from snakewebb.imaging.mosaic import SLOPES
-from snakewebb.imaging.pointing import Pointing
+from snakewebb.imaging.pointing import SLOPES, Pointing
 from snakewebb.io.fits import atomic
 from snakewebb.io.keyword_order import set_keyword
 from snakewebb.plan.names import parse_exposure

@@ -11,12 +11,9 @@ from astropy.io import fits
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.output_grid import OutputGrid, footprint_of_region
 from snakewebb.imaging.pixel_map import light_wcs
-from snakewebb.imaging.pointing import group_of
+from snakewebb.imaging.pointing import SLOPES, group_of
 from snakewebb.imaging.sky_slopes import plane_of
 from snakewebb.io.models import Image
-
-SLOPES = {"BKGSLPX": "slope_x", "BKGSLPY": "slope_y"}
-"""Keywords of the slopes of the sky of an exposure, per pixel, and their columns in the table of skymatch."""
 
 
 @dataclass

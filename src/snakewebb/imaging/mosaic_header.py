@@ -5,8 +5,8 @@ import re
 import numpy as np
 
 from snakewebb.imaging import header_rules as rules
-from snakewebb.imaging.mosaic import SLOPES
 from snakewebb.imaging.output_grid import region_of_footprints
+from snakewebb.imaging.pointing import SLOPES
 from snakewebb.imaging.region_union import union_of_polygons
 
 _DISTORTION = re.compile(r"^(CD[12]_[12]|(A|B|AP|BP)_(\d_\d|ORDER|DMAX)|SIPMXERR|SIPIVERR)$")

@@ -5,6 +5,9 @@ from typing import Any
 
 from snakewebb.errors import BadDataError
 
+SLOPES = {"BKGSLPX": "slope_x", "BKGSLPY": "slope_y"}
+"""Keywords of the slopes of the sky of an exposure, per pixel, and their columns in the table of skymatch."""
+
 _GROUP_KEYWORDS = ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")
 
 

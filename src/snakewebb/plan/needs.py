@@ -9,6 +9,7 @@ from snakewebb.plan.mosaic_room import require_room
 from snakewebb.plan.mosaics import context_planes, outlier_grid, shape_of_mosaic, tile_pixels, tiles_of
 from snakewebb.plan.product_members import companions_of
 from snakewebb.plan.resources import (
+    PICTURE_SIDE,
     SUBMITTED,
     SUBMITTED_PER_EXPOSURE,
     Work,
@@ -154,6 +155,10 @@ class Needs:
         roots = self._plan.associations[product].members if product is not None else tuple(self._plan.exposures)
         members = [self._plan.exposures[member] for member in roots]
         largest = max(members, key=lambda exposure: exposure.shape[-2] * exposure.shape[-1])
+        if rule == "report_programme":
+            mosaic = max(math.prod(shape_of_mosaic(self._plan, name)) for name in self._plan.associations)
+            # north is up in the picture, and mosaics are turned
+            return Work(largest.shape, largest.header, exposures=len(members), mosaic=min(2 * mosaic, PICTURE_SIDE**2))
         if rule in ("measured_offsets", "cube_outliers"):
             cube = shape_of_bands(self._plan, rule, product)
             return Work(largest.shape, largest.header, exposures=len(members), cube=cube)

@@ -27,6 +27,9 @@ LARGEST_CONTEXT = 128 * 1024**2
 PICTURES = 24
 """Exposures with pictures on the page of a mode: a page with hundreds of them is of no use."""
 
+PICTURE_SIDE = 900
+"""Largest side of the picture of a target, pixels."""
+
 SUBMITTED = 420
 """MB of the Snakemake processes that stand around a job that a cluster runs: one or two, each with the plan of the programme."""
 
@@ -112,7 +115,7 @@ MODELS = {
     "spectral_leak": Model(process=72, seconds=1.0),
     "stitch_spectra": Model(process=150, seconds=1.0),
     "report_spectra": Model(process=200, voxel=33, seconds=1.5),
-    "report_programme": Model(process=300, seconds=1.0),
+    "report_programme": Model(process=222, mosaic=170, seconds=1.0),
     "report_exposures": Model(process=138, frame=66, written=2, seconds=0.5, images=PICTURES),
 }
 """Models of the rules beyond stage 1, of memory with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`.

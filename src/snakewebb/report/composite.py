@@ -5,14 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snakewebb.plan.resources import PICTURE_SIDE
 from snakewebb.report import style
-
-SIDE = 900
-"""Largest side of the picture, pixels."""
 
 _PIXELS = 2**20  # read at once
 
 _SCALE_BARS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+
+
+def wavelength_of(filter_name):
+    """Number in the name of a filter, which grows with the wavelength; 0 if there is none."""
+    found = re.search(r"\d+", filter_name)
+    return int(found.group()) if found else 0
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,6 @@ class Band:
     image: np.ndarray
     wcs: object
 
-    @property
-    def wavelength(self):
-        """Number in the name of the filter, which grows with the wavelength; 0 if there is none."""
-        found = re.search(r"\d+", self.name)
-        return int(found.group()) if found else 0
-
 
 def read_band(i2d):
     """A mosaic, reduced while it is read: memory does not grow with it.
@@ -57,7 +55,7 @@ def read_band(i2d):
     with fits.open(i2d, memmap=True) as units:
         header = units["SCI"].header
         shape = header["NAXIS2"], header["NAXIS1"]
-        size = max(1, -(-max(shape) // (2 * SIDE)))
+        size = max(1, -(-max(shape) // (2 * PICTURE_SIDE)))
         rows = size * max(1, _PIXELS // (shape[1] * size))
         parts = [
             style.block_means(units["SCI"].section[first : first + rows], size) for first in range(0, shape[0], rows)
@@ -75,24 +73,24 @@ def filter_of(header):
     return next((name for name in elements if name.startswith("F") and name[1:4].isdigit()), "FGS")
 
 
-def chosen(bands):
-    """Bands of red, green and blue: reddest, nearest to the middle in ratios of wavelength, bluest.
+def chosen(filters):
+    """Filters of red, green and blue: reddest, nearest to the middle in ratios of wavelength, bluest.
 
     Two give red and blue, with their mean in green; one is grey.
 
     Parameters
     ----------
-    bands : list of Band
+    filters : iterable of str
 
     Returns
     -------
-    list of list of Band
+    list of list of str
         For each colour.
     """
-    ordered = sorted(bands, key=lambda band: band.wavelength)
+    ordered = sorted(filters, key=wavelength_of)
     blue, red = ordered[0], ordered[-1]
-    middle = np.sqrt(max(1, blue.wavelength) * max(1, red.wavelength))
-    between = sorted(ordered[1:-1], key=lambda band: abs(np.log(max(1, band.wavelength) / middle)))
+    middle = np.sqrt(max(1, wavelength_of(blue)) * max(1, wavelength_of(red)))
+    between = sorted(ordered[1:-1], key=lambda name: abs(np.log(max(1, wavelength_of(name)) / middle)))
     return [[red], between[:1] or [red, blue], [blue]]
 
 
@@ -105,6 +103,7 @@ def composite(bands):
     Parameters
     ----------
     bands : list of Band
+        One to three.
 
     Returns
     -------
@@ -116,7 +115,7 @@ def composite(bands):
 
     grid, shape, scale = _grid(bands)
     planes = {band.name: _sampled(band, grid, shape) for band in bands}
-    colours = np.array([np.mean([planes[band.name] for band in members], axis=0) for members in chosen(bands)])
+    colours = np.array([np.mean([planes[name] for name in members], axis=0) for members in chosen(planes)])
     cube = np.array(list(planes.values()))
     known = np.isfinite(cube)
     seen = known.any(axis=0)
@@ -145,7 +144,7 @@ def _grid(bands):
     offsets = [[axis.deg for axis in centre.spherical_offsets_to(corner)] for corner in corners]
     east, north = np.concatenate(offsets, axis=1)
     extent = max(np.ptp(east), np.ptp(north))
-    scale = max(extent / SIDE, min(proj_plane_pixel_scales(band.wcs).min() for band in bands))
+    scale = max(extent / PICTURE_SIDE, min(proj_plane_pixel_scales(band.wcs).min() for band in bands))
     shape = tuple(int(np.ceil(np.ptp(values) / scale)) + 1 for values in (north, east))
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
@@ -202,13 +201,12 @@ def composite_figure(bands, title):
     return sheet
 
 
-def colours_of(bands):
-    """Which band is shown in which colour, in words."""
-    if len(bands) == 1:
-        return f"{bands[0].name} alone, in grey"
-    red, green, blue = chosen(bands)
-    middle = green[0].name if len(green) == 1 else "their mean"
-    return f"red {red[0].name}, green {middle}, blue {blue[0].name}"
+def colours_of(filters):
+    """Which filter is shown in which colour, in words."""
+    (red,), green, (blue,) = chosen(filters)
+    if red == blue:
+        return f"{red} alone, in grey"
+    return f"red {red}, green {green[0] if len(green) == 1 else 'their mean'}, blue {blue}"
 
 
 def write_composite_figure(bands, path, title):

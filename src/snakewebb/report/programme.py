@@ -22,6 +22,7 @@ class Field:
     area : float
         With weight, square arcmin.
     catalog : Table
+        Magnitudes and whether sources are extended, with the metadata.
     exposures : int
     """
 
@@ -58,7 +59,8 @@ def read_field(product, i2d, catalog):
         area = weighted * (header.get("PIXAR_A2") or units[0].header.get("PIXAR_A2", np.nan)) / 3600
         exposures = len(units["HDRTAB"].data) if "HDRTAB" in units else 0
         name = filter_of(units[0].header)
-    return Field(product, name, float(area), Table.read(catalog, format="ascii.ecsv"), exposures)
+    table = Table.read(catalog, format="ascii.ecsv")["aper_total_abmag", "is_extended"]
+    return Field(product, name, float(area), table, exposures)
 
 
 def depth_table(fields):
