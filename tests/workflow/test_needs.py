@@ -17,7 +17,7 @@ from snakewebb.warm_up import PROGRAMMES, mark_of
 __all__ = ["cache", "mode_programme"]
 
 MEASURED = ("detector1", "image2", "resample_exposure", "find_sources", "tweakreg", "skymatch", "outlier_detection")
-MEASURED += ("resample", "source_catalog", "report")
+MEASURED += ("resample", "source_catalog", "report", "report_programme")
 PERSISTENCE = "steps: {persistence: {skip: false, persistence_time: 1000}}\n"
 # all rules of the spectrometer
 REPLACED = "steps: {pixel_replace: {skip: false}}\n"
