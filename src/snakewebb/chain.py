@@ -16,7 +16,7 @@ from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
 
 log = logging.getLogger(__name__)
 
-_AHEAD = 32_000_000  # bytes of an integration up to which there are two in memory: one is stored while steps work on the next one
+_AHEAD = 5_000_000  # bytes of an integration up to which there are two in memory: one is stored while steps work on the next one
 _SMALL = 1 << 20  # samples of the integrations of a stripe for which more than one thread does not pay
 # steps that accept frames with interleaved reference pixels, for the others refpix must have taken these out; and single superstripes,
 # which are put together behind the last of them
