@@ -232,7 +232,8 @@ def _copy(function, area, content, begin):
     """Read bytes from a place of a file, or write them there, whole."""
     done = 0
     while done < content.size:
-        number = function(area.descriptor, [content[done:]], begin + done)
+        # pages that are written together are made resident together, so that larger pieces would make more resident
+        number = function(area.descriptor, [content[done : done + _PIECE - (begin + done) % _PIECE]], begin + done)
         if not number:
             raise OSError(errno.EIO, "a scratch file ended early")
         done += number
