@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from snakewebb.compiled import Behind, at_once, available_threads, by_rows, set_threads
+from snakewebb.compiled import at_once, available_threads, by_rows, set_threads
 
 
 @pytest.fixture
@@ -67,24 +67,3 @@ def test_threads_are_kept_from_call_to_call(threads):
     threads(2)
     [name] = at_once(lambda: threading.current_thread().name)
     assert name in {thread.name for thread in threading.enumerate()}
-
-
-@pytest.mark.parametrize("number", [1, 2])
-def test_calls_behind_are_made_in_their_order(threads, number):
-    threads(number)
-    made = []
-    with Behind() as behind:
-        for call in range(5):
-            behind.call(made.append, call)
-        behind.wait()
-        assert len(made) == 5
-        behind.call(by_rows, lambda first, last: made.append(threading.current_thread().name), 100)
-    assert made[:5] == list(range(5))
-    assert len(made) == 6  # one call for all rows: no further threads
-
-
-@pytest.mark.parametrize("number", [1, 2])
-def test_an_error_behind_is_raised(threads, number):
-    threads(number)
-    with pytest.raises(ValueError, match="too late"), Behind() as behind:
-        behind.call(lambda: int("too late"))

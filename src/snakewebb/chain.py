@@ -16,7 +16,6 @@ from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
 
 log = logging.getLogger(__name__)
 
-_AHEAD = 5_000_000  # bytes of an integration up to which there are two in memory: one is stored while steps work on the next one
 _SMALL = 1 << 20  # samples of the integrations of a stripe for which more than one thread does not pay
 # steps that accept frames with interleaved reference pixels, for the others refpix must have taken these out; and single superstripes,
 # which are put together behind the last of them
@@ -271,25 +270,17 @@ def _run_by_integration(steps, ramp, references):
     Each integration begins with the pixel flags that the exposure has before these steps, as it is if the steps get the
     whole exposure.
     """
-    from snakewebb.compiled import Behind  # not above, as in `_run_by_stripe`
-
     if all(step.is_off for step in steps):
         return
     unread, ramp.unread = ramp.unread, None
     start = dataclasses.replace(ramp)
     views = {name: array for name in PARTS if (array := getattr(start, name)) is not None}
-    size, buffers = integration_bytes(ramp.data.shape), []
-    if size <= INTEGRATION_BUDGET:
-        buffers = [start.in_memory() for _ in range(2 if size <= _AHEAD else 1)]
+    held = start.in_memory() if integration_bytes(ramp.data.shape) <= INTEGRATION_BUDGET else {}
     ramp.pixeldq = None
     extras = []
-    with references.keeping(ramp.scratch), Behind() as storing:
+    with references.keeping(ramp.scratch):
         for number in range(len(start.data)):
-            one = start.integration(number)
-            held = buffers[number % len(buffers)] if buffers else {}
-            if len(buffers) < 2:
-                storing.wait()
-            one = dataclasses.replace(one, **held)
+            one = dataclasses.replace(start.integration(number), **held)
             given = {name: getattr(one, name) for name in views}
             if unread is not None:
                 unread(number, one if held else None)
@@ -301,7 +292,7 @@ def _run_by_integration(steps, ramp, references):
             made = {
                 name: getattr(one, name) for name, array in given.items() if held or getattr(one, name) is not array
             }
-            storing.call(_store, ramp, number, made)
+            _store(ramp, number, made)
             ramp.pixeldq = one.pixeldq if ramp.pixeldq is None else ramp.pixeldq | one.pixeldq
             extras.append(one.extra)
     for field in dataclasses.fields(ramp):

@@ -180,46 +180,8 @@ def _pool():
     global _kept
     wanted = os.getpid(), _threads
     if _kept is None or _kept[:2] != wanted:
-        _kept = *wanted, _new_pool(_threads)
+        _kept = *wanted, ThreadPoolExecutor(_threads, initializer=lambda: setattr(_own, "at_work", True))
     return _kept[2]
-
-
-def _new_pool(number):
-    return ThreadPoolExecutor(number, initializer=lambda: setattr(_own, "at_work", True))
-
-
-class Behind:
-    """Makes calls one after the other, on a thread of its own while the caller goes on if `set_threads` granted more than one.
-
-    Use it as a context manager, in which all calls end. What they call uses no further threads.
-    """
-
-    def __init__(self):
-        self._pool = _new_pool(1) if _free_threads() > 1 else None
-        self._last = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        if self._pool is not None:
-            self._pool.shutdown()
-        if kind is None:
-            self.wait()
-
-    def call(self, function, *arguments):
-        """Make a call when the last one has ended; an error of that one is raised here."""
-        self.wait()
-        if self._pool is None:
-            function(*arguments)
-        else:
-            self._last = self._pool.submit(function, *arguments)
-
-    def wait(self):
-        """Wait until the last call has ended, and raise its error."""
-        last, self._last = self._last, None
-        if last is not None:
-            last.result()
 
 
 def _on_scratch(argument):
