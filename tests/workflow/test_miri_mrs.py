@@ -19,7 +19,9 @@ from benchmarks.spectrometer import jobs_of_spectrometer
 from raw_exposures import REPOSITORY, write_raw
 from small_programmes import Programme
 from snakewebb.bundle.products import products_of
+from snakewebb.dq import DO_NOT_USE
 from snakewebb.plan.needs import Needs
+from snakewebb.simulate.mrs_geometry import DetectorSlices
 from snakewebb.simulate.mrs_scene import Source
 from snakewebb.simulate.truth import simulate
 
@@ -232,6 +234,38 @@ def test_cubes_of_finer_exposures_hold_the_same_flux(finished, tmp_path):
             good = (table["DQ"] & 1) == 0
             assert good.mean() > 0.95
             assert np.mean(table["FLUX"][good]) == pytest.approx(STAR.flux, rel=0.03)
+
+
+@pytest.mark.long
+def test_a_slice_without_valid_pixels_goes_through_all_steps(finished, tmp_path):
+    """From slopes that have none in a slice beside the star, with every step of an exposure on."""
+    programme = Programme(tmp_path / "dark", CONTEXT)
+    (programme.folder / "rate").mkdir(parents=True)
+    (programme.folder / "crds").symlink_to(finished.folder / "crds")
+    dark = DetectorSlices("MIRIFUSHORT", "SHORT").regions()[7] == 104
+    with fits.open(finished.folder / f"stage1/{ROOT}_rate.fits") as units:
+        for unit in units[1:]:
+            if unit.name in ("SCI", "ERR"):
+                unit.data[dark] = np.nan
+            elif unit.name == "DQ":
+                unit.data[dark] |= DO_NOT_USE
+        for unit in units:
+            unit.header.pop("DATASUM", None)
+            unit.header.pop("CHECKSUM", None)
+        units.writeto(programme.folder / "rate" / f"{ROOT}_rate.fits")
+    programme.configure(f"steps:\n{ON}  cube_build: {{channel: '1'}}\n  cube_build_exposure: {{channel: '1'}}\n")
+    programme.snakemake(MODE)
+    data = fits.getdata(programme.folder / f"stage2/{ROOT}_cal.fits", "SCI")
+    before = fits.getdata(finished.folder / f"stage2/{ROOT}_cal.fits", "SCI")
+    assert np.isnan(data[dark]).all()
+    np.testing.assert_array_equal(np.isnan(data[~dark]), np.isnan(before[~dark]))
+    record = json.loads((programme.folder / f"stage3/{PRODUCT}_ch1-short_s3d.json").read_text())
+    assert "has no valid pixel in slice 104" in json.dumps(record)
+    with opened(programme.folder / f"stage3/{PRODUCT}_ch1-short_x1d.fits") as model:
+        table = model.spec[0].spec_table
+        good = (table["DQ"] & 1) == 0
+        assert good.mean() > 0.95
+        assert np.mean(table["FLUX"][good]) == pytest.approx(STAR.flux, rel=0.03)
 
 
 def test_a_cube_that_does_not_fit_is_refused_with_the_numbers(again):
