@@ -1,8 +1,9 @@
 """What comes out of the spectrometer's bands, against the truth and beside the oracle: ``python -m benchmarks.mrs_truth``.
 
 Slopes of all twelve bands are simulated, of a point source with lines (four dithers) and of a field of uniform brightness, and calibrated
-by the workflow. The oracle makes its cubes and spectra of the same exposures, with the same reference files. A table in Markdown, a row for
-each band. Everything is kept in benchmarks/work/mrs_truth, and made only if it is not there.
+by the workflow; with ``--ramps`` raw exposures, with all effects of the detectors. The oracle makes its cubes and spectra of the same
+calibrated exposures, with the same reference files. A table in Markdown, a row for each band. Everything is kept in
+benchmarks/work/mrs_truth, or mrs_truth_ramps, and made only if it is not there.
 """
 
 import argparse
@@ -26,6 +27,8 @@ BANDS = [f"{channel}{letter}" for channel in "1234" for letter in "ABC"]
 _NAMES = {letter: name for letter, name in zip("ABC", ("short", "medium", "long"), strict=True)}
 CORRECTED = "oracle_3a_without_leak.fits"
 _LEAK = 11.9, 12.6  # micron, where light of band 1B is seen in 3A
+# of raw exposures: two integrations, whose difference is noise
+_RAMPS = {"ngroups": 10, "nints": 2}
 
 # the oracle's cube and spectrum of a band, of exposures whose outliers are flagged; a file by another name when both are complete
 _ORACLE = """
@@ -51,7 +54,8 @@ SpectralLeakStep.call(spectra)[1].save(corrected)
 def main():
     """Make what is not there, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=HERE / "work" / "mrs_truth")
+    parser.add_argument("--folder", type=Path, help="where everything is kept")
+    parser.add_argument("--ramps", action="store_true", help="begin with raw exposures")
     parser.add_argument("--no-oracle", action="store_true")
     parser.add_argument(
         "--oracle-bands",
@@ -62,9 +66,10 @@ def main():
     )
     parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
     options = parser.parse_args()
-    folder = options.folder.resolve()
+    folder = options.folder or HERE / "work" / ("mrs_truth_ramps" if options.ramps else "mrs_truth")
+    folder = folder.resolve()
     for scene in options.scenes:
-        make(folder / scene, scene)
+        make(folder / scene, scene, ramps=options.ramps)
         if not options.no_oracle:
             make_with_oracle(folder / scene, options.oracle_bands)
     print_figures(folder)
@@ -73,19 +78,24 @@ def main():
 # -- making -----------------------------------------------------------------------------------------------------------
 
 
-def make(folder, scene, **changes):
-    """Simulate and calibrate a scene, as far as it is not there yet; ``changes`` of the preset."""
+def make(folder, scene, *, ramps=False, **changes):
+    """Simulate and calibrate a scene, as far as it is not there yet, from slopes or ramps; ``changes`` of the preset."""
     from snakewebb.simulate.mrs_scene import Source
     from snakewebb.simulate.mrs_slopes import simulate_slopes
+    from snakewebb.simulate.truth import simulate
 
+    faintness = 4 if ramps else 1  # fills half of the wells
     sources = {
-        "point": (Source("star", flux=0.2, slope=0.0, lines=30.0, redshift=0.002),),
+        "point": (Source("star", flux=0.2 / faintness, slope=0.0, lines=30.0 / faintness, redshift=0.002),),
         # 1000 MJy/sr in the middle, 0.01 % less at the edges of the field of view
         "field": (Source("field", size=200.0, flux=5907.0, slope=0.0, lines=0.0),),
     }
     design = {"background_dithers": 0, "sources": sources[scene], "dithers": 4 if scene == "point" else 1}
     if not (folder / "config.yaml").exists():
-        simulate_slopes(folder, seed=21, progress=print, **(design | changes))
+        if ramps:
+            simulate("miri_mrs", folder, preset="full", seed=21, progress=print, **(design | _RAMPS | changes))
+        else:
+            simulate_slopes(folder, seed=21, progress=print, **(design | changes))
         kind = "POINT" if scene == "point" else "EXTENDED"
         off = "  cube_build_exposure: {skip: true}\n"
         (folder / "config.yaml").write_text(f"{CONFIG}steps:\n  srctype: {{source_type: {kind}}}\n{off}")
@@ -145,9 +155,10 @@ def spectra_of(folder):
 
 
 def noise_pulls(folder, band, *, seed=1):
-    """Standard deviation of the spectrum of a band over its errors, of exposures that hold nothing but the noise that their errors state.
+    """Standard deviation of the spectrum of a band over its errors, of exposures that hold nothing but noise.
 
-    The errors are those of independent spaxels.
+    It is that of the raw exposures, where there are some, by the difference of their two integrations over its error; otherwise
+    random numbers, as large as the errors of the slopes state. The errors of spectra are those of independent spaxels.
 
     Parameters
     ----------
@@ -168,13 +179,19 @@ def noise_pulls(folder, band, *, seed=1):
     from snakewebb.io.products import read_image
     from snakewebb.io.references import References
     from snakewebb.io.spectrum_file import read_spectra
+    from snakewebb.plan.names import root_of
 
     def read(path, **options):
         image = read_image(path, **options)
-        random = np.random.default_rng([seed, *Path(path).name.encode()])
-        # what is invalid stays invalid
+        integrations = folder / f"stage1/{root_of(Path(path).name)}_rateints.fits"
         if image.err is not None:  # not only looked at
-            image.data = (0 * image.data + image.err * random.standard_normal(image.data.shape)).astype(np.float32)
+            if integrations.exists():
+                with fits.open(integrations) as units:
+                    noise = np.subtract(*units["SCI"].data) / np.hypot(*units["ERR"].data)
+            else:
+                noise = np.random.default_rng([seed, *Path(path).name.encode()]).standard_normal(image.data.shape)
+            # what is invalid stays invalid
+            image.data = (0 * image.data + image.err * noise).astype(np.float32)
         return image
 
     references = {

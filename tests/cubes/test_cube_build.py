@@ -123,6 +123,26 @@ def test_flagged_pixels_do_not_count(references):
     np.testing.assert_allclose(cube.data[cube.dq == 0], 3.0, rtol=1e-6)
 
 
+@pytest.mark.parametrize("axes", [{"coord_system": "ifualign", "scalexy": 0.05}, {"coord_system": "internal_cal"}])
+def test_a_slice_without_valid_pixels_is_named_and_no_other_changes(references, axes):
+    labels = SliceGeometry(NROWS).regions
+    cubes = CubeSet([synthetic_exposure(np.where(labels == 110, np.nan, 7.25))])
+    status = cube_build(cubes, references, **WINDOW, **axes)
+    (cube,) = cubes.cubes
+    name = f"{cube.suffix}: dither1_cal.fits"
+    assert (status.state, status.reason) == ("COMPLETE", f"{name} has no valid pixel in slice 110")
+    whole = build([synthetic_exposure(np.full(labels.shape, 7.25))], references, **axes)
+    lost = (whole.dq == 0) & (cube.dq != 0)
+    assert lost.sum() > 100
+    assert not ((whole.dq != 0) & (cube.dq == 0)).any()
+    # slices are 0.17 arcsec wide, and the middle of this one is a slice beside that of the field
+    across = np.unique(np.nonzero(lost)[1])
+    np.testing.assert_allclose(cube.grid.y[across], -0.17, atol=0.17 / 2)
+    assert (cube.dq[lost] & DO_NOT_USE).all()
+    assert np.isnan(cube.data[lost]).all()
+    np.testing.assert_allclose(cube.data[cube.dq == 0], 7.25, rtol=1e-6)
+
+
 def test_holes_are_told_from_what_is_outside_the_field(references):
     dq = np.zeros((NROWS, 1032), np.uint32)
     geometry = SliceGeometry(NROWS)
@@ -203,6 +223,8 @@ def test_what_cannot_become_a_cube_is_refused(references):
     status = cube_build(cubes, references, **WINDOW)
     assert status.reason == "ch1-short: no exposure has a valid pixel"
     assert (cubes.cubes[0].dq == OUTSIDE).all()
+    cubes = CubeSet([first, synthetic_exposure(noise(), dq=np.ones((NROWS, 1032), np.uint32), name="dither2_cal.fits")])
+    assert cube_build(cubes, references, **WINDOW).reason == "ch1-short: dither2_cal.fits has no valid pixel"
 
 
 def test_a_reference_without_the_band_is_refused(tmp_path):

@@ -64,6 +64,34 @@ def test_the_picture_is_written(stitched, tmp_path):
     assert (tmp_path / "stitched.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("found", [True, False])
+def test_residual_fringes_are_drawn_by_band(tmp_path, found):
+    """Sines of 2 and 3 per cent that were taken out of flat spectra: their widths stand above them."""
+    paths = []
+    for band, start, amplitude in (("SHORT", 4.9, 0.02), ("MEDIUM", 5.66, 0.03)):
+        table = empty_table(600, miri=True)
+        table["WAVELENGTH"] = np.linspace(start, start + 1.0, 600)
+        table["FLUX"] = 0.02 * (1 + amplitude * np.sin(60 * table["WAVELENGTH"]))
+        table["FLUX_ERROR"], table["RF_FLUX"] = 1e-5, 0.02 if found else np.nan
+        table["DQ"][:20], table["FLUX"][:20] = 1, 0  # no data
+        header = fits.Header({"TELESCOP": "JWST", "INSTRUME": "MIRI", "EXP_TYPE": "MIR_MRS"})
+        header.update({"CHANNEL": "1", "BAND": band})
+        paths.append(tmp_path / f"{band}_x1d.fits")
+        write_spectra(paths[-1], [Spectrum(table, header, {"SRCTYPE": "POINT"}, 80.0, -30.0)])
+    _, middle, lower = spectra.spectra_figure(paths).axes
+    assert (middle.get_ylabel(), lower.get_ylabel()) == ("fringes, %", "background, MJy/sr")
+    texts = [text.get_text() for text in middle.texts]
+    if not found:
+        assert texts == ["not looked for (ifu_rfcorr of extract_1d)"]
+        return
+    assert [len(line.get_ydata()) for line in middle.lines] == [580, 580]
+    assert [np.ptp(line.get_ydata()) / 2 for line in middle.lines] == pytest.approx([2, 3], rel=0.01)
+    # of a sine, 68 % lie within sin(0.34 pi) of its amplitude
+    assert [float(text) for text in texts] == pytest.approx([2 * 0.876, 3 * 0.876], abs=0.1)
+    spectra.write_spectra_figure(paths, tmp_path / "spectrum.png")
+    assert (tmp_path / "spectrum.png").stat().st_size > 10_000
+
+
 def test_offsets_are_listed_by_exposure(tmp_path):
     rows = {"filename": ["a", "a", "b"], "error": [0.01, 0.01, 0.01]}
     rows |= {"raoffset": [0.1, 0.2, -0.3], "decoffset": [0.0, 0.0, 0.05]}

@@ -19,11 +19,16 @@ from benchmarks.spectrometer import jobs_of_spectrometer
 from raw_exposures import REPOSITORY, write_raw
 from small_programmes import Programme
 from snakewebb.bundle.products import products_of
+from snakewebb.dq import DO_NOT_USE
 from snakewebb.plan.needs import Needs
-from snakewebb.simulate.mrs_scene import Source
+from snakewebb.simulate.geometry import ARCSEC
+from snakewebb.simulate.mrs_geometry import DetectorSlices
+from snakewebb.simulate.mrs_scene import Source, thermal_background
 from snakewebb.simulate.truth import simulate
 
 STAR = Source("star", flux=0.05, slope=0.0, lines=0.0)
+# much wider than the field of view
+FIELD = Source("field", size=200.0, flux=1181.4, slope=0.0, lines=0.0)
 ROOT = "jw01235001001_02101_00001_mirifushort"
 PRODUCT = "jw01235-o001_t001_miri"
 CONTEXT = "jwst_9999.pmap"
@@ -62,9 +67,9 @@ def jobs(programme, *arguments):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A star without neighbours, exposed once in the short bands of channels 1 and 2, calibrated."""
+    """A star in a field of uniform brightness, exposed once in the short bands of channels 1 and 2, calibrated."""
     programme = Programme(tmp_path_factory.mktemp("spectrometer"), CONTEXT)
-    simulate(MODE, programme.folder, preset="tiny", seed=5, sources=(STAR,), ngroups=5)
+    simulate(MODE, programme.folder, preset="tiny", seed=5, sources=(STAR, FIELD), ngroups=5)
     programme.configure("steps: {cube_build_exposure: {channel: '2'}}\n")
     programme.snakemake(MODE)
     return programme
@@ -110,7 +115,7 @@ def test_the_archives_data_models_read_what_was_made(finished):
 
 
 def test_the_calibrated_brightness_is_that_of_the_scene(finished):
-    """Most pixels see hardly any light: a pedestal that is left, or taken twice, is seen there. The noise of a pixel is 50 MJy/sr."""
+    """A pedestal that is left, or taken twice, is seen in the 200 MJy/sr of most pixels. Their noise is more than 50 MJy/sr."""
     (truth,) = (finished.folder / "truth").glob("*_truth.fits")
     with fits.open(truth) as true, fits.open(finished.folder / f"stage2/{ROOT}_cal.fits") as cal:
         brightness = true["BRIGHTNESS"].data
@@ -128,6 +133,23 @@ def test_the_flux_of_the_star_comes_back(finished, channel):
         assert good.mean() > 0.95
         assert model.spec[0].source_type == "POINT"
         assert np.mean(table["FLUX"][good]) == pytest.approx(STAR.flux, rel=0.03)
+
+
+@pytest.mark.parametrize("channel", ["1", "2"])
+def test_the_brightness_of_the_field_comes_back(finished, channel):
+    """Within 1 per cent, from raw samples to the cube, beside the star."""
+    with opened(finished.folder / f"stage3/{PRODUCT}_ch{channel}-short_s3d.fits") as model:
+        data, dq, wave = model.data, model.dq, np.asarray(model.wavetable["wavelength"], float).ravel()
+        scale = abs(model.meta.wcsinfo.cdelt1) * 3600
+    with opened(finished.folder / f"stage3/{PRODUCT}_ch{channel}-short_x1d.fits") as model:
+        x, y = model.spec[0].extraction_x, model.spec[0].extraction_y
+    rows, columns = np.indices(data.shape[1:])
+    beside = (dq == 0) & (np.hypot(columns - x, rows - y) * scale > 1.5)
+    true = FIELD.flux / (2 * np.pi * (FIELD.size * ARCSEC) ** 2 * 1e6) + thermal_background(wave)
+    assert true.mean() == pytest.approx(200, abs=20)
+    ratios = (data / true[:, np.newaxis, np.newaxis])[beside]
+    assert len(ratios) > 100_000
+    assert np.mean(ratios) == pytest.approx(1, abs=0.01)
 
 
 def test_a_finished_programme_has_nothing_to_do(finished):
@@ -232,6 +254,38 @@ def test_cubes_of_finer_exposures_hold_the_same_flux(finished, tmp_path):
             good = (table["DQ"] & 1) == 0
             assert good.mean() > 0.95
             assert np.mean(table["FLUX"][good]) == pytest.approx(STAR.flux, rel=0.03)
+
+
+@pytest.mark.long
+def test_a_slice_without_valid_pixels_goes_through_all_steps(finished, tmp_path):
+    """From slopes that have none in a slice beside the star, with every step of an exposure on."""
+    programme = Programme(tmp_path / "dark", CONTEXT)
+    (programme.folder / "rate").mkdir(parents=True)
+    (programme.folder / "crds").symlink_to(finished.folder / "crds")
+    dark = DetectorSlices("MIRIFUSHORT", "SHORT").regions()[7] == 104
+    with fits.open(finished.folder / f"stage1/{ROOT}_rate.fits") as units:
+        for unit in units[1:]:
+            if unit.name in ("SCI", "ERR"):
+                unit.data[dark] = np.nan
+            elif unit.name == "DQ":
+                unit.data[dark] |= DO_NOT_USE
+        for unit in units:
+            unit.header.pop("DATASUM", None)
+            unit.header.pop("CHECKSUM", None)
+        units.writeto(programme.folder / "rate" / f"{ROOT}_rate.fits")
+    programme.configure(f"steps:\n{ON}  cube_build: {{channel: '1'}}\n  cube_build_exposure: {{channel: '1'}}\n")
+    programme.snakemake(MODE)
+    data = fits.getdata(programme.folder / f"stage2/{ROOT}_cal.fits", "SCI")
+    before = fits.getdata(finished.folder / f"stage2/{ROOT}_cal.fits", "SCI")
+    assert np.isnan(data[dark]).all()
+    np.testing.assert_array_equal(np.isnan(data[~dark]), np.isnan(before[~dark]))
+    record = json.loads((programme.folder / f"stage3/{PRODUCT}_ch1-short_s3d.json").read_text())
+    assert "has no valid pixel in slice 104" in json.dumps(record)
+    with opened(programme.folder / f"stage3/{PRODUCT}_ch1-short_x1d.fits") as model:
+        table = model.spec[0].spec_table
+        good = (table["DQ"] & 1) == 0
+        assert good.mean() > 0.95
+        assert np.mean(table["FLUX"][good]) == pytest.approx(STAR.flux, rel=0.03)
 
 
 def test_a_cube_that_does_not_fit_is_refused_with_the_numbers(again):

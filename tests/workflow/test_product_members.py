@@ -71,7 +71,10 @@ def finished(tmp_path_factory):
         bands=("SHORT", "MEDIUM"), background_dithers=1, pointing_error=0.1,
     )  # fmt: skip
     programme.configure(steps())
-    programme.snakemake(MODE)
+    with pytest.MonkeyPatch.context() as patch:
+        # each job in a process of its own, as on clusters, whose memory is predicted: a fork counts what its parent holds
+        patch.setenv("SNAKEWEBB_JOB_SERVER", "off")
+        programme.snakemake(MODE)
     return programme
 
 

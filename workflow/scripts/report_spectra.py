@@ -17,7 +17,11 @@ def draw_product(folder, page, *, product, cubes, spectra, records, stitched=(),
     """Draw the spectra of all bands, joined and each, and each cube into a folder, and write the page."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [Picture(folder / "spectrum.png", product, "The spectra of all bands, and the background")]
+    pictures = [
+        Picture(
+            folder / "spectrum.png", product, "The spectra of all bands, their residual fringes, and the background"
+        )
+    ]
     write_spectra_figure(spectra, pictures[-1].path)
     for path in stitched:
         caption = "The bands joined to one spectrum; the factor of each band, with its error"

@@ -202,8 +202,7 @@ def cube_build(
             torn = coverage.blank_low_coverage(cube.data, cube.err, cube.weight, cube.dq)
             if torn:
                 log.info("%s: %d planes with low coverage are blank", cube.suffix, torn)
-        if not pixels.any_used:
-            reasons.append(f"{cube.suffix}: no exposure has a valid pixel")
+        reasons += [f"{cube.suffix}: {text}" for text in _without_pixels(pixels)]
         finish_header(cube, [exposure for exposure, _ in members], parameters, weighting=weighting, local=local)
         if cubes.save is not None:
             cubes.save(cube)
@@ -211,6 +210,19 @@ def cube_build(
             cubes.cubes.append(cube)
     check_bands(cubes.exposures, wanted)
     return Status(reason="; ".join(reasons))
+
+
+def _without_pixels(pixels):
+    """Which slices had no valid pixel, in words."""
+    if not pixels.any_used:
+        yield "no exposure has a valid pixel"
+        return
+    for number, (labels, count) in sorted(pixels.empty_slices.items()):
+        name = pixels.members[number][0].name
+        if len(labels) == count:
+            yield f"{name} has no valid pixel"
+        elif len(labels):
+            yield f"{name} has no valid pixel in slice {', '.join(map(str, labels))}"
 
 
 def _instrument(exposures):

@@ -25,7 +25,7 @@ def flag_ifu_outliers(product, *, kernel_size, threshold_percent, ifu_second_che
 
     Of each pixel the smaller of the absolute differences from its two neighbours counts, and of these the smallest of all
     exposures; it is divided by its median over the pixels around. What is above a percentile is flagged in all exposures. The
-    exposures are read twice, one at a time.
+    exposures are read twice, one at a time. Those of a detector on which nothing is valid are handed on as they are.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def flag_ifu_outliers(product, *, kernel_size, threshold_percent, ifu_second_che
             _save(member, member.load())
         return Status(NOT_APPLICABLE, "fewer than two exposures")
     keep = product.save_intermediate if save_intermediate_results else None
-    alone = []
+    alone, empty = [], []
     for key, members in product.grouped("band" if by_band else "detector").items():
         name = "-".join(key) if by_band else key
         if by_band and len(members) < 2:
@@ -71,6 +71,12 @@ def flag_ifu_outliers(product, *, kernel_size, threshold_percent, ifu_second_che
             _save(members[0], members[0].load())
             continue
         smallest = _smallest_difference(members, keep)
+        if not np.isfinite(smallest).any():
+            empty.append(name)
+            log.warning("%s: no pixel has a valid value in any exposure; nothing is flagged", name)
+            for member in members:
+                _save(member, member.load())
+            continue
         bad = _standing_out(smallest, kernel, threshold_percent, name, keep)
         if ifu_second_check:
             bad |= np.isnan(smallest)
@@ -80,6 +86,8 @@ def flag_ifu_outliers(product, *, kernel_size, threshold_percent, ifu_second_che
             product.outlier_fractions[member.name] = flag_outliers(image, bad)
             _save(member, image)
     reasons = [f"one exposure, not compared: {', '.join(alone)}"] if alone else []
+    if empty:
+        reasons.append(f"no pixel has a valid value in any exposure, not compared: {', '.join(empty)}")
     if product.outlier_fractions:
         reasons.insert(0, f"{100 * max(product.outlier_fractions.values()):.3f} % of the pixels at most")
     return Status(reason="; ".join(reasons))
@@ -145,8 +153,6 @@ def _standing_out(smallest, kernel, percent, name, keep):
     """Which pixels are above a percentile of the differences after these are divided by their local median."""
     local = running_median(smallest, *kernel, padded=True)
     known = smallest[np.isfinite(smallest)]
-    if not known.size:
-        raise BadDataError(f"{name}: no pixel has a valid value in any exposure; leave its exposures out")
     floor = np.median(known) * FLOOR
     local[local < floor] = floor
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -66,11 +66,19 @@ class PixelCache:
     corners : {"sky", "local", None}
     offsets : dict
         Offsets in right ascension and declination (arcsec) by the name of the exposure.
+
+    Attributes
+    ----------
+    any_used : bool
+        Whether a valid pixel was near the planes of the cube.
+    empty_slices : dict
+        Labels of the slices without a valid pixel (ndarray of int), and the number of all slices, of each exposure that was read.
     """
 
     def __init__(self, members, corners, offsets):
         self.members = members
         self.any_used = False
+        self.empty_slices = {}
         self._corners = corners
         self._offsets = offsets
         self._kept = {}
@@ -102,6 +110,9 @@ class PixelCache:
     def _read(self, number):
         exposure, band = self.members[number]
         table = exposure.load(band, self._corners)
+        seen = np.bincount(table.slice_number)
+        valid = np.bincount(table.slice_number[usable(table)], minlength=len(seen))
+        self.empty_slices[number] = np.flatnonzero((seen > 0) & (valid == 0)), np.count_nonzero(seen)
         offset = self._offsets.get(exposure.name)
         if offset is not None:
             table.ra, table.dec = shifted(table.ra, table.dec, *offset)

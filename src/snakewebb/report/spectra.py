@@ -59,7 +59,7 @@ def _cube_caption(wavering):
 
 @style.styled
 def spectra_figure(paths):
-    """Spectra of all bands of a product, those of point sources without residual fringes, and their backgrounds.
+    """Spectra of all bands of a product, their residual fringes, and their backgrounds.
 
     Parameters
     ----------
@@ -72,18 +72,54 @@ def spectra_figure(paths):
     """
     from snakewebb.io.spectrum_file import read_spectra
 
-    sheet, (upper, lower) = style.figure(12.5, 6.0, nrows=2, height_ratios=[2, 1], sharex=True)
+    sheet, (upper, middle, lower) = style.figure(12.5, 7.5, nrows=3, height_ratios=[2, 1, 1], sharex=True)
+    widths = []
     for path in paths:
         for spectrum in read_spectra(path):
             channel = str(spectrum.header.get("CHANNEL", "1")).strip()[:1]
             colour = _COLOURS[(int(channel) - 1) % 4] if channel.isdigit() else style.BLUE
             _draw_spectrum(upper, spectrum, colour)
+            wave, fringes = residual_fringes(spectrum)
+            if len(wave):
+                middle.plot(wave, 100 * fringes, color=colour, lw=0.7)
+                # a faint spectrum has values far out
+                widths.append(50 * np.ptp(np.percentile(fringes, [16, 84])))
+                place = (wave.mean(), 1)
+                middle.annotate(f"{widths[-1]:.1f}", place, xycoords=("data", "axes fraction"), ha="center", va="top")
             good = _good(spectrum)
             lower.plot(spectrum.table["WAVELENGTH"][good], spectrum.table["BACKGROUND"][good], color=colour, lw=0.7)
     upper.set_title("Spectra of all bands (points: their limits)")
+    upper.set_xlabel("")
+    middle.set_ylabel("fringes, %")
+    middle.set_title("Residual fringes that extract_1d took out (numbers: half the width of 68 %)")
+    if widths:
+        limit = 5 * max(widths) or 1.0
+        middle.set_ylim(-limit, limit)
+    else:
+        text = "not looked for (ifu_rfcorr of extract_1d)"
+        middle.text(0.5, 0.5, text, ha="center", transform=middle.transAxes, color=style.GREY)
     lower.set_ylabel("background, MJy/sr")
     lower.set_xlabel("wavelength, micron")
     return sheet
+
+
+def residual_fringes(spectrum):
+    """What extract_1d took out of a spectrum as residual fringes, relative to what it left.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+
+    Returns
+    -------
+    wave, fringes : ndarray (n,)
+        Micron, and a part of 1; of usable planes, none if residual fringes were not looked for.
+    """
+    table = spectrum.table[_good(spectrum)]
+    if "RF_FLUX" not in table.dtype.names:
+        return np.empty(0), np.empty(0)
+    table = table[np.isfinite(table["RF_FLUX"]) & (table["RF_FLUX"] != 0)]
+    return table["WAVELENGTH"], table["FLUX"] / table["RF_FLUX"] - 1
 
 
 @style.styled

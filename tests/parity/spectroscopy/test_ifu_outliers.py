@@ -132,7 +132,16 @@ def test_what_cannot_be_compared_is_refused(exposures):
         outlier_detection(product_of(images)[0], None)
     with pytest.raises(ConfigError, match=r"steps\.outlier_detection\.kernel_size: found '7', expected two positive"):
         outlier_detection(product_of(exposures({}, {}))[0], None, kernel_size="7")
-    (empty,) = exposures({})
-    empty.dq[...] = 1
-    with pytest.raises(BadDataError, match="MIRIFUSHORT: no pixel has a valid value in any exposure"):
-        outlier_detection(product_of([empty, empty])[0], None)
+
+
+def test_a_detector_without_valid_pixels_does_not_stop_the_others(exposures):
+    images = [*exposures({}, {}), *exposures({"DETECTOR": "MIRIFULONG"}, {"DETECTOR": "MIRIFULONG"})]
+    for image in images[2:]:
+        image.dq[...] = 1
+    product, saved = product_of(images)
+    status = outlier_detection(product, None)
+    assert status.state == COMPLETE
+    assert status.reason.endswith("no pixel has a valid value in any exposure, not compared: MIRIFULONG")
+    assert len(saved) == 4
+    assert (saved[0].dq & OUTLIER).any()
+    assert (saved[2].dq == 1).all()
