@@ -22,6 +22,11 @@ BANDS = {
     "NIRCam F070W": ("NIRCAM", "NRCB1", "F070W", 0.0311),
     "NIRCam F115W": ("NIRCAM", "NRCB1", "F115W", 0.0311),
     "NIRCam F200W": ("NIRCAM", "NRCB1", "F200W", 0.0311),
+    "NIRCam F277W": ("NIRCAM", "NRCBLONG", "F277W", 0.0629),
+    "NIRCam F444W": ("NIRCAM", "NRCBLONG", "F444W", 0.0629),
+    "MIRI F560W": ("MIRI", "MIRIMAGE", "F560W", 0.11),
+    "MIRI F1000W": ("MIRI", "MIRIMAGE", "F1000W", 0.11),
+    "MIRI F1800W": ("MIRI", "MIRIMAGE", "F1800W", 0.11),
 }
 """Instrument, detector, filter and size of a pixel in arcsec."""
 SKY, READ_NOISE = 200.0, 12.0
@@ -202,8 +207,8 @@ def _model(frame, number, pixel, instrument, detector, band):
         "filename": f"jw01234001001_02101_{number + 1:05d}_{detector.lower()}_cal.fits",
         "instrument.name": instrument,
         "instrument.detector": detector,
-        "instrument.filter": band if instrument == "NIRCAM" else "CLEAR",
-        "instrument.pupil": "CLEAR" if instrument == "NIRCAM" else band,
+        "instrument.filter": "CLEAR" if instrument == "NIRISS" else band,
+        "instrument.pupil": {"NIRCAM": "CLEAR", "NIRISS": band}.get(instrument),
         "telescope": "JWST",
         "observation.program_number": "01234",
         "observation.observation_number": "001",
@@ -212,7 +217,7 @@ def _model(frame, number, pixel, instrument, detector, band):
         "observation.sequence_id": "1",
         "observation.activity_id": "01",
         "observation.exposure_number": f"{number + 1:05d}",
-        "exposure.type": "NRC_IMAGE" if instrument == "NIRCAM" else "NIS_IMAGE",
+        "exposure.type": {"NIRCAM": "NRC_IMAGE", "NIRISS": "NIS_IMAGE", "MIRI": "MIR_IMAGE"}[instrument],
         "exposure.exposure_time": 100.0,
         "exposure.measurement_time": 100.0,
         "wcsinfo.ra_ref": RA,

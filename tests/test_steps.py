@@ -147,6 +147,7 @@ OURS = dict.fromkeys(
         "source_catalog.star_excess",
         "assign_mtwcs.compatibility",
         "tweakreg.compatibility",
+        "tweakreg.group_by",
         "tweakreg.pointing_limit",
         "saturation.compatibility",
         "linearity.compatibility",

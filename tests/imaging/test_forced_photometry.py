@@ -136,6 +136,26 @@ def test_pixels_of_another_size_than_the_detectors_do_not_bias_totals(sky, refer
     assert found[False] > 1.015
 
 
+@pytest.mark.parametrize("ratio", [0.5, 0.75, 1.0])
+def test_totals_of_the_catalogue_are_not_biased_by_the_size_of_pixels(sky, references, ratio):
+    x, y, flux, _, _ = sky
+    found = {}
+    for compatibility in ("native", "jwst"):
+        mosaic = image_of("F444W", x, y, flux["F444W"], 7, ratio=ratio)
+        source_catalog(mosaic, references, npixels=6, compatibility=compatibility)
+        catalog = mosaic.catalog
+        distance = np.hypot(x - catalog["xcentroid"][:, None], y - catalog["ycentroid"][:, None])
+        truth = flux["F444W"][np.argmin(distance, axis=1)] * AREA * 1e6
+        bright = (distance.min(axis=1) < 1) & (truth > 20 * AREA * 1e6)
+        assert bright.sum() > 60
+        found[compatibility] = np.median(catalog["aper_total_flux"].value[bright] / truth[bright])
+    assert found["native"] == pytest.approx(1, abs=0.008)
+    if ratio == 1.0:
+        assert found["native"] == found["jwst"]
+    elif ratio == 0.5:
+        assert found["jwst"] > 1.01
+
+
 def test_fluxes_of_segments_are_those_of_the_catalogue_in_the_detection_filter(sky, references):
     x, y, flux, _, mosaic = sky
     table, _ = measured(image_of("F444W", x, y, flux["F444W"], 5), sky, references)

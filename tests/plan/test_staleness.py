@@ -80,7 +80,7 @@ FINDING = names("""
     kron_params deblend
 """)
 MATCHING = names("""
-    enforce_user_order expand_refcat minobj fitgeometry nclip sigma searchrad use2dhist separation tolerance xoffset yoffset
+    group_by enforce_user_order expand_refcat minobj fitgeometry nclip sigma searchrad use2dhist separation tolerance xoffset yoffset
     abs_refcat abs_minobj abs_fitgeometry abs_nclip abs_sigma abs_searchrad abs_use2dhist abs_separation
     abs_tolerance pointing_limit compatibility
 """)

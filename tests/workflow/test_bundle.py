@@ -323,7 +323,7 @@ def test_nothing_but_a_bundle_is_replaced(here, capsys):
 
 def test_the_result_itself_is_what_the_bundle_describes(bundled, here, capsys):
     code, lines = verified(capsys, bundled)
-    assert (code, lines) == (0, [f". is what {bundled} describes: 30 files are the same"])
+    assert (code, lines) == (0, [f". is what {bundled} describes: 31 files are the same"])
 
 
 def test_a_changed_parameter_is_named_before_and_after_the_rerun(bundled, here, capsys):

@@ -100,7 +100,7 @@ def test_the_paper_is_made_from_raw_data_and_is_what_was_published(simulated, fi
     verify = ["bundle", "--verify", str(tmp_path / "published.zip"), "--section", "webb", str(paper.folder)]
     capsys.readouterr()
     assert main(verify) == 0
-    assert capsys.readouterr().out.endswith(": 30 files are the same\n")
+    assert capsys.readouterr().out.endswith(": 31 files are the same\n")
 
     # and the paper's own bundle, from its section of config.yaml
     monkeypatch.chdir(paper.folder)

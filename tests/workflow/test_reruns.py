@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from expected_reruns import (
     FROM_ALIGNMENT,
@@ -193,6 +194,30 @@ def test_an_edited_override_reruns_what_uses_it(programme):
     with fits.open(mine, mode="update") as units:
         units["SCI"].data *= 1.01
     assert programme.plan() == FROM_IMAGE2
+
+
+def test_an_edited_table_of_alignments_reruns_the_alignment_and_what_follows(programme):
+    made = next((programme.folder / "stage3").glob("*_alignment.ecsv"))
+    mine = programme.folder / "my_alignment.ecsv"
+    shutil.copy(made, mine)
+    programme.configure("alignment_table: my_alignment.ecsv\n")
+    assert programme.plan() == FROM_ALIGNMENT
+    programme.snakemake("--until", "tweakreg")
+    before = Table.read(made)
+    assert set(before["status"]) == {"USER"}
+    os.utime(mine)
+    after = {rule: n for rule, n in FROM_ALIGNMENT.items() if rule != "tweakreg"}
+    assert programme.plan() == after
+    edited = Table.read(mine)
+    edited["shift_x"][1] += 0.25
+    edited.write(mine, overwrite=True)
+    assert programme.plan() == FROM_ALIGNMENT
+    programme.snakemake("--until", "tweakreg")
+    moved = Table.read(made)
+    np.testing.assert_allclose(moved["dx"] - before["dx"], [0, 0.25, 0, 0], atol=1e-9)
+    residuals = Table.read(str(made).replace("_alignment", "_residuals"))
+    shifted = residuals["exposure"] == moved["exposure"][1]
+    assert not shifted.any() or abs(np.median(residuals["east"][shifted])) > 0.2
 
 
 def test_an_exposure_taken_away_or_added_reruns_the_mosaic_only(programme):

@@ -132,7 +132,7 @@ def measured(two_filters, tmp_path_factory, programme_in):
     shutil.copytree(two_filters, folder)
     programme = programme_in(folder)
     programme.configure(FORCED)
-    assert programme.plan() == {"forced_photometry": 2, "multiband_catalog": 1}
+    assert programme.plan() == {"forced_photometry": 2, "multiband_catalog": 1, "report_programme": 1}
     programme.snakemake()
     assert programme.plan() == {}
     return programme
@@ -161,14 +161,22 @@ def test_one_table_has_the_fluxes_of_the_stars_in_both_filters(measured):
     assert np.isnan(table["F200W_aper_total_flux"][table["F200W_coverage"] == 0]).all()
 
 
+def test_the_page_of_the_programme_shows_the_colours(measured):
+    page = (measured.folder / "report/programme.html").read_text()
+    assert "sources of the detection filter in every filter" in page
+    assert "S/N &gt; 5 in the filters of a colour" in page
+    assert (measured.folder / "report/programme/colours0.png").stat().st_size > 5000
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         (
             "steps: {forced_photometry: {skip: false, limit_sigma: 5}}\n",
-            {"forced_photometry": 2, "multiband_catalog": 1},
+            {"forced_photometry": 2, "multiband_catalog": 1, "report_programme": 1},
         ),
-        ("steps: {forced_photometry: {skip: true}}\n", {}),
+        ("steps: {forced_photometry: {skip: true}}\n", {"report_programme": 1}),
         (
             "steps: {forced_photometry: {skip: false}, source_catalog: {aperture_ee1: 40}}\n",
             {

@@ -67,6 +67,7 @@ rule tweakreg:
         mark=mark_for("stage3/{product}_alignment.json"),
     output:
         alignment="stage3/{product}_alignment.ecsv",
+        residuals="stage3/{product}_residuals.ecsv",
         record="stage3/{product}_alignment.json",
     log:
         "logs/tweakreg/{product}.log",

@@ -181,6 +181,13 @@ def corrections_of(wildcards):
     ]
 
 
+def residuals_of(wildcards):
+    """Table of how well the stars of a product agree, if it is aligned by tweakreg."""
+    return [
+        f"stage3/{wildcards.product}_residuals.ecsv" for _ in corrections_of(wildcards)
+    ]
+
+
 def reference_of(wildcards):
     """Catalogue of the detection filter that a product is aligned to, if it is one of another filter."""
     reference = reference_product(PLAN, wildcards.product)

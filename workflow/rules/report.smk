@@ -6,6 +6,7 @@ rule report:
         rates=lambda wildcards: [ancient(path) for path in rates_of(wildcards)],
         cal_records=calibrated_member_records,
         alignment=corrections_of,
+        residuals=residuals_of,
         sky=sky_of,
         i2d=ancient("stage3/{product}_i2d.fits"),
         i2d_record="stage3/{product}_i2d.json",
@@ -97,6 +98,13 @@ rule report_programme:
         alignments=lambda wildcards: [
             f"stage3/{product}_alignment.ecsv" for product in aligned_products()
         ],
+        multibands=lambda wildcards: [
+            ancient(f"stage3/{product}_multiband.ecsv")
+            for product in detection_images(PLAN)
+        ],
+        multiband_records=lambda wildcards: [
+            f"stage3/{product}_multiband.json" for product in detection_images(PLAN)
+        ],
     output:
         pictures=report(
             directory("report/programme"),
@@ -123,6 +131,7 @@ rule report_programme:
     params:
         targets=lambda wildcards: products_by_target(),
         aligned=lambda wildcards: aligned_products(),
+        detections=lambda wildcards: detection_images(PLAN),
         left_out=lambda wildcards, output: PLAN.left_out,
         notes=lambda wildcards, output: PLAN.notes,
         mode=PLAN.mode.name,

@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from snakewebb.job import job
 from snakewebb.plan.names import parse_exposure
-from snakewebb.report.alignment import write_alignment_figure, write_sky_figure
+from snakewebb.report.alignment import write_alignment_figure, write_residual_figure, write_sky_figure
 from snakewebb.report.composite import filter_of
 from snakewebb.report.exposure import write_exposure_figure
 from snakewebb.report.mosaic import write_mosaic_figure
@@ -14,7 +14,9 @@ from snakewebb.report.page import Picture, write_page
 from snakewebb.report.truth import write_truth_figure
 
 
-def draw_product(folder, page, *, product, rates, alignment, sky, i2d, catalog, records, sources, **circumstances):
+def draw_product(
+    folder, page, *, product, rates, alignment, residuals, sky, i2d, catalog, records, sources, **circumstances
+):
     """Draw the pictures of a product into a folder and write its page."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -26,6 +28,8 @@ def draw_product(folder, page, *, product, rates, alignment, sky, i2d, catalog, 
     if alignment:
         pictures.append(Picture(folder / "alignment.png", product, "Corrections of the pointing"))
         write_alignment_figure(alignment, pictures[-1].path)
+        pictures.append(Picture(folder / "residuals.png", product, "How well the stars agree after that"))
+        write_residual_figure(residuals, pictures[-1].path)
     if sky:
         pictures.append(Picture(folder / "sky.png", product, "Sky levels of the exposures"))
         write_sky_figure(sky, pictures[-1].path)
@@ -49,6 +53,7 @@ if "snakemake" in globals():
             product=snakemake.wildcards.product,
             rates=snakemake.input.rates,
             alignment=next(iter(snakemake.input.alignment), None),
+            residuals=next(iter(snakemake.input.residuals), None),
             sky=next(iter(snakemake.input.sky), None),
             i2d=snakemake.input.i2d,
             catalog=snakemake.input.catalog,

@@ -1,9 +1,10 @@
-"""Page of a programme of images: its targets in colour, depth, number counts, alignment, and what the jobs took."""
+"""Page of a programme of images: its targets in colour, depth, number counts, colours, alignment, and what the jobs took."""
 
 from pathlib import Path
 
 from snakewebb.job import job
 from snakewebb.report.composite import chosen, colours_of, read_band, write_composite_figure
+from snakewebb.report.multiband import SEEN, band_table, write_colour_figure
 from snakewebb.report.page import Link, Picture, write_page
 from snakewebb.report.programme import (
     alignment_table,
@@ -14,7 +15,7 @@ from snakewebb.report.programme import (
 )
 
 
-def draw_programme(folder, page, *, title, targets, alignments, records, **circumstances):
+def draw_programme(folder, page, *, title, targets, alignments, multibands, records, **circumstances):
     """Draw the pictures of all products together into a folder and write the page."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,6 +35,11 @@ def draw_programme(folder, page, *, title, targets, alignments, records, **circu
     heading, columns, rows = depth_table(fields)
     linked = [[Link(row[0], f"{row[0]}.html"), *row[1:]] for row in rows]
     tables = [(heading, columns, linked)]
+    for number, (name, path) in enumerate(multibands.items()):
+        caption = f"{name}: sources of the detection filter with S/N > {SEEN:.0f} in the filters of a colour; total fluxes of stars"
+        pictures.append(Picture(folder / f"colours{number}.png", "Colours", caption))
+        write_colour_figure(path, pictures[-1].path)
+        tables.append(band_table(name, path))
     if alignments:
         tables.append(alignment_table(alignments))
     tables.append(job_table("benchmarks"))
@@ -48,7 +54,12 @@ if "snakemake" in globals():
             title=snakemake.params.title,
             targets=snakemake.params.targets,
             alignments=dict(zip(snakemake.params.aligned, snakemake.input.alignments, strict=True)),
-            records=[*snakemake.input.i2d_records, *snakemake.input.catalog_records],
+            multibands=dict(zip(snakemake.params.detections, snakemake.input.multibands, strict=True)),
+            records=[
+                *snakemake.input.i2d_records,
+                *snakemake.input.catalog_records,
+                *snakemake.input.multiband_records,
+            ],
             mode=snakemake.params.mode,
             context=snakemake.params.context,
             left_out=snakemake.params.left_out,

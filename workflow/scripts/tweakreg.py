@@ -1,4 +1,6 @@
-"""Alignment of a product's exposures: tables of sources -> table of corrections."""
+"""Alignment of a product's exposures: tables of sources -> tables of corrections and of residuals."""
+
+from functools import partial
 
 from snakewebb.imaging.members import read_members, read_table, write_table
 from snakewebb.imaging.reference_catalog import read_detected_stars
@@ -7,7 +9,7 @@ from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
 
 
-def align_exposures(cals, sources, alignment, *, work, reference=None):
+def align_exposures(cals, sources, alignment, residuals, *, work, reference=None):
     """Find the correction of each exposure's pointing; ``reference`` is the catalogue of the detection filter, for others."""
     members, _ = read_members(cals)
     user_table = work.get("alignment_table")
@@ -17,6 +19,7 @@ def align_exposures(cals, sources, alignment, *, work, reference=None):
         read_table(user_table["path"]) if user_table else None,
         read_detected_stars(reference) if reference else None,
         refine=reference is not None,
+        save_residuals=partial(write_table, residuals),
         **work["parameters"],
     )
     table.meta["parameters"] = work["parameters"]
@@ -29,6 +32,7 @@ if "snakemake" in globals():
             snakemake.input.cals,
             snakemake.input.sources,
             snakemake.output.alignment,
+            snakemake.output.residuals,
             work=snakemake.params.work,
             reference=next(iter(snakemake.input.reference), None),
         )
@@ -38,5 +42,5 @@ if "snakemake" in globals():
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
             inputs=[*snakemake.input.cal_records, *snakemake.input.sources, *snakemake.input.reference],
-            tables=[snakemake.output.alignment],
+            tables=[snakemake.output.alignment, snakemake.output.residuals],
         )

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from snakewebb.errors import ConfigError
 from snakewebb.plan.cubes import reported_products, stitched_cubes
+from snakewebb.plan.detection import detection_images
 from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.product_members import FOLDERS
 
@@ -14,13 +15,16 @@ REPORTS = ("report", "report_spectra", "report_exposures", "report_programme")
 _TABLES = (
     "find_sources",
     "assign_mtwcs",
-    "tweakreg",
     "skymatch",
     "measured_offsets",
     "forced_photometry",
     "multiband_catalog",
 )
-_SHARED = {"detector1": ("rate.fits", "rateints.fits"), "source_catalog": ("cat.ecsv", "segm.fits")}
+_SHARED = {
+    "detector1": ("rate.fits", "rateints.fits"),
+    "tweakreg": ("alignment.ecsv", "residuals.ecsv"),
+    "source_catalog": ("cat.ecsv", "segm.fits"),
+}
 
 
 @dataclass(frozen=True)
@@ -131,4 +135,5 @@ def _pages(plan, products):
     for product, catalog in catalogs.items():
         yield Product("report", product, None, (f"report/{product}.html",), (catalog,))
     if catalogs:
-        yield Product("report_programme", "programme", None, ("report/programme.html",), tuple(catalogs.values()))
+        records = (*catalogs.values(), *(f"stage3/{product}_multiband.json" for product in detection_images(plan)))
+        yield Product("report_programme", "programme", None, ("report/programme.html",), records)

@@ -1,7 +1,7 @@
 """Apertures and zero points of the catalogue of a mosaic, from the reference files."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -122,6 +122,35 @@ def calibration_of(mosaic, references, energies=DEFAULT_APERTURES, *, step="sour
         profile=tuple(tuple(map(float, np.sort(apertures[name]))) for name in ("radius", "eefraction")),
         pixel_ratio=float(ratio),
     )
+
+
+def for_pixel_size(calibration):
+    """The calibration with aperture corrections for the pixels of a mosaic, where these are not as large as the detector's.
+
+    The light within a radius is E(r); blurring by a variance v along each axis, in place of that of the detector's pixel, changes it by
+    pi r I'(r) v = (E'' - E' / r) v / 2, where I = E' / (2 pi r) is the light per area: that is the equation of heat. A pixel of the
+    mosaic blurs twice: it averages what falls on it, and a circle takes parts of pixels as if they were even.
+
+    Parameters
+    ----------
+    calibration : Calibration
+
+    Returns
+    -------
+    Calibration
+        The same, where the pixels are as large, or where the reference has fewer than four apertures to tell the profile.
+    """
+    from scipy.interpolate import CubicSpline
+
+    radii, energies = (np.concatenate([[0.0], part]) for part in calibration.profile)
+    if calibration.pixel_ratio == 1.0 or len(radii) < 5:
+        return calibration
+    light = CubicSpline(radii, energies, bc_type=((1, 0.0), "not-a-knot"))
+    r = np.array(calibration.radii) * calibration.pixel_ratio
+    variance = 2.0 * (calibration.pixel_ratio**2 - 1.0) / 12.0
+    change = 0.5 * variance * (light(r, 2) - light(r, 1) / r)
+    corrections = tuple(float(value) for value in 1.0 / (1.0 / np.array(calibration.corrections) + change))
+    return replace(calibration, corrections=corrections)
 
 
 # columns of the apcorr and of the abvegaoffset reference that select a row, and the keywords they equal

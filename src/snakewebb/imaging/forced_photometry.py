@@ -7,7 +7,7 @@ import numpy as np
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.aperture_photometry import circular_sums, ring_background
 from snakewebb.imaging.background_mesh import background_mesh
-from snakewebb.imaging.catalog_calibration import calibration_of, file_name, jansky_per_unit
+from snakewebb.imaging.catalog_calibration import calibration_of, file_name, for_pixel_size, jansky_per_unit
 from snakewebb.imaging.catalog_table import ab_magnitudes
 from snakewebb.imaging.empty_apertures import empty_apertures
 from snakewebb.steps import COMPLETE, NO_REFERENCE, Between, Status, step
@@ -90,6 +90,8 @@ def forced_photometry(
     except LookupError as error:
         mosaic.forced = _table({}, detected[:0], {"reason": str(error)})
         return Status(NO_REFERENCE, str(error))
+    if pixel_size:
+        calibration = for_pixel_size(calibration)
     mask = np.isnan(mosaic.err) | (mosaic.weight == 0)
     data, err = (np.where(mask, np.float32(np.nan), plane * np.float32(scale)) for plane in (mosaic.data, mosaic.err))
     x, y = _centres(detected, positions)
@@ -97,8 +99,7 @@ def forced_photometry(
     columns = {"xcentroid": x, "ycentroid": y}
     for energy, value, error in zip(calibration.energies, flux, flux_err, strict=True):
         columns |= {f"aper{energy}_flux": value, f"aper{energy}_flux_err": error}
-    corrections = _for_pixel_size(calibration) if pixel_size else calibration.corrections
-    total, total_err = (corrections[-1] * values[-1] for values in (flux, flux_err))
+    total, total_err = (calibration.corrections[-1] * values[-1] for values in (flux, flux_err))
     magnitude, magnitude_err = ab_magnitudes(total, total_err)
     with np.errstate(invalid="ignore"):
         faint = total < limit_sigma * total_err
@@ -116,7 +117,7 @@ def forced_photometry(
         "error_factors": factors,
         "aperture_ee": list(calibration.energies),
         "aperture_radii": list(calibration.radii),
-        "aperture_corrections": list(corrections),
+        "aperture_corrections": list(calibration.corrections),
         "abvega_offset": calibration.vega_offset,
     }
     mosaic.forced = _table(columns, detected, settings)
@@ -143,25 +144,6 @@ def _circles(data, err, x, y, calibration, taken, errors):
         pulls = empty_apertures(data, err, taken, calibration)["pull"]
         factors = [1.0 if pull is None else max(1.0, pull) for pull in pulls]
     return flux, flux_err * np.array(factors)[:, None], factors
-
-
-def _for_pixel_size(calibration):
-    """Aperture corrections for the pixels of a mosaic.
-
-    The light within a radius is E(r); blurring by a variance v along each axis, in place of that of the detector's pixel, changes it by
-    pi r I'(r) v = (E'' - E' / r) v / 2, where I = E' / (2 pi r) is the light per area: that is the equation of heat. A pixel of the
-    mosaic blurs twice: it averages what falls on it, and a circle takes parts of pixels as if they were even.
-    """
-    from scipy.interpolate import CubicSpline
-
-    radii, energies = (np.concatenate([[0.0], part]) for part in calibration.profile)
-    if len(radii) < 5:
-        return calibration.corrections
-    light = CubicSpline(radii, energies, bc_type=((1, 0.0), "not-a-knot"))
-    r = np.array(calibration.radii) * calibration.pixel_ratio
-    variance = 2.0 * (calibration.pixel_ratio**2 - 1.0) / 12.0
-    change = 0.5 * variance * (light(r, 2) - light(r, 1) / r)
-    return tuple(float(value) for value in 1.0 / (1.0 / np.array(calibration.corrections) + change))
 
 
 def _of_segments(data, err, segments, mask, count, box):

@@ -8,7 +8,8 @@ from snakewebb.errors import BadDataError
 SLOPES = {"BKGSLPX": "slope_x", "BKGSLPY": "slope_y"}
 """Keywords of the slopes of the sky of an exposure, per pixel, and their columns in the table of skymatch."""
 
-_GROUP_KEYWORDS = ("PROGRAM", "OBSERVTN", "VISIT", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")
+_VISIT_KEYWORDS = ("PROGRAM", "OBSERVTN", "VISIT")
+_GROUP_KEYWORDS = (*_VISIT_KEYWORDS, "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,15 @@ class Pointing:
         None if the exposure has no usable world coordinates.
     epoch : float or None
         Middle of the exposure, decimal year.
+    visit : str
+        Exposures of one visit were taken with the same guide star. Empty if the header does not tell.
     """
 
     exposure: str
     group: str
     wcs: Any
     epoch: float | None = None
+    visit: str = ""
 
     @classmethod
     def from_header(cls, exposure, header, wcs):
@@ -47,7 +51,9 @@ class Pointing:
             raise BadDataError(
                 f"{exposure}, primary header: no {missing}; needed to tell which exposures belong together"
             )
-        return cls(exposure, group, wcs, epoch_of(header))
+        visit = [header[key] for key in _VISIT_KEYWORDS if key in header]
+        known = len(visit) == len(_VISIT_KEYWORDS)
+        return cls(exposure, group, wcs, epoch_of(header), "jw{}{}{}".format(*visit) if known else "")
 
 
 def group_of(header):

@@ -63,6 +63,31 @@ class ReferenceCatalogue:
         return vector / np.linalg.norm(vector, axis=1, keepdims=True)
 
 
+def absolute_catalogue(pointings, name, *, margin=6.0):
+    """The catalogue, or the stars of the image, that exposures are aligned to.
+
+    Parameters
+    ----------
+    pointings : list of Pointing
+    name : str
+        ``abs_refcat`` of `snakewebb.imaging.tweakreg.tweakreg`.
+    margin : float
+        Sources this far outside of the exposures count, arcsec.
+
+    Returns
+    -------
+    ReferenceCatalogue
+    """
+    if name.upper() in GAIA_CATALOGUES:
+        table = fetch_gaia(pointings, name.upper(), margin=margin)
+        return catalogue_of_table(table, name) if len(table) else ReferenceCatalogue(name, np.empty(0), np.empty(0))
+    from snakewebb.imaging.reference_image import is_image, stars_of_image
+
+    if is_image(name):
+        return stars_of_image(name, pointings, margin=margin)
+    return read_reference_catalogue(name)
+
+
 def read_reference_catalogue(path):
     """Read a user's catalogue.
 

@@ -9,7 +9,7 @@ import numpy as np
 from snakewebb.errors import ConfigError
 from snakewebb.imaging import segmentation
 from snakewebb.imaging.background_mesh import background_mesh
-from snakewebb.imaging.catalog_calibration import calibration_of, jansky_per_unit
+from snakewebb.imaging.catalog_calibration import calibration_of, for_pixel_size, jansky_per_unit
 from snakewebb.imaging.catalog_table import (
     aperture_columns,
     beyond_thresholds,
@@ -30,7 +30,7 @@ STAR_THRESHOLDS = (2.0, 1.8)
 """Of the archive: the ratios of a uniform source are about 2 for most filters, so that few galaxies exceed both."""
 
 
-@step(version=4, keyword="S_SRCCAT", references=("apcorr", "abvegaoffset"))
+@step(version=5, keyword="S_SRCCAT", references=("apcorr", "abvegaoffset"))
 def source_catalog(
     mosaic,
     references,
@@ -71,6 +71,9 @@ def source_catalog(
     Isophotal quantities are of the pixels of a source with the mesh background subtracted; aperture fluxes
     are of the mosaic itself less the clipped median of a ring, and errors are those of independent pixels
     with the standard deviations of the mosaic.
+
+    Aperture corrections are those of the reference, which are for pixels as large as the detector's; where those of the mosaic are not,
+    they are corrected to first order for how much less, or more, they blur a star.
 
     Besides the isophotal centroid there is that in a Gaussian window as wide as the second aperture
     (xcentroid_win, ycentroid_win, sky_centroid_win), which is better for stars, by a factor of 2 for faint ones.
@@ -133,8 +136,8 @@ def source_catalog(
     deblend : bool
         segmentation: divide sources with several peaks.
     compatibility : {"native", "jwst"}
-        "jwst" puts the upper and right edges of sky_bbox one pixel too far out, as jwst does, and leaves
-        the centroids in a window and the empty circles out.
+        "jwst" puts the upper and right edges of sky_bbox one pixel too far out, as jwst does, leaves the
+        centroids in a window and the empty circles out, and takes aperture corrections as they are.
 
     Returns
     -------
@@ -166,6 +169,8 @@ def source_catalog(
     except LookupError as error:
         mosaic.catalog = empty_catalog(energies, reason=str(error))
         return Status(NO_REFERENCE, str(error))
+    if compatibility == "native":
+        calibration = for_pixel_size(calibration)
     data, err = mosaic.data * np.float32(scale), mosaic.err * np.float32(scale)
     mask = np.isnan(err) | (mosaic.weight == 0)
     try:

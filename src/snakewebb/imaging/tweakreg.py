@@ -2,11 +2,10 @@
 
 import inspect
 import math
+from dataclasses import replace
 from typing import Annotated, Literal
 
-import numpy as np
-
-from snakewebb.errors import ConfigError
+from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.alignment_members import (
     SUCCESS,
     USER,
@@ -15,14 +14,9 @@ from snakewebb.imaging.alignment_members import (
     exclude_stray,
     make_member,
 )
+from snakewebb.imaging.alignment_residuals import residual_table
 from snakewebb.imaging.group_alignment import MatchSettings, align_absolutely, align_groups, refine_absolutely
-from snakewebb.imaging.reference_catalog import (
-    GAIA_CATALOGUES,
-    ReferenceCatalogue,
-    catalogue_of_table,
-    fetch_gaia,
-    read_reference_catalogue,
-)
+from snakewebb.imaging.reference_catalog import absolute_catalogue, catalogue_of_table
 from snakewebb.steps import FAILED, SKIPPED, Between, Status, step
 
 # parameters of the finding of sources; its module is not imported for their names, as it loads compiled code
@@ -53,6 +47,7 @@ _FINDING = (
 )
 
 Geometry = Literal["shift", "rshift", "rscale", "general"]
+Grouping = Literal["exposure", "visit", "detector"]
 Positive = Annotated[float, Between(0, None)]
 
 
@@ -88,6 +83,7 @@ def tweakreg(
     apermask_method: Literal["correct", "mask", "none"] = "correct",
     kron_params: list[float] | None = None,
     deblend: bool = True,
+    group_by: Grouping = "exposure",
     enforce_user_order: bool = False,
     expand_refcat: bool = False,
     minobj: Annotated[int, Between(1, None)] = 15,
@@ -188,6 +184,9 @@ def tweakreg(
         Scale, smallest radius and smallest aperture of Kron photometry (segmentation).
     deblend : bool
         Separate overlapping sources (segmentation).
+    group_by : str
+        What is moved as a rigid whole: all detectors of an ``exposure`` (GROUP_ID in the header is honoured); all exposures of a
+        ``visit``, for fields with too few stars in one of them; each ``detector`` of an exposure by itself.
     enforce_user_order : bool
         Align in the order given, also with `expand_refcat`.
     expand_refcat : bool
@@ -213,10 +212,11 @@ def tweakreg(
     yoffset : float
         The same, arcsec north.
     abs_refcat : str
-        Absolute catalogue: a file (ECSV, CSV, FITS; see `read_reference_catalogue`), or GAIADR3, GAIADR2,
-        GAIADR1 or GAIAREFCAT from the archive's web service; empty: relative alignment only.
+        Absolute reference: a catalogue (ECSV, CSV, FITS; see `read_reference_catalogue`), an image (FITS, with world coordinates;
+        its stars are found), or GAIADR3, GAIADR2, GAIADR1 or GAIAREFCAT from the archive's web service; empty: relative
+        alignment only.
     save_abs_catalog : bool
-        Accepted for the archive's parameter files; a fetched catalogue is always kept.
+        Accepted for the archive's parameter files; it has no effect.
     abs_minobj : int
         Smallest number of matches with the catalogue.
     abs_fitgeometry : str
@@ -308,7 +308,9 @@ def align(
     user_table=None,
     reference_catalogue=None,
     refine=False,
+    save_residuals=None,
     *,
+    group_by: Grouping = "exposure",
     enforce_user_order: bool = False,
     expand_refcat: bool = False,
     minobj: Annotated[int, Between(1, None)] = 15,
@@ -358,6 +360,8 @@ def align(
         Used instead of reading ``abs_refcat``, if that is not empty.
     refine : bool
         Fit to the catalogue once more with every source of every exposure (`refine_absolutely`).
+    save_residuals : callable, optional
+        Is given the table of how well stars agree, as `snakewebb.imaging.alignment_residuals.residual_table` makes it.
 
     Returns
     -------
@@ -407,7 +411,10 @@ def align(
                 f"steps.tweakreg.{prefix}separation: found {settings.separation}, expected more than 1.415 "
                 f"times {prefix}tolerance = {settings.tolerance}; smaller ones confuse neighbouring sources"
             )
-    members = [make_member(p, table) for p, table in zip(pointings, source_tables, strict=True)]
+    members = [
+        make_member(replace(pointing, group=_group(pointing, group_by)), table)
+        for pointing, table in zip(pointings, source_tables, strict=True)
+    ]
     if user_table is not None:
         apply_user_rows(members, user_table)
     exclude_stray(members, pointing_limit)
@@ -419,7 +426,11 @@ def align(
 
     catalogue = None
     if abs_refcat and usable:
-        catalogue = _absolute_catalogue(usable, abs_refcat, reference_catalogue, abs_searchrad)
+        catalogue = reference_catalogue
+        if catalogue is None:
+            catalogue = absolute_catalogue([member.pointing for member in usable], abs_refcat, margin=abs_searchrad)
+        elif not hasattr(catalogue, "vectors"):
+            catalogue = catalogue_of_table(catalogue, abs_refcat)
     align_groups(
         list(groups.values()),
         relative,
@@ -430,18 +441,22 @@ def align(
         align_absolutely(usable, catalogue, absolute)
         if refine:
             refine_absolutely(usable, catalogue, absolute)
+    if save_residuals is not None:
+        save_residuals(
+            residual_table(
+                usable, catalogue, tolerance=tolerance, abs_tolerance=abs_tolerance, moving=compatibility == "native"
+            )
+        )
     table = alignment_table(members)
     table.meta["abs_refcat"] = abs_refcat
     return table
 
 
-def _absolute_catalogue(members, abs_refcat, given, searchrad):
-    if given is not None:
-        return given if hasattr(given, "vectors") else catalogue_of_table(given, abs_refcat)
-    if abs_refcat.upper() in GAIA_CATALOGUES:
-        pointings = [member.pointing for member in members]
-        table = fetch_gaia(pointings, abs_refcat.upper(), margin=searchrad)
-        if not len(table):
-            return ReferenceCatalogue(abs_refcat, np.empty(0), np.empty(0))
-        return catalogue_of_table(table, abs_refcat)
-    return read_reference_catalogue(abs_refcat)
+def _group(pointing, group_by):
+    """Name of what is moved as a whole."""
+    if group_by == "visit" and not pointing.visit:
+        raise BadDataError(
+            f"{pointing.exposure}: the header does not tell its visit (PROGRAM, OBSERVTN, VISIT), which "
+            "steps.tweakreg.group_by: visit needs"
+        )
+    return {"exposure": pointing.group, "visit": pointing.visit, "detector": pointing.exposure}[group_by]

@@ -73,13 +73,11 @@ def mosaic_shape(members, *, ratio=1.0, scale=None, shape=None, rotation=None):
     first = members[0][1]
     native = native_scale(first)
     output = (scale or ratio * native) / native
-    ra0, dec0 = (float(first.get(key, 0.0)) for key in ("RA_REF", "DEC_REF"))
     angle = position_angle(first, 0.0) if rotation is None else float(rotation)
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     low, high = [math.inf, math.inf], [-math.inf, -math.inf]
     for array, header in members:
-        east = ((float(header.get("RA_REF", ra0)) - ra0 + 180) % 360 - 180) * math.cos(math.radians(dec0)) * 3600
-        north = (float(header.get("DEC_REF", dec0)) - dec0) * 3600
+        east, north = offset(first, header)
         turn = math.radians(position_angle(header, angle) - angle)
         rows, columns = array[-2:]
         half = (
@@ -93,6 +91,13 @@ def mosaic_shape(members, *, ratio=1.0, scale=None, shape=None, rotation=None):
     # pixels are not quite square, and edges not quite straight
     columns, rows = (math.ceil(1.04 * (last - first) / output + 4) for first, last in zip(low, high, strict=True))
     return rows, columns
+
+
+def offset(first, second):
+    """Arcsec east and north from the pointing of one header to that of another; one that has none points as the first."""
+    ra0, dec0 = (float(first.get(key, 0.0)) for key in ("RA_REF", "DEC_REF"))
+    ra, dec = float(second.get("RA_REF", ra0)), float(second.get("DEC_REF", dec0))
+    return ((ra - ra0 + 180) % 360 - 180) * math.cos(math.radians(dec0)) * 3600, (dec - dec0) * 3600
 
 
 def native_scale(header):
@@ -122,7 +127,7 @@ def shape_of_mosaic(plan, product):
     """
     if product in plan.grids:
         return plan.grids[product].shape
-    members = _members(plan, product)
+    members = combined_members(plan, product)
     return mosaic_shape(
         [(member.shape, member.header) for member in members], **(grid_parameters(plan, members[0].root) or {})
     )
@@ -142,7 +147,7 @@ def outlier_grid(plan, product):
     (int, int, int)
     """
     groups = {}
-    members = _members(plan, product)
+    members = combined_members(plan, product)
     for member in members:
         groups.setdefault(group_of(member.header) or member.root, []).append((member.shape, member.header))
     pixels = math.prod(mosaic_shape([one for found in groups.values() for one in found]))
@@ -153,7 +158,8 @@ def outlier_grid(plan, product):
     return pixels, len(groups), max(math.prod(mosaic_shape(found, rotation=angle)) for found in groups.values())
 
 
-def _members(plan, product):
+def combined_members(plan, product):
+    """Exposures of a product, as `where_combined` has them."""
     return where_combined(plan, [plan.exposures[root] for root in plan.associations[product].members])
 
 

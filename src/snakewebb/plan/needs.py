@@ -2,6 +2,7 @@
 
 import functools
 import math
+from pathlib import Path
 
 from snakewebb.errors import ConfigError
 from snakewebb.plan.cubes import exposure_bands, shape_of, shape_of_bands
@@ -18,6 +19,7 @@ from snakewebb.plan.resources import (
     minutes,
 )
 from snakewebb.plan.stage2_work import exposure_steps, members_of, oversampling
+from snakewebb.plan.stage3_work import product_chain
 from snakewebb.profiles import physical_memory_mb
 
 _OF_A_PRODUCT = (
@@ -37,6 +39,8 @@ _OF_A_PRODUCT = (
     *("measured_offsets", "cube_outliers", "stitch_spectra"),
 )
 _WITH_MEMBERS = ("spec2", "bkg_subtract")
+_FITS = (".fits", ".fit", ".fits.gz", ".fits.bz2")
+_STAR_FINDER = 3_000_000  # pixels whose need is that of the compiled code that finds stars
 _OF_A_CUBE = ("cube_build", "extract_1d", "spectral_leak")
 _OF_AN_EXPOSURES_CUBE = ("cube_build_exposure", "extract_1d_exposure")
 
@@ -83,6 +87,16 @@ def _channels(bands):
     """How many channels of one exposure go into a cube of these bands: those of a detector."""
     found = {channel for channel, _ in bands}
     return max(len(found & {"1", "2"}), len(found & {"3", "4"}), 1)
+
+
+def _reference_pixels(plan, product):
+    """Pixels of the image that a product is aligned to, 0 if that is no FITS file."""
+    (entry,) = product_chain(plan, "tweakreg", product).entries
+    path = Path(entry.get("parameters", {}).get("abs_refcat", "").strip())
+    if not path.name.lower().endswith(_FITS) or not path.is_file():
+        return 0
+    # those around the exposures are read; they may be four times as fine along each axis
+    return _STAR_FINDER + min(path.stat().st_size // 4, 16 * math.prod(shape_of_mosaic(plan, product)))
 
 
 class Needs:
@@ -167,8 +181,11 @@ class Needs:
                 shape_of(self._plan, name=cube.name) for cube in self._plan.cubes.values() if cube.product == product
             ]
             return Work(largest.shape, largest.header, exposures=len(shapes), cube=max(shapes, key=math.prod))
+        if rule == "tweakreg":
+            pixels = _reference_pixels(self._plan, product)
+            return Work(largest.shape, largest.header, exposures=len(members), mosaic=pixels)
         images = product is not None and self._plan.mode.stage3 == "image3"
-        if not images or rule in ("tweakreg", "skymatch", "mosaic_grid"):
+        if not images or rule in ("skymatch", "mosaic_grid"):
             return Work(largest.shape, largest.header, exposures=len(members))
         mosaic, groups, group = math.prod(shape_of_mosaic(self._plan, product)), 1, 0
         if rule == "outlier_detection":

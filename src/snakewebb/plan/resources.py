@@ -90,7 +90,7 @@ MODELS = {
     "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60, seconds=0.3),
     "find_sources": Model(process=209, frame=50, seconds=0.5),
     "assign_mtwcs": Model(process=92, members=0.2, seconds=0.05),
-    "tweakreg": Model(process=92, members=0.2, seconds=0.05),
+    "tweakreg": Model(process=120, mosaic=40, members=0.4, seconds=0.05),
     "skymatch": Model(process=200, frame=75, members=0.15, seconds=0.3),
     "outlier_detection": Model(process=208, frame=30, members=0.35, written=45, seconds=0.3),
     "ifu_outliers": Model(process=170, frame=110, written=45, seconds=1.0),

@@ -4,13 +4,18 @@ import dataclasses
 import math
 from collections import defaultdict
 
-from snakewebb.plan.mosaics import grid_parameters, is_absurd, mosaic_shape, where_combined
+from snakewebb.plan.mosaics import (
+    LARGE_GRID,
+    combined_members,
+    grid_parameters,
+    is_absurd,
+    mosaic_shape,
+    offset,
+    where_combined,
+)
 
 LINK = 600.0
 """Arcsec: exposures further apart, without others between, are not of one field."""
-
-SMALL = 100_000_000
-"""Output pixels up to which no exposure is left out."""
 
 MINORITY = 1 / 3
 """Part of a product's exposures that may be left out for looking elsewhere."""
@@ -23,8 +28,8 @@ def without_strays(plan, associations):
     """Associations without the exposures that look elsewhere, which are listed as left out.
 
     An exposure looks elsewhere if it is not in the largest field of a product (exposures within `LINK` of each other), if it is one
-    of a minority, and if the mosaic is large and would be a quarter of that without them. Where the user gives the mosaic's extent
-    (``output_shape``, ``output_wcs``), all exposures are taken.
+    of a minority, and if the mosaic is large (`LARGE_GRID`) and would be a quarter of that without them. Where the user gives the
+    mosaic's extent (``output_shape``, ``output_wcs``), all exposures are taken.
 
     Parameters
     ----------
@@ -47,7 +52,7 @@ def _without_strays(plan, association):
     if parameters is None or parameters["shape"]:
         return association
     whole = _pixels(members, parameters)
-    if whole <= SMALL:
+    if whole <= LARGE_GRID:
         return association
     kept = _largest_field(members)
     strays = [member for member in members if member not in kept]
@@ -74,7 +79,7 @@ def _largest_field(members):
     """The exposures of the field with most of them: those in cells of the sky that touch each other."""
     cells = defaultdict(list)
     for member in members:
-        east, north = _offset(members[0].header, member.header)
+        east, north = offset(members[0].header, member.header)
         cells[int(east // LINK), int(north // LINK)].append(member.root)
     fields, waiting = [], dict(cells)
     while waiting:
@@ -90,15 +95,8 @@ def _largest_field(members):
     return [member for member in members if member.root in largest or member.header.get("RA_REF") is None]
 
 
-def _offset(first, second):
-    """Arcsec east and north from the direction of one header to that of another."""
-    ra0, dec0 = float(first.get("RA_REF", 0.0)), float(first.get("DEC_REF", 0.0))
-    ra, dec = float(second.get("RA_REF", ra0)), float(second.get("DEC_REF", dec0))
-    return ((ra - ra0 + 180) % 360 - 180) * math.cos(math.radians(dec0)) * 3600, (dec - dec0) * 3600
-
-
 def _distance(first, second):
-    return math.hypot(*_offset(first, second))
+    return math.hypot(*offset(first, second))
 
 
 def check_extent(plan, product):
@@ -113,7 +111,7 @@ def check_extent(plan, product):
     -------
     str or None
     """
-    members = where_combined(plan, [plan.exposures[root] for root in plan.associations[product].members])
+    members = combined_members(plan, product)
     parameters = grid_parameters(plan, members[0].root)
     if parameters is None or parameters["shape"] or product in plan.grids:
         return None

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from snakewebb.io.ecsv_columns import read_columns
 from snakewebb.report import style
 
 # how an exposure came to its position
@@ -113,6 +114,87 @@ def short_names(names):
 
 
 @style.styled
+def residual_figure(table):
+    """Distances of stars from where the other exposures and the catalogue have them, and their mean over the field.
+
+    Parameters
+    ----------
+    table : path-like
+        The table of residuals of a product (ECSV).
+
+    Returns
+    -------
+    Figure
+    """
+    rows = read_columns(table, ["ra", "dec", *_AXES, *(f"cat_{axis}" for axis in _AXES)])
+    panels = {}
+    for prefix, title in (("", "Against the other exposures"), ("cat_", "Against the catalogue")):
+        offsets = 1000 * np.array([rows[f"{prefix}{axis}"] for axis in _AXES])
+        known = np.isfinite(offsets).all(axis=0)
+        if known.any():
+            panels[title] = offsets[:, known], known
+    if not panels:
+        return style.message_figure("no star was seen in two exposures or in the catalogue")
+    count = len(panels) + 1
+    sheet, axes = style.figure(4.2 * count, 4.2, ncols=count)
+    for panel, (title, (offsets, _)) in zip(axes, panels.items(), strict=False):
+        _draw_offsets(panel, offsets, title)
+    offsets, known = next(reversed(panels.values()))
+    _draw_field(axes[-1], np.asarray(rows["ra"])[known], np.asarray(rows["dec"])[known], offsets)
+    return sheet
+
+
+_AXES = ("east", "north")
+
+
+def _draw_offsets(axes, offsets, title):
+    """Residuals in mas as points, with the median and the scatter of each axis."""
+    median = np.median(offsets, axis=1)
+    scatter = 1.4826 * np.median(np.abs(offsets - median[:, None]), axis=1)
+    reach = max(1.0, 6 * scatter.max(), 1.2 * np.abs(median).max())
+    inside = (np.abs(offsets) < reach).all(axis=0)
+    for line in (axes.axhline, axes.axvline):
+        line(0, color=style.PALE, linewidth=0.8, zorder=0)
+    size = np.clip(2000 / offsets.shape[1], 1.0, 8.0)
+    axes.scatter(*offsets[:, inside], s=size, color=style.BLUE, linewidths=0, alpha=0.6)
+    axes.plot(*median, "+", color=style.RED, markersize=11, markeredgewidth=1.8, label="median")
+    lines = [f"{name} {m:+.2f} ± {s:.2f} mas" for name, m, s in zip(_AXES, median, scatter, strict=True)]
+    beyond = offsets.shape[1] - np.count_nonzero(inside)
+    lines.append(f"{offsets.shape[1]} sources" + (f", {beyond} beyond the frame" if beyond else ""))
+    axes.text(0.02, 0.98, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=7.5)
+    axes.set(xlim=(reach, -reach), ylim=(-reach, reach * 1.25), aspect="equal")
+    axes.set(xlabel="Residual east (mas)", ylabel="Residual north (mas)")
+    axes.set_title(title)
+
+
+def _draw_field(axes, ra, dec, offsets, cells=9):
+    """Median residual of the cells of the field as arrows."""
+    away = (ra - ra[0] + 180.0) % 360.0 - 180.0
+    east, north = (away - np.mean(away)) * np.cos(np.radians(dec.mean())) * 60, (dec - dec.mean()) * 60
+    edges = [np.linspace(values.min(), values.max() + 1e-9, cells + 1) for values in (east, north)]
+    cell = [
+        np.clip(np.searchsorted(edge, values, "right") - 1, 0, cells - 1)
+        for edge, values in zip(edges, (east, north), strict=True)
+    ]
+    number = cell[0] * cells + cell[1]
+    used = [value for value in np.unique(number) if np.count_nonzero(number == value) >= 3]
+    if used:
+        places = np.array([[np.mean(part[number == value]) for value in used] for part in (east, north)])
+        arrows = np.array([[np.median(part[number == value]) for value in used] for part in offsets])
+        longest = max(np.hypot(*arrows).max(), 0.1)
+        width = max(np.ptp(edges[0]), np.ptp(edges[1])) / cells
+        drawn = axes.quiver(
+            *places, *arrows, angles="xy", scale_units="xy", scale=longest / width, width=0.005, color=style.BLUE
+        )
+        axes.quiverkey(drawn, 0.88, 1.02, longest, f"{longest:.1f} mas", labelpos="W", fontproperties={"size": 7.5})
+    axes.plot(east, north, ".", color=style.PALE, markersize=2, zorder=0)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.invert_xaxis()
+    axes.set(xlabel="East (arcmin)", ylabel="North (arcmin)")
+    axes.set_title("Median over the field")
+
+
+@style.styled
 def sky_figure(table):
     """Sky level of every exposure.
 
@@ -152,6 +234,11 @@ def sky_figure(table):
 def write_alignment_figure(table, path):
     """Write `alignment_figure` as PNG or SVG."""
     style.save(alignment_figure(table), path)
+
+
+def write_residual_figure(table, path):
+    """Write `residual_figure` as PNG or SVG."""
+    style.save(residual_figure(table), path)
 
 
 def write_sky_figure(table, path):

@@ -2,9 +2,14 @@
 
 import numpy as np
 
+from snakewebb.io.ecsv_columns import read_columns
 from snakewebb.report import style
 
 _LABELLED = 12  # brightest sources that get their number
+_COLUMNS = (
+    *("label", "xcentroid", "ycentroid", "is_extended", "isophotal_flux"),
+    *("semimajor_sigma", "semiminor_sigma", "orientation"),
+)
 
 
 @style.styled
@@ -32,9 +37,7 @@ def mosaic_figure(i2d, catalog=None):
     left.set_title("Mosaic")
     rows = None
     if catalog is not None:
-        from astropy.table import Table
-
-        rows = Table.read(catalog, format="ascii.ecsv")
+        rows = read_columns(catalog, _COLUMNS)
         _mark_sources(left, rows)
     coverage, step = style.reduced(np.where(weight > 0, weight, np.nan))
     _draw_weight(right, coverage, step, np.mean(weight > 0))
@@ -93,7 +96,9 @@ def _mark_sources(axes, rows):
         axes.plot([], [], "o", markerfacecolor="none", color=colour, label=f"{len(patches)} {name}")
     flux = np.nan_to_num(np.asarray(rows["isophotal_flux"], float), nan=-np.inf)
     for index in np.argsort(flux)[::-1][:_LABELLED]:
-        axes.annotate(str(rows["label"][index]), (x[index], y[index]), (6, 5), textcoords="offset points", fontsize=7)
+        axes.annotate(
+            f"{rows['label'][index]:.0f}", (x[index], y[index]), (6, 5), textcoords="offset points", fontsize=7
+        )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, handletextpad=0.2)
     axes.set_title(f"Mosaic and its {len(rows)} sources")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snakewebb.io.ecsv_columns import read_columns
 from snakewebb.report import style
 from snakewebb.report.composite import filter_of
 
@@ -47,7 +48,6 @@ def read_field(product, i2d, catalog):
     Field
     """
     from astropy.io import fits
-    from astropy.table import Table
 
     with fits.open(i2d, memmap=True) as units:
         header = units["SCI"].header
@@ -59,7 +59,7 @@ def read_field(product, i2d, catalog):
         area = weighted * (header.get("PIXAR_A2") or units[0].header.get("PIXAR_A2", np.nan)) / 3600
         exposures = len(units["HDRTAB"].data) if "HDRTAB" in units else 0
         name = filter_of(units[0].header)
-    table = Table.read(catalog, format="ascii.ecsv")["aper_total_abmag", "is_extended"]
+    table = read_columns(catalog, ["aper_total_abmag", "is_extended"])
     return Field(product, name, float(area), table, exposures)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from snakewebb.io.ecsv_columns import read_columns
 from snakewebb.report import style
 
 RADIUS = 0.1  # arcsec, largest distance of a source from its truth
@@ -28,15 +29,14 @@ def compared(catalog, truth, flux_column):
         its ``error``, true AB ``magnitude``, ``east`` and ``north`` (catalogue less truth, mas), ``snr``, and
         whether they are ``isolated``. ``None`` without sources or stars.
     """
-    from astropy.table import Table
     from scipy.spatial import cKDTree
 
-    found = Table.read(catalog, format="ascii.ecsv")
-    stars = Table.read(truth, format="ascii.ecsv")
+    found = read_columns(catalog, ["sky_centroid.ra", "sky_centroid.dec", "aper_total_flux", "aper_total_flux_err"])
+    stars = read_columns(truth, ["ra", "dec", "kind", "nearest", flux_column])
     stars = stars[np.asarray(stars["kind"]) == "star"]
     if len(found) == 0 or len(stars) == 0:
         return None
-    ra, dec = found["sky_centroid"].ra.deg, found["sky_centroid"].dec.deg
+    ra, dec = (np.asarray(found[f"sky_centroid.{name}"]) for name in ("ra", "dec"))
     true_ra, true_dec = np.asarray(stars["ra"], float), np.asarray(stars["dec"], float)
     middle_ra, middle_dec = true_ra[0], true_dec[0]
 

@@ -57,6 +57,10 @@ IMAGERS = {
 }
 
 _SIP_SERIES = ("A", "B", "AP", "BP")
+_SIP_RESIDUALS = {
+    "SIPMXERR": "[pixel] largest error of the FITS WCS",
+    "SIPIVERR": "[pixel] largest error of its inverse",
+}
 
 
 @step(
@@ -300,6 +304,10 @@ def write_fits_approximation(image, *, max_pix_error, degree, max_inv_pix_error,
             extra[key] = value
         else:
             set_keyword(header, key, value)
+    for key, comment in _SIP_RESIDUALS.items():
+        if key.lower() in keywords:
+            # digits beyond these differ with the processor's linear algebra
+            header[key] = (float(f"{keywords[key.lower()]:.3g}"), comment)
 
 
 def remove_fits_approximation(header):
@@ -311,5 +319,5 @@ def remove_fits_approximation(header):
     """
     matrices = [f"{name}{i}_{j}" for name in ("PC", "CD") for i in (1, 2) for j in (1, 2)]
     sip = [f"{name}_{i}_{j}" for name in _SIP_SERIES for i in range(10) for j in range(10)]
-    for key in ["CDELT1", "CDELT2", *matrices, *(f"{name}_ORDER" for name in _SIP_SERIES), *sip]:
+    for key in ["CDELT1", "CDELT2", *matrices, *(f"{name}_ORDER" for name in _SIP_SERIES), *sip, *_SIP_RESIDUALS]:
         header.remove(key, ignore_missing=True)

@@ -331,7 +331,7 @@ def test_parameters_are_those_of_the_oracle():
     for step, function in ((TweakRegStep, tweakreg), (SkyMatchStep, skymatch)):
         names = set(re.findall(r"^\s*(\w+) = ", step.spec, re.MULTILINE)) - {"output_use_model"}
         parameters = function.contract.parameters
-        own = {"pointing_limit", "compatibility", "surface"} & set(parameters)
+        own = {"pointing_limit", "group_by", "compatibility", "surface"} & set(parameters)
         assert set(parameters) - own == names
         for name in names:
             default = getattr(step(), name)
