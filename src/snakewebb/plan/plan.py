@@ -32,6 +32,7 @@ from snakewebb.plan.cubes import planned_cubes
 from snakewebb.plan.detection import detection_products
 from snakewebb.plan.exposures import find_exposures, missing_segments
 from snakewebb.plan.ifu_exposures import is_imprint
+from snakewebb.plan.image_notes import image_notes
 from snakewebb.plan.modes import read_mode
 from snakewebb.plan.pairs import pairs_of
 from snakewebb.plan.parameters import FileHashes, Layer, layer, resolve_chain, selected, switched_off
@@ -113,7 +114,7 @@ class Plan:
         self.cubes = planned_cubes(self)
         self.grids = common_grids(self)
         self.detections = detection_products(self)
-        self.notes += stage3_work.product_notes(self)
+        self.notes += stage3_work.product_notes(self) + image_notes(self)
 
     def _without_effect(self, names):
         """Notes of what the user says of steps that the mode does not have: the same configuration may serve other modes."""
