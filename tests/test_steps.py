@@ -98,6 +98,7 @@ def test_defaults_are_those_of_the_oracle():
         "outlier_detection": "OutlierDetectionStep",
         "resample": "ResampleStep",
         "source_catalog": "SourceCatalogStep",
+        "wfs_combine": "WfsCombineStep",
         "srctype": "SourceTypeStep",
         "fringe": "FringeStep",
         "straylight": "StraylightStep",
@@ -168,6 +169,7 @@ OURS = dict.fromkeys(
         "residual_fringe.compatibility",
         "spectral_leak.compatibility",
         "straylight.compatibility",
+        "wfs_combine.compatibility",
     ),
     "ours alone",
 ) | {

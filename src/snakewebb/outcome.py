@@ -110,8 +110,8 @@ def report_end(watcher, plan, logger, unfinished):
     watcher.run.settle(unfinished)
     if plan.cubes:
         products = {cube.name: cube.members for cube in plan.cubes.values()}
-    elif plan.associations:
-        products = {name: association.members for name, association in plan.associations.items()}
+    elif plan.associations or plan.pairs:
+        products = {name: association.members for name, association in (plan.associations | plan.pairs).items()}
     else:
         products = {root: [root] for root in plan.exposures}
     rows = outcomes(watcher.run, products, plan.left_out)

@@ -315,6 +315,7 @@ STEPS = {
     "resample": "snakewebb.imaging.resample",
     "source_catalog": "snakewebb.imaging.source_catalog",
     "forced_photometry": "snakewebb.imaging.forced_photometry",
+    "wfs_combine": "snakewebb.imaging.wfs_combine",
     "measured_offsets": "snakewebb.cubes.measured_offsets",
     "cube_outliers": "snakewebb.cubes.cube_outliers",
     "cube_build_exposure": "snakewebb.cubes.single_exposure",

@@ -14,6 +14,7 @@ import golden_cases_miri
 import golden_cases_modes
 import golden_cases_moving
 import golden_cases_mrs
+import golden_cases_pairs
 import golden_cases_refpix
 import numpy as np
 from astropy.io import fits
@@ -503,6 +504,7 @@ for more in (
     golden_cases_modes,
     golden_cases_moving,
     golden_cases_mrs,
+    golden_cases_pairs,
     golden_cases_refpix,
 ):
     CASES |= more.CASES

@@ -38,7 +38,7 @@ IMAGING = {
     **{
         name: name
         for name in names(
-            "resample_exposure assign_mtwcs skymatch outlier_detection resample source_catalog forced_photometry"
+            "resample_exposure assign_mtwcs skymatch outlier_detection resample source_catalog forced_photometry wfs_combine"
         )
     },
 }
@@ -257,6 +257,8 @@ def planned(programme, plan_of, no_references):
             start = 60000.0 + 10 * number / DAY
             times = {"EXPSTART": start, "EXPEND": start + 6 / DAY}
             times |= settings[number % len(settings) - 1]
+            if number <= count:
+                times["PATTTYPE"] = "WFSC"  # in modes of images a pair of wavefront sensing, besides
             if number > count:
                 times |= OTHER_SKY if mode == "miri_mrs" else MOVING_SKY
             write_raw(programme.folder / "uncal" / raw_name(kind, number), kind, TSOVISIT=taken.tso is True, **times)

@@ -15,7 +15,7 @@ rule association:
     conda:
         "../../envs/conda.yaml"
     params:
-        association=lambda wildcards: PLAN.associations[wildcards.product].as_json(),
+        association=lambda wildcards: PLAN.association(wildcards.product).as_json(),
     message:
         "association: {wildcards.product}"
     script:

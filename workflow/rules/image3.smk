@@ -1,4 +1,4 @@
-# Stage 3 of images: alignment, sky, outliers, mosaic, catalogue. Each is a rule, so that a change of one never reruns an earlier one.
+# Stage 3 of images: alignment, sky, outliers, mosaic, catalogue; and pairs of wavefront sensing. Each is a rule, so that a change of one never reruns an earlier one.
 
 
 include: "forced_photometry.smk"
@@ -253,3 +253,31 @@ rule source_catalog:
         "catalogue: {wildcards.product}"
     script:
         "../scripts/source_catalog.py"
+
+
+rule wfs_combine:
+    input:
+        cals=calibrated_members,
+        cal_records=calibrated_member_records,
+        mark=mark_for("stage3/{product}.json"),
+    output:
+        combined="stage3/{product}.fits",
+        record="stage3/{product}.json",
+    log:
+        "logs/wfs_combine/{product}.log",
+    wildcard_constraints:
+        product=PAIR_PATTERN,
+    conda:
+        "../../envs/conda.yaml"
+    threads: threads_of("wfs_combine")
+    resources:
+        mem_mb=mem_mb_of("wfs_combine"),
+        runtime=runtime_of("wfs_combine"),
+        disk_mb=disk_mb_of("wfs_combine"),
+    params:
+        work=product_work_of("wfs_combine"),
+        circumstances=circumstances_of("wfs_combine"),
+    message:
+        "pair of wavefront sensing: {wildcards.product}"
+    script:
+        "../scripts/wfs_combine.py"

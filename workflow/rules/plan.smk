@@ -4,7 +4,12 @@
 from snakewebb.plan.cubes import cube_suffixes, reported_products, stitched_cubes
 from snakewebb.plan.detection import bands_of, detection_images, reference_product
 from snakewebb.plan.mosaics import tiles_of, tiling_of
-from snakewebb.plan.names import EXPOSURE_PATTERN, PRODUCT_PATTERN, TILE_PATTERN
+from snakewebb.plan.names import (
+    EXPOSURE_PATTERN,
+    PAIR_PATTERN,
+    PRODUCT_PATTERN,
+    TILE_PATTERN,
+)
 from snakewebb.plan.stage2_work import last_records, members_of, slopes_before
 from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by
 from snakewebb.plan.staleness import MARK
@@ -86,7 +91,7 @@ def circumstances_of(transition):
 def members(wildcards):
     """Roots of the exposures of a product."""
     keep_going_in_groups()
-    return PLAN.associations[wildcards.product].members
+    return PLAN.association(wildcards.product).members
 
 
 def calibrated(root):
@@ -237,7 +242,12 @@ def exposure_targets():
 
 def product_targets():
     """What is made of associations, files and records. What it was made from may be deleted, and is made again when it is needed."""
-    targets = [f"stage3/{product}_asn.json" for product in PLAN.associations]
+    targets = [
+        f"stage3/{product}_asn.json" for product in (*PLAN.associations, *PLAN.pairs)
+    ]
+    if PLAN.is_on("wfs_combine"):
+        ends = (".fits", ".json")
+        targets += [f"stage3/{pair}{end}" for pair in PLAN.pairs for end in ends]
     if PLAN.mode.stage3 == "spec3":
         made = [
             f"{product}_stitched"

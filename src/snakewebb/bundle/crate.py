@@ -186,7 +186,7 @@ def crate_of(plan, results, repository, *, description=None, with_products=False
     writer = _Writer(crate, with_products, exposures)
     root = crate.root_dataset
     programs = sorted({root[2:7] for root in plan.exposures})
-    products = list(plan.associations) or [plan.mode.title]
+    products = [*plan.associations, *plan.pairs] or [plan.mode.title]
     root["name"] = description.name or f"Calibration of JWST programme {', '.join(programs)} with snakewebb"
     root["description"] = (
         f"How {len(results)} products of snakewebb {__version__} (mode {plan.mode.name}, CRDS context {plan.context}) "

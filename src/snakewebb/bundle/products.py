@@ -84,7 +84,7 @@ def products_of(plan, patterns=()):
     for pattern in patterns:
         found = {title for title, product in products.items() if fnmatch.fnmatchcase(product.name, pattern)}
         if not found:
-            known = [*plan.associations, *plan.exposures][:3]
+            known = [*plan.associations, *plan.pairs, *plan.exposures][:3]
             raise ConfigError(f"{pattern}: no product or exposure has this name; there are {', '.join(known)} ...")
         chosen |= found
     waiting = list(chosen)

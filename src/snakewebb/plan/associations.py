@@ -7,10 +7,17 @@ from pathlib import Path
 
 from snakewebb.cache import write_text_if_changed
 from snakewebb.errors import ConfigError
-from snakewebb.plan.ifu_exposures import is_background, is_imprint
+from snakewebb.plan.ifu_exposures import is_background, is_imprint, text
 from snakewebb.plan.modes import STAGE2, STAGE3
-from snakewebb.plan.names import level3_name, optical_elements, parse_exposure
+from snakewebb.plan.names import PAIR, level3_name, optical_elements, parse_exposure
 
+PAIRS_RULE = "Asn_Lv3WFSCMB"
+"""Name of the archive's rule of pairs of wavefront sensing."""
+_TYPES = {
+    "Asn_Lv3Image": "image3",
+    "Asn_Lv3ImageBackground": "image3",
+    PAIRS_RULE: "wfs-image3",
+}  # of spectra otherwise
 _PRODUCT = re.compile(r"^jw(?P<program>\d{5})-(?P<candidate>o\d{3}|[acr]\d{4})_t(?P<target>\d{3})_")
 
 
@@ -50,13 +57,13 @@ class Association:
         listed = [{"expname": f"{root}_{suffix}.fits", "exptype": "science"} for root in members]
         listed += [{"expname": f"{root}_x1d.fits", "exptype": "background"} for root in self.backgrounds]
         return {
-            "asn_type": "image3" if self.rule.startswith("Asn_Lv3Image") else "spec3",
+            "asn_type": _TYPES.get(self.rule, "spec3"),
             "asn_rule": self.rule,
             "asn_id": self.candidate,
             "asn_pool": "none",
             "program": self.program,
             "target": self.target,
-            "products": [{"name": self.product, "members": listed}],
+            "products": [{"name": self.product.replace(f"_{PAIR}-", "_{suffix}-"), "members": listed}],
         }
 
 
@@ -65,10 +72,15 @@ def target_name(header):
     return str(header.get("TARGPROP") or header.get("TARGNAME") or "UNKNOWN").strip()
 
 
+def is_of_wavefront_sensing(header):
+    """Whether an exposure belongs to a visit of wavefront sensing (VISITYPE), whose images make no mosaics."""
+    return "WFSC" in text(header, "VISITYPE")
+
+
 def image_associations(exposures, *, by, target_numbers):
     """Associations by the archive's rules for images: same target, optical elements, subarray and observation.
 
-    Images of background targets make products of their own.
+    Images of background targets make products of their own; those of visits of wavefront sensing (VISITYPE) belong to none.
 
     Parameters
     ----------
@@ -89,7 +101,8 @@ def image_associations(exposures, *, by, target_numbers):
         return *place, is_background(header)
 
     found = []
-    for (program, candidate, target), members in _grouped(exposures, by, optics):
+    usable = [exposure for exposure in exposures if not is_of_wavefront_sensing(exposure.header)]
+    for (program, candidate, target), members in _grouped(usable, by, optics):
         product = level3_name(program, candidate, target_numbers(target), [member.header for member in members])
         roots = tuple(sorted(member.root for member in members))
         rule = "Asn_Lv3ImageBackground" if is_background(members[0].header) else "Asn_Lv3Image"
@@ -142,19 +155,21 @@ def official_files(paths, stage2, stage3):
 
     Returns
     -------
-    dict of int to list
-        Paths, by level (2 or 3).
+    dict of int or str to list
+        Paths, by level (2 or 3), or ``pairs``: of wavefront sensing, for modes of images.
 
     Raises
     ------
     ConfigError
         If one is not an association file.
     """
-    found = {2: [], 3: []}
+    found = {2: [], 3: [], "pairs": []}
     for path in paths:
         kind = str(read_content(path).get("asn_type"))
         if kind in STAGE2:
             found[2] += [path] if kind == stage2 else []
+        elif kind == _TYPES[PAIRS_RULE]:
+            found["pairs"] += [path] if stage3 == "image3" else []
         elif kind not in STAGE3 or kind == stage3:
             found[3].append(path)
     return found

@@ -17,6 +17,7 @@ OF_MEMBERS = {"master_background": "mbsub", "nod_subtract": "nodsub"}
 """Steps of stage 3 that are rules of their own for each exposure, and the suffix of what each makes of what the one before made."""
 OF_PRODUCTS = (
     *("assign_mtwcs", "tweakreg", "skymatch", "outlier_detection", "resample", "source_catalog", "forced_photometry"),
+    "wfs_combine",
     *("measured_offsets", "cube_outliers", "cube_build", "extract_1d", "spectral_leak", "stitch_spectra"),
 )
 """The other steps of stage 3, which all are rules of their own."""

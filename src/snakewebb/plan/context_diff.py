@@ -103,8 +103,9 @@ def context_diff(old, new):
     both = [root for root in new.exposures if root in old.exposures]
     exposures = {root: found for root in both if (found := _exposure_changes(old, new, root))}
     products = {}
-    for product in new.associations:
-        if product in old.associations and (found := _product_changes(old, new, product)):
+    for product in (*new.associations, *new.pairs):
+        known = product in old.associations or product in old.pairs
+        if known and (found := _product_changes(old, new, product)):
             products[product] = found
     before = {entry["name"] for entry in missing_references(old)}
     return ContextDiff(
@@ -137,9 +138,9 @@ def _exposure_changes(old, new, root):
 def _product_changes(old, new, product):
     found = []
     for step in new.chains.get(new.mode.stage3, ()):
-        if step != "tweakreg":
-            first = new.associations[product].members[0]
-            before = old.associations[product].members[0]
+        if step != "tweakreg" and (step == "wfs_combine") == (product in new.pairs):
+            first = new.association(product).members[0]
+            before = old.association(product).members[0]
             found += _changes(old, new, step, first, old.chain(step, like=before), new.chain(step, like=first))
     return tuple(found)
 

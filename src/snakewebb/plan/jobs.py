@@ -67,6 +67,8 @@ def planned_jobs(plan):
     # the alignment of other filters is made from the catalogue of the detection filter
     for product in sorted(plan.associations, key=lambda product: reference_product(plan, product) is not None):
         jobs += _product_jobs(plan, product)
+    for pair in plan.pairs:
+        jobs += _pair_jobs(plan, pair)
     for product in detection_images(plan):
         jobs += _band_jobs(plan, product)
     return {job.record: job for job in jobs}
@@ -142,6 +144,15 @@ def _product_jobs(plan, product):
         yield _product_job(plan, "resample", product, f"{stem}_i2d.json", (f"{stem}_crf.json",))
         if plan.is_on("source_catalog"):
             yield _product_job(plan, "source_catalog", product, f"{stem}_cat.json", (f"{stem}_i2d.json",))
+
+
+def _pair_jobs(plan, pair):
+    """Jobs of a pair of wavefront sensing."""
+    association = plan.pairs[pair]
+    yield Job("association", pair, f"stage3/{pair}_asn.json", (), association.as_json)
+    if plan.is_on("wfs_combine"):
+        inputs = tuple(record for root in association.members for record in _calibrated_record(plan, root))
+        yield _product_job(plan, "wfs_combine", pair, f"stage3/{pair}.json", inputs)
 
 
 def _band_jobs(plan, detection):

@@ -79,7 +79,8 @@ def mosaic_shape(members, *, ratio=1.0, scale=None, shape=None, rotation=None):
     for array, header in members:
         east, north = offset(first, header)
         turn = math.radians(position_angle(header, angle) - angle)
-        rows, columns = array[-2:]
+        # in pixels of the first one, where channels are mixed
+        rows, columns = (n * native_scale(header) / native for n in array[-2:])
         half = (
             (columns * abs(math.cos(turn)) + rows * abs(math.sin(turn))) / 2,
             (rows * abs(math.cos(turn)) + columns * abs(math.sin(turn))) / 2,

@@ -21,7 +21,11 @@ MSA_METADATA = re.compile(r"^(?P<visit>jw\d{11})_\d{2}_msa\.fits$")
 EXPOSURE_PATTERN = (
     r"jw\d{11}_(?:\d{2}[0-9a-z]{3}_\d{5}(?:-seg\d{3})?_[a-z0-9]+|gs-(?:id_\d+_(?:image|stacked)|[a-z0-9]+_\d{13}))"
 )
-PRODUCT_PATTERN = r"jw\d{5}-(?:o\d{3}|[acr]\d{4})_[a-z0-9]+_[a-z0-9]+(?:_[a-z0-9-]+)?"
+PAIR = "wfscmb"
+"""Suffix of a pair of wavefront sensing that is combined; the activity follows it."""
+_TARGET_BASED = r"jw\d{5}-(?:o\d{3}|[acr]\d{4})_[a-z0-9]+_[a-z0-9]+(?:_[a-z0-9-]+)?"
+PAIR_PATTERN = rf"{_TARGET_BASED}_{PAIR}-[0-9a-z]{{2}}"
+PRODUCT_PATTERN = rf"{_TARGET_BASED}(?:_{PAIR}-[0-9a-z]{{2}})?"
 
 TILE_PATTERN = r"r\d\d+c\d\d+"
 

@@ -166,7 +166,7 @@ class Needs:
             return Work(shape, exposure.header, exposures=math.ceil(number * finer), cube=cube, channels=channels)
         if product in self._plan.cubes:
             return self._cube_work(product)
-        roots = self._plan.associations[product].members if product is not None else tuple(self._plan.exposures)
+        roots = self._plan.association(product).members if product is not None else tuple(self._plan.exposures)
         members = [self._plan.exposures[member] for member in roots]
         largest = max(members, key=lambda exposure: exposure.shape[-2] * exposure.shape[-1])
         if rule == "report_programme":
@@ -185,7 +185,7 @@ class Needs:
             pixels = _reference_pixels(self._plan, product)
             return Work(largest.shape, largest.header, exposures=len(members), mosaic=pixels)
         images = product is not None and self._plan.mode.stage3 == "image3"
-        if not images or rule in ("skymatch", "mosaic_grid"):
+        if not images or rule in ("skymatch", "mosaic_grid", "wfs_combine"):
             return Work(largest.shape, largest.header, exposures=len(members))
         mosaic, groups, group = math.prod(shape_of_mosaic(self._plan, product)), 1, 0
         if rule == "outlier_detection":
@@ -220,6 +220,8 @@ class Needs:
             return (self.work(rule),)
         if rule in _OF_A_CUBE:
             return tuple(self.work(rule, None, name) for name in self._plan.cubes)
+        if rule == "wfs_combine":
+            return tuple(self.work(rule, None, pair) for pair in self._plan.pairs)
         if rule == "mosaic_tile":
             tiled = [product for product in self._plan.associations if tiles_of(self._plan, product)]
             return tuple(self.work(rule, None, product) for product in tiled)

@@ -22,7 +22,6 @@ from snakewebb.plan.associations import (
     merge_associations,
     official_files,
     read_association,
-    suspect_pointing,
 )
 from snakewebb.plan.chains import OF_EXPOSURES, OF_MEMBERS, edited_chains, steps_of_job
 from snakewebb.plan.common_grid import common_grids
@@ -33,10 +32,12 @@ from snakewebb.plan.cubes import planned_cubes
 from snakewebb.plan.detection import detection_products
 from snakewebb.plan.exposures import find_exposures, missing_segments
 from snakewebb.plan.ifu_exposures import is_imprint
+from snakewebb.plan.image_notes import image_notes
 from snakewebb.plan.modes import read_mode
+from snakewebb.plan.pairs import pairs_of
 from snakewebb.plan.parameters import FileHashes, Layer, layer, resolve_chain, selected, switched_off
 from snakewebb.plan.persistence import earlier_exposures, find_windows, windows_work
-from snakewebb.plan.strays import without_strays
+from snakewebb.plan.strays import reliable_exposures, without_strays
 
 STATE = Path(".snakewebb")
 """Folder of the programme for tables that can be made again."""
@@ -107,11 +108,13 @@ class Plan:
         self._leave_out_failed()
         self.notes += self._find_members()
         self._earlier = self._find_earlier()
-        self.associations = {association.product: association for association in self._associations()}
+        usable, numbers = reliable_exposures(self), TargetNumbers("targets.tsv", self.configuration["targets"])
+        self.associations = {product.product: product for product in self._associations(usable, numbers)}
+        self.pairs = pairs_of(self, usable, numbers)
         self.cubes = planned_cubes(self)
         self.grids = common_grids(self)
         self.detections = detection_products(self)
-        self.notes += stage3_work.product_notes(self)
+        self.notes += stage3_work.product_notes(self) + image_notes(self)
 
     def _without_effect(self, names):
         """Notes of what the user says of steps that the mode does not have: the same configuration may serve other modes."""
@@ -258,19 +261,9 @@ class Plan:
                 del self.exposures[root]
                 self.left_out.append((exposure.path, f"{record['reason']} (delete excluded/{root}.json to try again)"))
 
-    def _associations(self):
+    def _associations(self, usable, numbers):
         if self.mode.stage3 is None:
             return []
-        numbers = TargetNumbers("targets.tsv", self.configuration["targets"])
-        usable = []
-        for exposure in self.exposures.values():
-            suspicion = suspect_pointing(exposure.header)
-            if suspicion and self.configuration["suspect_pointing"] == "exclude":
-                self.left_out.append((exposure.path, f"{suspicion}: not in any mosaic"))
-            else:
-                usable.append(exposure)
-            if suspicion:
-                self.notes.append(f"{exposure.path}: {suspicion}")
         official = []
         for path in self.official[3]:
             present = {exposure.root for exposure in self.exposures.values()}
@@ -282,6 +275,10 @@ class Plan:
         merged = [association for association in merge_associations(official, made) if association.members]
         merged = without_strays(self, merged)
         return [product_members.with_backgrounds(self, association) for association in merged]
+
+    def association(self, product):
+        """The association of a product, also of a pair of wavefront sensing."""
+        return self.pairs.get(product) or self.associations[product]
 
     # -- work of the jobs ---------------------------------------------------------------------------------------------
 

@@ -100,6 +100,7 @@ MODELS = {
     "gather_tiles": Model(process=195, members=0.5, written=60, seconds=0.1),
     "source_catalog": Model(process=262, mosaic=50, written=8, seconds=1.0),
     "forced_photometry": Model(process=262, mosaic=50, seconds=0.5),
+    "wfs_combine": Model(process=92, frame=66, written=15, seconds=0.3),
     "multiband_catalog": Model(process=150, seconds=0.05),
     "report": Model(process=235, frame=27, mosaic=27, written=2, seconds=0.5),
     "spec2": Model(process=190, frame=150, members=26, written=45, seconds=5.0),

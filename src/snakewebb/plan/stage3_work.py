@@ -44,7 +44,12 @@ def works_with_references(plan):
         ]
         after = [(step, cube) for cube in plan.cubes for step in cube_steps(plan, cube)]
         return [plan.product_work(step, name) for step, name in (*before, *after)]
-    return [plan.product_work(step, product) for product in plan.associations for step in steps if step != "tweakreg"]
+    return [
+        plan.product_work(step, product)
+        for product in plan.associations
+        for step in steps
+        if step not in ("tweakreg", "wfs_combine")
+    ]
 
 
 def cube_steps(plan, cube):
@@ -104,7 +109,7 @@ def product_chain(plan, step, product):
     Parameters of the grid of a mosaic are those of the common grid, if there is one; the absolute catalogue of an alignment is that of
     the detection filter.
     """
-    chain = plan.chain(step, like=(plan.cubes.get(product) or plan.associations[product]).members[0])
+    chain = plan.chain(step, like=(plan.cubes.get(product) or plan.association(product)).members[0])
     given, origin = {}, ""
     if step == "resample" and product in plan.grids:
         given, origin = plan.grids[product].parameters(), "common_grid"
@@ -132,14 +137,14 @@ def product_work(plan, step, product):
     if step == "multiband_catalog":
         (entry,) = product_chain(plan, "forced_photometry", product).entries
         return {"version": entry["version"], "bands": bands_of(plan, product)}
-    first = plan.associations[product].members[0]
+    first = plan.association(product).members[0]
     chain = product_chain(plan, step, product)
     work = {"chain": chain.entries}
     if step == "forced_photometry":
         work["detection"] = plan.detections.get(product)
     if step == "resample" and product in plan.grids:
         work["common_grid"] = plan.grids[product].name
-    if step in ("assign_mtwcs", "skymatch", "outlier_detection"):
+    if step in ("assign_mtwcs", "skymatch", "outlier_detection", "wfs_combine"):
         work |= _members(plan, product)
     masks = masks_of(plan, plan.associations[product].members) if step in ("skymatch", "outlier_detection") else {}
     if masks:
@@ -196,6 +201,6 @@ def _part(entry, names):
 
 def _members(plan, product):
     """Members of a product, and the identity of those that are the user's own calibrated files."""
-    members = plan.associations[product].members
+    members = plan.association(product).members
     own = {root: plan.exposures[root].identity for root in members if plan.exposures[root].level == "cal"}
     return {"members": list(members)} | ({"inputs": own} if own else {})

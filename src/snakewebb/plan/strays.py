@@ -1,9 +1,10 @@
-"""Exposures of a product that look elsewhere: a mosaic with them would be mostly empty."""
+"""Exposures whose pointing cannot be relied on, and those of a product that look elsewhere: a mosaic with them would be mostly empty."""
 
 import dataclasses
 import math
 from collections import defaultdict
 
+from snakewebb.plan.associations import suspect_pointing
 from snakewebb.plan.mosaics import (
     LARGE_GRID,
     combined_members,
@@ -22,6 +23,33 @@ MINORITY = 1 / 3
 
 SAVED = 4
 """How many times larger the mosaic must be with them."""
+
+
+def reliable_exposures(plan):
+    """Exposures whose pointing can be relied on, or that are to be used whether it can or not (``suspect_pointing``).
+
+    Parameters
+    ----------
+    plan : Plan
+        Its ``left_out`` and ``notes`` are added to.
+
+    Returns
+    -------
+    list of Exposure
+        None where the mode makes no products of several exposures.
+    """
+    if plan.mode.stage3 is None:
+        return []
+    usable = []
+    for exposure in plan.exposures.values():
+        suspicion = suspect_pointing(exposure.header)
+        if suspicion and plan.configuration["suspect_pointing"] == "exclude":
+            plan.left_out.append((exposure.path, f"{suspicion}: not in any mosaic"))
+        else:
+            usable.append(exposure)
+        if suspicion:
+            plan.notes.append(f"{exposure.path}: {suspicion}")
+    return usable
 
 
 def without_strays(plan, associations):

@@ -15,9 +15,9 @@ def summary_lines(plan):
     title = f"snakewebb: mode {plan.mode.name} ({plan.mode.title}), context {plan.context}"
     title += f", {_counted(plan.exposures, 'exposure')}"
     if plan.mode.stage3:
-        title += f", {_counted(plan.associations, 'product')}"
+        title += f", {_counted({**plan.associations, **plan.pairs}, 'product')}"
     lines = [title]
-    for product, association in plan.associations.items():
+    for product, association in (plan.associations | plan.pairs).items():
         lines.append(f"  {product}: {_counted(association.members, 'exposure')} ({association.source})")
         cubes = [cube for cube in plan.cubes.values() if cube.product == product]
         if cubes:

@@ -97,7 +97,7 @@ def _draw_scatter(axes, rmse, matches, names, status):
             axes.annotate(kind.lower(), (0, place), (6, 0), textcoords="offset points", fontsize=7, va="center")
             axes.plot(0, place, marker, color=colour, markersize=5, clip_on=False)
     axes.set_yticks(places, names)
-    top = np.nanmax(rmse, initial=0.0)
+    top = np.max(rmse, initial=0.0, where=np.isfinite(rmse))
     axes.set(xlim=(0, 1.25 * top if top > 0 else 1), ylim=(-0.7, len(names) - 0.3))
     axes.set_xlabel("rms of the matches (mas)")
     axes.set_title("Scatter of the matched sources")
