@@ -15,6 +15,7 @@ import golden_cases_modes
 import golden_cases_moving
 import golden_cases_mrs
 import golden_cases_refpix
+import golden_cases_sky
 import numpy as np
 from astropy.io import fits
 from golden_input import (
@@ -504,5 +505,6 @@ for more in (
     golden_cases_moving,
     golden_cases_mrs,
     golden_cases_refpix,
+    golden_cases_sky,
 ):
     CASES |= more.CASES
