@@ -91,7 +91,7 @@ def test_templates_are_fitted_and_a_replaced_one_reruns_its_exposures(programme)
     root = next(path.name.removesuffix("_uncal.fits") for path in sorted((folder / "uncal").glob("*_uncal.fits")))
     before = fits.getdata(folder / f"stage2/{root}_cal.fits", "SCI")
     shape = before.shape
-    template = folder / "wisp_NRCALONG.fits"
+    template = folder / "wisp_NRCBLONG.fits"
     fits.PrimaryHDU(filaments(shape).astype(np.float32)).writeto(template)
     on = "wisp_subtract: {skip: false, templates: ['wisp_{DETECTOR}.fits'], box_size: 32}"
     programme.configure(f"steps: {{{on}}}\n")
@@ -99,7 +99,7 @@ def test_templates_are_fitted_and_a_replaced_one_reruns_its_exposures(programme)
     programme.snakemake("--until", "image2")
     with fits.open(folder / f"stage2/{root}_cal.fits") as units:
         header, after = units[0].header, units["SCI"].data
-    assert header["WISPTPL1"] == "wisp_NRCALONG.fits"
+    assert header["WISPTPL1"] == "wisp_NRCBLONG.fits"
     assert abs(header["WISPSCL1"]) < 4 * header["WISPERR1"]
     assert header["S_WISP"] == "SKIPPED"
     np.testing.assert_array_equal(after, before)
@@ -114,4 +114,4 @@ def test_templates_are_fitted_and_a_replaced_one_reruns_its_exposures(programme)
     template.unlink()
     result = programme.snakemake("--dry-run", check=False)
     assert result.returncode
-    assert "wisp_NRCALONG.fits cannot be read (No such file or directory)" in result.stdout + result.stderr
+    assert "wisp_NRCBLONG.fits cannot be read (No such file or directory)" in result.stdout + result.stderr

@@ -89,9 +89,9 @@ class Model:
 
 MODELS = {
     "bkg_subtract": Model(process=170, frame=60, held=24, written=25, seconds=0.5),
-    "dither_background": Model(process=205, frame=60, written=25, seconds=2.0),
+    "dither_background": Model(process=205, frame=80, written=25, seconds=2.0),
     "image2": Model(process=75, frame=48, written=45, seconds=0.3),
-    "image2_with_sky": Model(process=115, frame=100, written=45, seconds=3.0),
+    "image2_with_sky": Model(process=115, frame=120, written=45, seconds=3.0),
     "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60, seconds=0.3),
     "find_sources": Model(process=209, frame=50, seconds=0.5),
     "assign_mtwcs": Model(process=92, members=0.2, seconds=0.05),
