@@ -71,7 +71,7 @@ from snakewebb.plan.modes import read_mode
 from snakewebb.steps import find_step
 mode = read_mode({str(ROOT / "config/modes/nircam_imaging.yaml")!r}, "nircam_imaging", {str(ROOT / "config/chains.yaml")!r})
 for name in mode.chains["image2"]:
-    if name not in ("bkg_subtract", "resample_exposure"):  # rules of their own
+    if name not in ("bkg_subtract", "dither_background", "resample_exposure"):  # rules of their own
         find_step(name)"""
     assert "numba" not in loaded(code)
 

@@ -84,7 +84,7 @@ default-resources:
 _WIDTH = "as many jobs of a group run side by side as fit in"
 _WIDTH_SLURM = "those of one of our jobs, as the executor runs the jobs of a group one after the other"
 _RAW = ("detector1", "dark", "guider_rates")
-_EXPOSURES = ("bkg_subtract", "image2", "spec2", *OF_EXPOSURES, "find_sources")
+_EXPOSURES = ("bkg_subtract", "dither_background", "image2", "spec2", *OF_EXPOSURES, "find_sources")
 # after the tiles, which are jobs of their own: a group cannot wait for what waits for it
 _MOSAICS = ("resample", "source_catalog", "report")
 # after the mosaics of all filters

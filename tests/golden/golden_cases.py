@@ -16,6 +16,7 @@ import golden_cases_moving
 import golden_cases_mrs
 import golden_cases_pairs
 import golden_cases_refpix
+import golden_cases_sky
 import numpy as np
 from astropy.io import fits
 from golden_input import (
@@ -506,5 +507,6 @@ for more in (
     golden_cases_mrs,
     golden_cases_pairs,
     golden_cases_refpix,
+    golden_cases_sky,
 ):
     CASES |= more.CASES

@@ -76,7 +76,8 @@ def test_backgrounds_are_those_of_the_same_programme_elements_and_readout(expose
         assert job.work["members"] == {"background": sky}
         assert [entry["step"] for entry in job.work["chain"]] == ["bkg_subtract"]
         assert calibrated[star].inputs == (f"stage2/{star}_bsub.json",)
-        assert [entry["step"] for entry in calibrated[star].work["chain"]] == ["assign_wcs", "flat_field", "photom"]
+        on = [entry["step"] for entry in calibrated[star].work["chain"] if not entry.get("skip")]
+        assert on == ["assign_wcs", "flat_field", "photom"]
         assert "members" not in calibrated[star].work
     # they are images themselves, too
     assert all(calibrated[root].inputs == (f"stage1/{root}_rate.json",) for root in sky)

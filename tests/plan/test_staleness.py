@@ -34,7 +34,8 @@ MIRI_DARK = names("group_scale dq_init emicorr saturation ipc firstframe lastfra
 
 IMAGING = {
     "bkg_subtract": "bkg_subtract",
-    **dict.fromkeys(("assign_wcs", "flat_field", "photom"), "image2"),
+    "dither_background": "dither_background",
+    **dict.fromkeys(("assign_wcs", "flat_field", "wisp_subtract", "background_2d", "photom"), "image2"),
     **{
         name: name
         for name in names(
@@ -107,9 +108,11 @@ OFF_BY_DEFAULT = names("""
     emicorr firstframe charge_migration picture_frame clean_flicker_noise persistence badpix_selfcal residual_fringe
     adaptive_trace_model pixel_replace
     nod_subtract measured_offsets cube_outliers stitch_spectra forced_photometry
+    dither_background wisp_subtract background_2d
 """)
-# refused without two keys of the configuration; it has tests of its own (test_forced_photometry)
-WITH_OPTIONS = ("forced_photometry",)
+# refused, or without jobs, without keys of the configuration, files of the user or dithers; they have tests of their own
+# (test_forced_photometry, test_sky_steps)
+WITH_OPTIONS = ("forced_photometry", "dither_background", "wisp_subtract")
 # they decide which jobs there are, and have tests of their own
 DECIDE_JOBS = {
     (step, name) for step in ("cube_build", "cube_build_exposure") for name in ("output_type", "channel", "band")
@@ -162,6 +165,7 @@ ALL_ON = {
 VALUES = {
     "alignment_tables": ["of_the_user.ecsv"],
     "center_xy": [10.0, 12.0],
+    "templates": ["of_the_user.fits"],
     "fillval": "0",
     "snr": "6.0 4.0",
     "scale": "1.3 0.7",

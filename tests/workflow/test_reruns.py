@@ -48,6 +48,7 @@ CHANGES = [
     ("ipc", "skip: true", FROM_DETECTOR1),
     ("assign_wcs", "sip_degree: 3", FROM_IMAGE2),
     ("flat_field", "inverse: true", FROM_IMAGE2),
+    ("background_2d", "skip: false", FROM_IMAGE2),
     ("photom", "apply_time_correction: false", FROM_IMAGE2),
     ("resample_exposure", "pixfrac: 0.9", {"resample_exposure": 4}),
     ("tweakreg", "snr_threshold: 12", FROM_SOURCES),

@@ -1,4 +1,4 @@
-# Stage 2: slopes, less those of dedicated backgrounds, to calibrated surface brightness, and a resampled image of the single exposure.
+# Stage 2: slopes, less those of dedicated backgrounds or of other dithers, to calibrated surface brightness, and a resampled image of the single exposure.
 
 
 rule bkg_subtract:
@@ -28,6 +28,37 @@ rule bkg_subtract:
         members=member_paths_for("bkg_subtract"),
     message:
         "background subtracted: {wildcards.exposure}"
+    script:
+        "../scripts/slopes.py"
+
+
+rule dither_background:
+    input:
+        rate=slopes_for("dither_background"),
+        rate_record=slopes_record_for("dither_background"),
+        members=members_for("dither_background"),
+        member_records=member_records_for("dither_background"),
+        mark=mark_for("stage2/{exposure}_dbsub.json"),
+    output:
+        result="stage2/{exposure}_dbsub.fits",
+        record="stage2/{exposure}_dbsub.json",
+    log:
+        "logs/dither_background/{exposure}.log",
+    benchmark:
+        "benchmarks/dither_background/{exposure}.tsv"
+    conda:
+        "../../envs/conda.yaml"
+    threads: threads_of("dither_background")
+    resources:
+        mem_mb=mem_mb_of("dither_background"),
+        runtime=runtime_of("dither_background"),
+        disk_mb=disk_mb_of("dither_background"),
+    params:
+        work=work_of("dither_background"),
+        circumstances=circumstances_of("dither_background"),
+        members=member_paths_for("dither_background"),
+    message:
+        "background of the other dithers subtracted: {wildcards.exposure}"
     script:
         "../scripts/slopes.py"
 

@@ -14,7 +14,9 @@ def calibrate_slopes(rate, result, record, *, members, work, circumstances, thre
     """Run a chain on slopes, with the exposures that belong to them by role, and write the result, the record last."""
     set_threads(threads)
     image = _checked(rate)
-    image.members = {role: [_checked(path) for path in paths] for role, paths in members.items()}
+    image.members = {role: [_checked(path) for path in paths] for role, paths in members.items() if role != "dithers"}
+    if "dithers" in members:
+        image.members["dithers"] = map(_checked, members["dithers"])  # read one at a time
     subarray = [int(image.header[key]) for key in ("SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2")]
     references = References(located(work.get("references", {}), circumstances["crds_path"]), subarray)
     outcomes = run_chain(image, work["chain"], references, origins=circumstances.get("origins"))

@@ -5,8 +5,13 @@ from astropy.io import fits
 
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import ConfigError
+from snakewebb.imaging.ds9_regions import pixels_inside, read_regions
 from snakewebb.io.products import read_image
 from snakewebb.plan.names import root_of
+from snakewebb.wcs.tangent import wcs_of
+
+REGIONS = ".reg"
+"""How the names of files of regions end, in any case."""
 
 
 def read_masked(path, masks, **options):
@@ -17,7 +22,7 @@ def read_masked(path, masks, **options):
     path : path-like
         A calibrated file.
     masks : dict of str to dict
-        ``path`` of the mask by exposure: a FITS file whose first array has the shape of the exposure.
+        ``path`` of the mask by exposure: a FITS file whose first array has the shape of the exposure, or a file of regions (``.reg``).
     options
         As those of `read_image`.
 
@@ -33,8 +38,17 @@ def read_masked(path, masks, **options):
     image = read_image(path, **options)
     entry = masks.get(root_of(str(path).rpartition("/")[2]))
     if entry is not None:
-        image.dq[read_mask(entry["path"], image.dq.shape)] |= np.uint32(DO_NOT_USE)
+        image.dq[_mask_of(entry["path"], path, image.dq.shape)] |= np.uint32(DO_NOT_USE)
     return image
+
+
+def _mask_of(mask, path, shape):
+    """The mask of the exposure in a file, ndarray of bool."""
+    if not str(mask).lower().endswith(REGIONS):
+        return read_mask(mask, shape)
+    regions = read_regions(mask)
+    on_sky = any(region.sky for region in regions)
+    return pixels_inside(regions, shape[-2:], wcs_of(path, checked=True) if on_sky else None)
 
 
 def read_mask(path, shape):

@@ -78,6 +78,8 @@ _STEPS = (
     ("S_WCS", "Assign World Coordinate System"),
     ("S_MTWCS", "Assign Moving Target World Coordinate System"),
     ("S_BKDSUB", "Background subtraction"),
+    ("S_BKGDTH", "Background from dithers"),
+    ("S_BKG2D", "Two-dimensional background subtraction"),
     ("S_BPXSLF", "Bad Pixel Self-Calibration"),
     ("S_BARSHA", "NIRSpec bar shadow correction"),
     ("S_CHGMIG", "Charge Migration"),
@@ -130,6 +132,7 @@ _STEPS = (
     ("S_TWKREG", "Image Alignment via Astronomical Sources"),
     ("S_WAVCOR", "NIRSpec wavelength correction"),
     ("S_WFSCOM", "Wavefront Sensing Combination"),
+    ("S_WISP", "Subtraction of scattered light"),
     ("S_CONTAM", "WFSS Contamination Correction"),
     ("S_WHTLIT", "TSO White-Light Curve"),
 )

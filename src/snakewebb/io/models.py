@@ -42,7 +42,8 @@ class Image:
     geometry : SliceGeometry or None
         Slices, wavelengths and positions along the slices of the pixels of an image of an integral-field unit.
     members : dict of list of Image
-        Images that belong to this one by their role in the association: ``background``, ``imprint``, ``selfcal``.
+        Images that belong to this one by their role in the association: ``background``, ``imprint``, ``selfcal``; and ``dithers``, which
+        are read one at a time.
     trace_model : ndarray of float32 (ny, nx) or None
         Light of compact sources, as adaptive_trace_model found it.
     oversample : float

@@ -11,7 +11,7 @@ OF_EXPOSURES = {
     "extract_1d_exposure": "x1d",
 }
 """Steps of stage 2 that are rules of their own, and the suffix of what each makes of what the one before made."""
-OF_SLOPES = {"image2": {"bkg_subtract": "bsub"}}
+OF_SLOPES = {"image2": {"bkg_subtract": "bsub", "dither_background": "dbsub"}}
 """Steps at the head of a pipeline of stage 2 that are rules of their own there, and the suffix of what each makes of the slopes."""
 OF_MEMBERS = {"master_background": "mbsub", "nod_subtract": "nodsub"}
 """Steps of stage 3 that are rules of their own for each exposure, and the suffix of what each makes of what the one before made."""

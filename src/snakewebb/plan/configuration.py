@@ -26,7 +26,7 @@ KEYS = {
     "associations": (list, [], "a list of _asn.json files"),
     "backgrounds": (dict, {}, "a mapping of exposures (patterns) to lists of their backgrounds (patterns)"),
     "associate_by": (str, "observation", "observation or programme"),
-    "masks": (dict, {}, "a mapping of exposures (patterns) to FITS files of masks"),
+    "masks": (dict, {}, "a mapping of exposures (patterns) to FITS or region files of masks"),
     "alignment_table": (str, None, "the path of a table of alignments"),
     "bad_exposures": (str, "exclude", "exclude or stop"),
     "suspect_pointing": (str, "warn", "warn or exclude"),

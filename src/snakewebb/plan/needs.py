@@ -38,7 +38,8 @@ _OF_A_PRODUCT = (
     ),
     *("measured_offsets", "cube_outliers", "stitch_spectra"),
 )
-_WITH_MEMBERS = ("spec2", "bkg_subtract")
+_WITH_MEMBERS = ("spec2", "bkg_subtract", "dither_background")
+_FINDING_SOURCES = ("wisp_subtract", "background_2d")
 _FITS = (".fits", ".fit", ".fits.gz", ".fits.bz2")
 _STAR_FINDER = 3_000_000  # pixels whose need is that of the compiled code that finds stars
 _OF_A_CUBE = ("cube_build", "extract_1d", "spectral_leak")
@@ -163,7 +164,10 @@ class Needs:
             if finer != 1 and rule == "pixel_replace":  # it holds a dozen arrays of the finer image
                 shape = (*shape[:-1], math.ceil(shape[-1] * (1 + finer)))
             channels = _channels(exposure_bands(self._plan, root)) if rule == "cube_build_exposure" else 1
-            return Work(shape, exposure.header, exposures=math.ceil(number * finer), cube=cube, channels=channels)
+            sky = rule == "image2" and any(self._plan.is_on(step, root) for step in _FINDING_SOURCES)
+            return Work(
+                shape, exposure.header, exposures=math.ceil(number * finer), cube=cube, channels=channels, sky=sky
+            )
         if product in self._plan.cubes:
             return self._cube_work(product)
         roots = self._plan.association(product).members if product is not None else tuple(self._plan.exposures)

@@ -38,6 +38,7 @@ from snakewebb.plan.pairs import pairs_of
 from snakewebb.plan.parameters import FileHashes, Layer, layer, resolve_chain, selected, switched_off
 from snakewebb.plan.persistence import earlier_exposures, find_windows, windows_work
 from snakewebb.plan.strays import reliable_exposures, without_strays
+from snakewebb.plan.templates import templates_work
 
 STATE = Path(".snakewebb")
 """Folder of the programme for tables that can be made again."""
@@ -371,6 +372,7 @@ class Plan:
         if transition == stage2_work.first_job(self, root):
             work["input"] = exposure.identity
         work |= stage2_work.members_work(self, transition, root)
+        work |= templates_work(self, root, chain.entries)
         types = chain.reference_types(exposure.header.get("EXP_TYPE"))
         if types:
             work["references"] = {reftype: self.reference(root, reftype, chain.overrides) for reftype in types}

@@ -24,6 +24,9 @@ LARGEST_STACK = 256 * 1024**2
 LARGEST_CONTEXT = 128 * 1024**2
 """Bytes of the context planes of a tile of a mosaic up to which they are kept in memory; else they lie in a temporary file."""
 
+DITHER = 12
+"""Bytes of a pixel of each other dither that lie in a temporary file: data, and two variances."""
+
 PICTURES = 24
 """Exposures with pictures on the page of a mode: a page with hundreds of them is of no use."""
 
@@ -86,7 +89,9 @@ class Model:
 
 MODELS = {
     "bkg_subtract": Model(process=170, frame=60, held=24, written=25, seconds=0.5),
+    "dither_background": Model(process=205, frame=80, written=25, seconds=2.0),
     "image2": Model(process=75, frame=48, written=45, seconds=0.3),
+    "image2_with_sky": Model(process=115, frame=120, written=45, seconds=3.0),
     "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60, seconds=0.3),
     "find_sources": Model(process=209, frame=50, seconds=0.5),
     "assign_mtwcs": Model(process=92, members=0.2, seconds=0.05),
@@ -175,6 +180,8 @@ class Work:
         Exposures, in frames of the detector, that the job writes to temporary files.
     channels : int
         Of each exposure that go into its cube.
+    sky : bool
+        Whether a job of stage 2 finds sources, to subtract what lies below them.
     """
 
     shape: tuple
@@ -188,6 +195,7 @@ class Work:
     cube: tuple = ()
     copies: float = 0.0
     channels: int = 1
+    sky: bool = False
 
     @property
     def frame(self):
@@ -238,7 +246,12 @@ def megabytes(rule, work, attempt=1):
 
 
 def _kind(rule, work):
-    """Name of the model of a rule: outliers of spectra are another job than those of images; so is what puts tiles together."""
+    """Name of the model of a rule: outliers of spectra are another job than those of images; so is what puts tiles together.
+
+    Stage 2 of images takes more where it finds sources.
+    """
+    if rule == "image2" and work.sky:
+        return "image2_with_sky"
     if rule == "outlier_detection" and not work.mosaic:
         return "ifu_outliers"
     return "gather_tiles" if rule == "resample" and work.tiles else rule
@@ -285,6 +298,8 @@ def disk_megabytes(rule, work):
         if rule in ("resample", "mosaic_tile"):
             written += 4 * (work.context - 1) * work.mosaic
         written += MODELS["pixel_replace"].written * work.frame * work.copies
+        if rule == "dither_background":
+            written += DITHER * work.frame * (work.exposures - 1)
     return 10 + math.ceil(written / 1e6)
 
 

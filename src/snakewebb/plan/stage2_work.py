@@ -5,6 +5,7 @@ from pathlib import Path
 from snakewebb.plan.chains import OF_EXPOSURES, OF_SLOPES
 from snakewebb.plan.contracts import contract_of
 from snakewebb.plan.cubes import exposure_bands
+from snakewebb.plan.dithers import other_dithers
 from snakewebb.plan.ifu_exposures import is_imprint, text
 from snakewebb.plan.level2_members import level2_members
 
@@ -13,6 +14,7 @@ _USERS = {
     "background": ("badpix_selfcal", "bkg_subtract"),
     "imprint": ("imprint_subtract",),
     "selfcal": ("badpix_selfcal",),
+    "dithers": ("dither_background",),
 }
 
 
@@ -74,13 +76,24 @@ def last_records(plan):
 
 
 def find_members(plan):
-    """Exposures that belong to each exposure, by role, and what could not be used as such; see `level2_members`."""
+    """Exposures that belong to each exposure, by role, and what could not be used as such; see `level2_members`, `other_dithers`."""
     if plan.mode.stage2 is None:
         return {}, []
     left_out = {Path(path).name.rsplit("_", 1)[0] for path, _ in plan.left_out}
-    return level2_members(
+    members, notes = level2_members(
         plan.exposures, plan.official[2], plan.configuration["backgrounds"], left_out - set(plan.exposures)
     )
+    if "dither_background" in plan.chains.get(plan.mode.stage2, ()):
+        alone = [
+            root
+            for root in plan.exposures
+            if "background" not in members.get(root, {}) or not plan.is_on("bkg_subtract", root)
+        ]
+        dithers, few = other_dithers(plan, alone)
+        for root, roots in dithers.items():
+            members[root] = members.get(root, {}) | {"dithers": roots}
+        notes += few
+    return members, notes
 
 
 def works_with_references(plan):

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-import numpy as np
 from astropy.io import fits
 
 from snakewebb.imaging.invalid_pixels import match_invalid
+from snakewebb.imaging.subtracted_noise import add_noise
 from snakewebb.io.models import Image
 from snakewebb.io.references import References
 from snakewebb.spectroscopy.background_members import average, check_alike
@@ -61,20 +61,3 @@ def bkg_subtract(
         arrays = {"SCI": background.data, "ERR": background.err, "DQ": background.dq}
         image.extra["combinedbackground"] = [fits.ImageHDU(array, name=name) for name, array in arrays.items()]
     return Status(COMPLETE, f"mean of {len(backgrounds)} exposures")
-
-
-def add_noise(image, variances):
-    """Add the variances of what was subtracted to those of an image.
-
-    Parameters
-    ----------
-    image : Image
-    variances : dict of ndarray (ny, nx)
-        By part, ``var_poisson`` and ``var_rnoise``.
-    """
-    total = image.err.astype(float) ** 2
-    for name, variance in variances.items():
-        total += variance
-        if getattr(image, name) is not None:
-            getattr(image, name)[...] += variance
-    image.err[...] = np.sqrt(total)

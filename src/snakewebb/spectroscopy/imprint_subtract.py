@@ -3,10 +3,10 @@
 from typing import Literal
 
 from snakewebb.imaging.invalid_pixels import match_invalid
+from snakewebb.imaging.subtracted_noise import add_noise
 from snakewebb.io.models import Image
 from snakewebb.io.references import References
 from snakewebb.spectroscopy.background_members import check_alike
-from snakewebb.spectroscopy.bkg_subtract import add_noise
 from snakewebb.steps import COMPLETE, NOT_APPLICABLE, Status, step
 
 

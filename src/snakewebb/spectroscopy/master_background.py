@@ -9,11 +9,11 @@ from astropy.io import fits
 
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.invalid_pixels import match_invalid
+from snakewebb.imaging.subtracted_noise import add_noise
 from snakewebb.io.fits import check_structure
 from snakewebb.io.models import Image
 from snakewebb.io.references import References
 from snakewebb.io.tables import table_unit
-from snakewebb.spectroscopy.bkg_subtract import add_noise
 from snakewebb.spectroscopy.combine_spectra import combine_spectra
 from snakewebb.spectroscopy.running_median import running_median
 from snakewebb.spectroscopy.slice_geometry import geometry_of
