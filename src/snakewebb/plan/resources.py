@@ -41,7 +41,7 @@ SUBMITTED_PER_EXPOSURE = 0.05
 
 _LINES = 2048  # of the detectors that have superstripes
 _PLANE = 90  # bytes of a pixel of the detector in stage 1: slopes, flags, and what a step reads of its references
-_SLOPES = 350_000_000  # bytes that steps and writing hold of the slopes of an exposure on a scratch file
+_SLOPES = 80_000_000  # bytes that steps and writing hold of the slopes of an exposure on a scratch file
 _WITHOUT_SLOPES = (
     185,
     60,
