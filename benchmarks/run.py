@@ -2,7 +2,8 @@
 
 Both get the same input and the same reference files, in one run; their outputs are compared. *Whole* is the time of processes from
 start to exit, *inside* that of the calibration in a process that has imported and loaded everything. Timed are the defaults of both; where
-ours differ from the oracle's on purpose the outputs do too, so a run with ``compatibility: jwst`` is compared besides.
+ours differ from the oracle's on purpose the outputs do too, so a run with ``compatibility: jwst`` is compared besides. Cases of whole
+programmes are in `benchmarks.programme`.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import programme
 from benchmarks.compare import compare_products, compare_runs
 from benchmarks.jobs import REPOSITORY, cold_compile, compatible, jobs_of, linked, load_plan, measure_own, run_once
 from benchmarks.oracle import OracleTask, measure_oracle
@@ -75,7 +77,7 @@ CASES = {
 def main():
     """Run the cases that the command line names."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--case", default="all", choices=["all", *CASES])
+    parser.add_argument("--case", default="all", choices=["all", *CASES, *programme.CASES])
     parser.add_argument("--oracle-cores", type=int, choices=(1, 2), help="measure the oracle with this setting only")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of our side (default: 1 2)")
     options = parser.parse_args()
@@ -88,7 +90,11 @@ def main():
             with open(RESULTS, "a") as stream:
                 stream.writelines(json.dumps(row) + "\n" for row in measured)
             rows += measured
-    print_table(rows)
+    if rows:
+        print_table(rows)
+    for name in programme.CASES:
+        if wanted in ("all", name):
+            programme.measure(name)
 
 
 def prepare(case):
