@@ -155,7 +155,7 @@ def jobs_of(plan, rule, *, roots=(), product=None, scratch=Path("bench")):
         case "tweakreg":
             from snakewebb.plan.detection import reference_product
 
-            outputs = {"alignment": "alignment.ecsv", "record": "alignment.json"}
+            outputs = {"alignment": "alignment.ecsv", "residuals": "residuals.ecsv", "record": "alignment.json"}
             reference = reference_product(plan, product)
             inputs = {**members, "sources": sources, "reference": [f"stage3/{reference}_cat.ecsv"] if reference else []}
             return [of_product(inputs, outputs)]

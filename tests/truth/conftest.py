@@ -77,7 +77,7 @@ class Programme:
             for root, cal, path in zip(self.roots, cals, sources, strict=True):
                 find["list_sources"](cal, path, work=self.plan.source_finding_work(root), threads=THREADS)
             work = self.plan.alignment_work(self.product)
-            align["align_exposures"](cals, sources, "stage3/alignment.ecsv", work=work)
+            align["align_exposures"](cals, sources, "stage3/alignment.ecsv", "stage3/residuals.ecsv", work=work)
         return Table.read(self.folder / "stage3/alignment.ecsv", format="ascii.ecsv")
 
     @cached_property

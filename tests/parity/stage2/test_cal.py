@@ -184,8 +184,9 @@ ONLY_THEIRS = {
     # the single-exposure mosaic is a product, and a rule, of its own
     "S_RESAMP",
 }
-# every unit of ours has checksums
-ONLY_OURS = {"CHECKSUM", "DATASUM"}
+# every unit of ours has checksums, and SCI says how good the approximation of its coordinates is
+CHECKSUMS = {"CHECKSUM", "DATASUM"}
+APPROXIMATION = {"SIPMXERR", "SIPIVERR"}
 DIFFERENT = {
     "DATE",
     "CAL_VER",  # this software's
@@ -213,7 +214,8 @@ def test_the_product_is_the_oracles(cals, assert_agree):
             theirs_alone = ONLY_THEIRS - ({"S_RESAMP"} if "INT_TIMES" in reference else set())
             missing = keywords(expected.header) - keywords(unit.header)
             assert missing == (theirs_alone if unit.name == "PRIMARY" else set()), unit.name
-            assert keywords(unit.header) - keywords(expected.header) == ONLY_OURS, unit.name
+            ours = CHECKSUMS | (APPROXIMATION if unit.name == "SCI" else set())
+            assert keywords(unit.header) - keywords(expected.header) == ours, unit.name
             for key in keywords(unit.header) & keywords(expected.header) - DIFFERENT:
                 value = expected.header[key]
                 if key in CLOSE or isinstance(value, float):
@@ -259,9 +261,9 @@ def test_data_models_open_it_without_a_warning(tmp_path, rate, references):
             ra, dec = model.meta.wcs(3.0, 4.0)
             light = read_image(path, wcs=True).wcs
             np.testing.assert_allclose(light(3.0, 4.0), (ra, dec), atol=1e-12)
-            # nothing but checksums is unknown to the data model
+            # nothing else is unknown to the data model
             extra = model.extra_fits.instance
-            assert {card[0] for unit in extra.values() for card in unit["header"]} == {"CHECKSUM", "DATASUM"}
+            assert {card[0] for unit in extra.values() for card in unit["header"]} == CHECKSUMS | APPROXIMATION
             assert all(set(unit) == {"header"} for unit in extra.values())
             model.save(tmp_path / "again.fits")
     with datamodels.open(tmp_path / "again.fits") as model:
