@@ -214,8 +214,8 @@ def test_the_product_is_the_oracles(cals, assert_agree):
             theirs_alone = ONLY_THEIRS - ({"S_RESAMP"} if "INT_TIMES" in reference else set())
             missing = keywords(expected.header) - keywords(unit.header)
             assert missing == (theirs_alone if unit.name == "PRIMARY" else set()), unit.name
-            ours = CHECKSUMS | (APPROXIMATION if unit.name == "SCI" else set())
-            assert keywords(unit.header) - keywords(expected.header) == ours, unit.name
+            added = CHECKSUMS | (APPROXIMATION if unit.name == "SCI" else set())
+            assert keywords(unit.header) - keywords(expected.header) == added, unit.name
             for key in keywords(unit.header) & keywords(expected.header) - DIFFERENT:
                 value = expected.header[key]
                 if key in CLOSE or isinstance(value, float):
