@@ -6,16 +6,14 @@ default chain on the full frame of the case ``stage1_nircam``, files read and wr
 
 import argparse
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from benchmarks.jobs import HERE, load_plan, written_jobs
+from benchmarks.jobs import HERE, load_plan, warm_seconds, written_jobs
 from benchmarks.jump_completeness import PATTERN, field, sampled
-from benchmarks.process import run
 from benchmarks.ramp_exposures import write_references
 from benchmarks.run import CASES, jobs_of_stage, prepare
 
@@ -94,8 +92,7 @@ def seconds_of_chain(fraction, threads, repeats, steps):
             units["DQ"].data[unusable] |= 1
             units.writeto(mask, overwrite=True, checksum=True)
         (path,) = written_jobs([job], threads, folder)
-        output = run([sys.executable, HERE / "job.py", path, str(repeats + 1)], log=folder / "log").output
-        return min([float(line.split()[1]) for line in output.splitlines() if line.startswith("inside ")][1:])
+        return warm_seconds(path, repeats, folder / "log")
 
 
 def print_chain(threads, repeats):

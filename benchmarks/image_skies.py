@@ -17,6 +17,7 @@ from snakewebb.imaging.background_2d import background_2d
 from snakewebb.imaging.dither_background import dither_background
 from snakewebb.imaging.wisp_subtract import wisp_subtract
 from snakewebb.io.references import References
+from snakewebb.job import largest_memory_mb
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
@@ -37,9 +38,9 @@ def timed(step, image, **parameters):
 
 def resident():
     """Largest memory of this process since the last call, MB."""
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    peak = largest_memory_mb()
     Path("/proc/self/clear_refs").write_text("5")
-    return int(peak.split()[1]) / 1024
+    return peak
 
 
 def main():
