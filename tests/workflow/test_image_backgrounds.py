@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from small_programmes import Programme
-from snakewebb.simulate.truth import default_effects, simulate
+from glowing_programme import MODE, brightness, calibrated_programme, roots
 
-MODE = "miri_imaging"
 DITHERS, SKY = 2, 3
 
 
@@ -15,24 +13,7 @@ DITHERS, SKY = 2, 3
 def calibrated(tmp_path_factory):
     """A programme with a bright sky and the glow of the instrument, calibrated up to stage 2."""
     folder = tmp_path_factory.mktemp("backgrounds")
-    # noise that whole frames, outputs or rows share is not in the errors of pixels
-    shared = {"one_over_f", "emi", "amplifier_offsets", "row_offsets"}
-    effects = default_effects(MODE) - shared | {"glow"}
-    simulate(MODE, folder, preset="tiny", seed=5, effects=effects, dithers=DITHERS, background_dithers=SKY, ngroups=8)
-    programme = Programme(folder, "jwst_9999.pmap")
-    programme.configure()
-    programme.snakemake(MODE, "--until", "image2")
-    return programme
-
-
-def roots(programme, observation):
-    return sorted(
-        path.name.removesuffix("_uncal.fits") for path in programme.folder.glob(f"uncal/jw01234{observation}*")
-    )
-
-
-def brightness(programme, root):
-    return fits.getdata(programme.folder / "truth" / f"{root}_truth.fits", "BRIGHTNESS").astype(float)
+    return calibrated_programme(folder, seed=5, dithers=DITHERS, background_dithers=SKY)
 
 
 def test_sky_and_glow_are_gone_and_the_noise_is_right(calibrated):

@@ -7,11 +7,9 @@ import pytest
 from astropy.io import fits
 
 from expected_reruns import FROM_IMAGE2
+from glowing_programme import MODE, brightness, calibrated_programme, roots
 from sky_scenes import filaments
-from small_programmes import Programme
-from snakewebb.simulate.truth import default_effects, simulate
 
-MODE = "miri_imaging"
 DITHERS = 5
 ON = "dither_background: {skip: false, min_shift: 1}, bkg_subtract: {skip: true}"
 
@@ -20,24 +18,7 @@ ON = "dither_background: {skip: false, min_shift: 1}, bkg_subtract: {skip: true}
 def calibrated(tmp_path_factory):
     """Dithers on a bright sky with the glow of the instrument, calibrated up to stage 2; the backgrounds only tell what the sky is."""
     folder = tmp_path_factory.mktemp("dithers")
-    # noise that whole frames, outputs or rows share is not in the errors of pixels
-    shared = {"one_over_f", "emi", "amplifier_offsets", "row_offsets"}
-    effects = default_effects(MODE) - shared | {"glow"}
-    simulate(MODE, folder, preset="tiny", seed=6, effects=effects, dithers=DITHERS, background_dithers=1, ngroups=8)
-    programme = Programme(folder, "jwst_9999.pmap")
-    programme.configure(f"steps: {{{ON}}}\n")
-    programme.snakemake(MODE, "--until", "image2")
-    return programme
-
-
-def roots(programme, observation):
-    return sorted(
-        path.name.removesuffix("_uncal.fits") for path in programme.folder.glob(f"uncal/jw01234{observation}*")
-    )
-
-
-def brightness(programme, root):
-    return fits.getdata(programme.folder / "truth" / f"{root}_truth.fits", "BRIGHTNESS").astype(float)
+    return calibrated_programme(folder, f"steps: {{{ON}}}\n", seed=6, dithers=DITHERS, background_dithers=1)
 
 
 def test_sky_and_glow_are_gone_and_the_noise_is_right(calibrated):
