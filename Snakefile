@@ -12,7 +12,7 @@ from snakemake.logging import logger
 
 from snakewebb.errors import SnakewebbError
 from snakewebb.failures import name_run
-from snakewebb.job_server import through_server
+from snakewebb.job_server import expect_scripts, through_server
 from snakewebb.outcome import report_end
 from snakewebb.plan.common_grid import record_grids
 from snakewebb.plan.context import record_context
@@ -36,7 +36,8 @@ if OWN_RUN:  # another workflow's rules may be of any kind
     plan_quickly()
 
 if workflow.is_main_process:
-    script = through_server(script)  # what runs the script of a rule
+    # what runs the script of a rule
+    script = through_server(script, start=not workflow.output_settings.dryrun)
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
     note_run()
@@ -89,6 +90,9 @@ for STAGE in filter(None, (PLAN.mode.stage2, PLAN.mode.stage3)):
 
 onstart:
     clear_unfinished()
+    expect_scripts(
+        script, {job: workflow.dag.dependencies[job] for job in workflow.dag.needrun_jobs()}
+    )
     WATCHER.expect(
         (workflow.dag.jobid(job), job.rule.name, job.wildcards_dict)
         for job in workflow.dag.needrun_jobs()

@@ -18,6 +18,7 @@ import io
 import os
 import pickle
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from graphlib import TopologicalSorter
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -38,6 +40,9 @@ SWITCH = "SNAKEWEBB_JOB_SERVER"
 
 LARGEST_MESSAGE = 1 << 18
 """Bytes of a message of a job about what it imported and loaded."""
+
+ENDED = object()
+"""What an iterator gives that has ended."""
 
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 """The server's libraries of linear algebra start no threads: a process with threads must not be forked."""
@@ -92,24 +97,41 @@ class JobServer:
             message = f"{script}: the process that starts jobs (snakewebb.job_server) has ended; run the command again"
             raise SnakewebbError(message) from error
 
+    def expect(self, scripts):
+        """Tell the server which scripts will come: it imports what they need while it has nothing else to do.
+
+        Parameters
+        ----------
+        scripts : iterable of path-like
+            In the order in which they are likely to come.
+        """
+        ours, theirs = socket.socketpair()
+        # a server that has ended is found by the first job
+        with contextlib.suppress(OSError), Connection(ours.detach()) as message:
+            with theirs, self._lock:
+                socket.send_fds(self._control, [b"\0"], [theirs.fileno()])
+            message.send([str(script) for script in scripts])
+
     def close(self):
         """Let the server end."""
         self._control.close()
         self._process.wait()
 
 
-def through_server(script):
+def through_server(script, *, start):
     """Snakemake's function ``script``, with jobs run by a `JobServer` where they need nothing but this Python.
 
     Parameters
     ----------
     script : callable
         Runs the script of a rule in a Python of its own.
+    start : bool
+        Whether there will be jobs: the server starts at once, beside the planning, and not with the first job.
 
     Returns
     -------
     callable
-        With the same signature.
+        With the same signature; `expect_scripts` tells its server what will come.
     """
     # elsewhere than on Linux, libraries of the system do not survive a fork
     if sys.platform != "linux" or os.environ.get(SWITCH) == "off":
@@ -124,6 +146,9 @@ def through_server(script):
     def server():
         with first:
             return started()
+
+    if start:
+        server()
 
     @functools.wraps(script)
     def run(*arguments, **named):
@@ -144,7 +169,28 @@ def through_server(script):
             raise subprocess.CalledProcessError(code, str(path))
         return None
 
+    run.server = server
     return run
+
+
+def expect_scripts(script, jobs):
+    """Tell the server of a function of `through_server` which scripts will come.
+
+    Parameters
+    ----------
+    script : callable
+        Any other is left alone.
+    jobs : dict
+        Jobs of Snakemake that will be run, and an iterable of those that each waits for.
+    """
+    if not hasattr(script, "server"):
+        return
+    before = {}
+    for job, awaited in jobs.items():
+        before.setdefault(job.rule, set()).update(other.rule for other in awaited if other.rule is not job.rule)
+    ordered = [rule for rule in TopologicalSorter(before).static_order() if rule in before and rule.script]
+    paths = [_local_script({"path": rule.script, "basedir": rule.basedir}) for rule in ordered]
+    script.server().expect(dict.fromkeys(filter(None, paths)))
 
 
 def _local_script(given):
@@ -185,13 +231,13 @@ def serve(control):
 
     The first time a script comes, the server itself imports what it does: scripts only define functions unless there is a
     ``snakemake`` object. What its jobs import and load besides, they tell through another socket; the server has it from
-    then on (`snakewebb.job_start`).
+    then on (`snakewebb.job_start`). Scripts that it is told to expect it imports while no job is asked for.
 
     Parameters
     ----------
     control : socket.socket
     """
-    running, known = {}, set()
+    running = {}
     told, tell = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     told.setblocking(False)
     signal.signal(
@@ -202,7 +248,16 @@ def serve(control):
     _import_common()
     from snakewebb import job_start  # imports numba, which the process that starts the server need not have
 
+    @functools.cache
+    def preparing(script):
+        _import_for(script)
+        return job_start.prepare(job_start.remembered(script))
+
+    expected = []
     while True:
+        while expected and not select.select([control], [], [], 0)[0]:
+            if next(preparing(expected[0]), ENDED) is ENDED:
+                del expected[0]
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         starts = list(_told(told))
         for script, start in starts:
@@ -210,13 +265,15 @@ def serve(control):
         if not message:
             return
         job = Connection(descriptors[0])
-        script, folder, environment, payload = job.recv()
-        if script not in known:
-            known.add(script)
-            _import_for(script)
-            job_start.prepare(job_start.remembered(script))
-        for _, start in starts:
-            job_start.prepare(start)
+        asked = job.recv()
+        if isinstance(asked, list):
+            expected = asked
+            job.close()
+            continue
+        script, folder, environment, payload = asked
+        for steps in (preparing(script), *(job_start.prepare(start) for _, start in starts)):
+            for _ in steps:
+                pass
         gc.freeze()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()

@@ -44,13 +44,16 @@ def gained(before):
 
 
 def prepare(start):
-    """Import modules and load kernels; what cannot be is left to the job that needs it."""
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        for name in start.get("modules", ()):
+    """Import modules and load kernels, one with each step of this iterator; what cannot be is left to the job that needs it."""
+    for name in start.get("modules", ()):
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
+        yield
+    for kernel in start.get("kernels", ()):
         with contextlib.suppress(Exception):
-            compiled.load_kernels(start.get("kernels", ()))
+            compiled.load_kernels([kernel])
+        yield
 
 
 def remembered(script):

@@ -41,6 +41,7 @@ def plan_quickly():
     _functions()
     _files()
     _lists()
+    _end()
     quick_jobs.replace_functions()
     quick_graph.replace_functions()
     quick_records.replace_functions()
@@ -240,6 +241,20 @@ def _filled_in(pattern, wildcards):
     except KeyError:
         return None
     return "".join(parts)
+
+
+def _end():
+    """A timer of the scheduler, which ends a second after the last job has begun, does not keep a process that has nothing else to do."""
+    from threading import Timer
+
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    def schedule_reevalutation(self, delay):
+        timer = Timer(delay, self._open_jobs.release)
+        timer.daemon = True
+        timer.start()
+
+    JobScheduler._schedule_reevalutation = schedule_reevalutation
 
 
 def _lists():
