@@ -11,6 +11,7 @@ import mmap
 import os
 import sys
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from importlib.metadata import version
@@ -154,6 +155,24 @@ def at_once(*calls):
     if _free_threads() == 1:
         return [call() for call in calls]
     return _results([(call,) for call in calls])
+
+
+def one_ahead(function, items):
+    """Results of a function of each item in turn, where more than one thread is granted each made while the one before it is used.
+
+    Two results are there at once if the caller lets go of one before it asks for the next.
+    """
+    if _free_threads() == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        made = deque()
+        for item in items:
+            made.append(pool.submit(function, item))
+            if len(made) == 2:
+                yield made.popleft().result()
+        while made:
+            yield made.popleft().result()
 
 
 _own = threading.local()

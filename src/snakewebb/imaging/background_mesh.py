@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from snakewebb.imaging.sorting import sort
+
 CLIP = 3.0  # limits of the clipping, in standard deviations
 CLIP_PASSES = 5
 EXCLUDE_PERCENTILE = 10.0  # a box with more per cent of its pixels masked or clipped is left out
@@ -113,7 +115,9 @@ def clipped(values, passes=CLIP_PASSES):
     -------
     ndarray of float64
     """
-    values = np.sort(values).astype(np.float64)  # of sorted values a clipped set is a slice
+    values = np.array(values)
+    sort(values)
+    values = values.astype(np.float64)  # of sorted values a clipped set is a slice
     centred = values - values[values.size // 2]  # so that sums of squares lose no digits
     low, high = 0, values.size
     for _ in range(passes):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
+from snakewebb.imaging.sorting import sort
 
 
 def weight_threshold(weight, maskpt):
@@ -15,7 +16,7 @@ def weight_threshold(weight, maskpt):
     values = values[: _used_weights(weight.ravel(), values)]
     if values.size == 0:
         return np.nan
-    values.sort()
+    sort(values)
     offset = np.float64(values[values.size // 2])
     first, second = np.empty(values.size + 1), np.empty(values.size + 1)
     _running_sums(values, offset, first, second)

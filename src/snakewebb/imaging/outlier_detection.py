@@ -2,13 +2,14 @@
 
 import contextlib
 import functools
+import itertools
 import logging
 import tempfile
 from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit
+from snakewebb.compiled import by_rows, njit, one_ahead
 from snakewebb.dq import DO_NOT_USE, OUTLIER, bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.drizzle_kernel import Drizzle, blot
@@ -230,7 +231,8 @@ def _beyond_median(median, limit, exposure, image):
 def _flag_exposures(mosaic, find):
     """Flag the outliers that ``find`` finds in each exposure and save it; what is to be said of those that differ as a whole."""
     fractions, apart = {}, []
-    for exposure in mosaic.exposures:
+
+    def flagged(exposure):
         image = exposure.load()
         expected, outliers = find(exposure, image)
         compared = np.isfinite(expected) & ((image.dq & DO_NOT_USE) == 0)
@@ -238,8 +240,12 @@ def _flag_exposures(mosaic, find):
         minority = np.count_nonzero(outliers & compared) / number if number else 0.0
         if minority > LARGEST_MINORITY:
             apart.append(_disagreement(exposure.name, minority))
-        del compared, expected
         fractions[exposure.name] = flag_outliers(image, outliers)
+        return image
+
+    images = one_ahead(flagged, mosaic.exposures)
+    for exposure in mosaic.exposures:
+        image = next(images)
         if exposure.save is not None:
             exposure.save(image)
         del image
@@ -288,13 +294,14 @@ def _median_of_groups(median, groups, grid, maskpt, settings, drizzle_settings, 
     # other kernels make the whole grid; a number where nothing contributes may take part in the median
     parts = drizzle_settings["kernel"] == "square" and np.isnan(drizzle_settings["fillval"]) and keep is None
     windows = [_window_of_group(exposures, grid) if parts else whole(grid) for exposures in groups.values()]
+    images = one_ahead(lambda exposure: exposure.load(), itertools.chain(*groups.values()))
     with Planes(windows, largest) as planes:
         for number, (group, exposures) in enumerate(groups.items()):
             window = windows[number]
             origin = (window.row, window.column)
             drizzled = Drizzle(window.shape, len(exposures), context=False, origin=origin, **drizzle_settings)
             for exposure in exposures:
-                drizzle_exposure(drizzled, exposure, exposure.load(), grid, settings)
+                drizzle_exposure(drizzled, exposure, next(images), grid, settings)
             data = drizzled.finished_data()
             if keep is not None:
                 keep("outlier_i2d", group, data)

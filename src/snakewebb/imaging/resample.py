@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit
+from snakewebb.compiled import by_rows, njit, one_ahead
 from snakewebb.dq import bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.drizzle_kernel import BITS, Drizzle
@@ -232,11 +232,12 @@ def _combine(mosaic, *, error, keep_variances, blend, settings):
         **common,
     )
     errors = Drizzle(grid.shape, 1, context=False, **common) if error == "drizzled" else None
+    images = one_ahead(lambda exposure: exposure.load(), mosaic.exposures)
     for index, exposure in enumerate(mosaic.exposures):
         number = index if tile is None else tile.numbers[index]
         if tile is not None and drizzled.context is not None:
             tile.keep_context(drizzled, number)
-        image = exposure.load()
+        image = next(images)
         drizzle_exposure(drizzled, exposure, image, grid, settings, variances=names, errors=errors, number=number)
         del image
     if tile is not None and drizzled.context is not None:
