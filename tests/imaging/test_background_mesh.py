@@ -7,7 +7,8 @@ import pytest
 from astropy.stats import SigmaClip
 from photutils.background import Background2D, MedianBackground
 
-from snakewebb.imaging.background_mesh import background_mesh, clipped_statistics
+from snakewebb.imaging.background_mesh import background_mesh
+from snakewebb.imaging.clipping import clipped_statistics
 
 
 def sky_with_stars(shape, seed=1):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from snakewebb.compiled import njit
-from snakewebb.imaging.background_mesh import clipped_statistics
+from snakewebb.compiled import by_rows, njit
+from snakewebb.imaging.clipping import ring_statistics
 
 
 def circular_sums(data, err, x, y, radii):
@@ -26,14 +26,15 @@ def circular_sums(data, err, x, y, radii):
     sums = np.full((len(radii), len(x)), np.nan)
     errors = np.full((len(radii), len(x)), np.nan)
     positions = (np.asarray(each, np.float64) for each in (x, y, radii))
-    _sum_circles(np.asarray(data, np.float32), np.asarray(err, np.float32), *positions, sums, errors)
+    planes = (np.asarray(plane, np.float32) for plane in (data, err))
+    by_rows(_sum_circles, len(x), *planes, *positions, sums, errors)
     return sums, errors
 
 
 @njit
-def _sum_circles(data, err, x, y, radii, sums, errors):
+def _sum_circles(first, last, data, err, x, y, radii, sums, errors):
     height, width = data.shape
-    for source in range(x.size):
+    for source in range(first, last):
         if not (np.isfinite(x[source]) and np.isfinite(y[source])):
             continue
         for number in range(radii.size):
@@ -93,27 +94,5 @@ def ring_background(data, x, y, inner, outer):
     median, error : ndarray of float64 (n,)
         Of one pixel. The error is the standard deviation times sqrt(pi / 2N). NaN without any value.
     """
-    median = np.full(len(x), np.nan)
-    error = np.full(len(x), np.nan)
-    for source, (column, row) in enumerate(zip(x, y, strict=True)):
-        cut = _window(data.shape, column, row, outer)
-        if cut is None:
-            continue
-        top, bottom, left, right = cut
-        rows, columns = np.ogrid[top:bottom, left:right]
-        distance = (rows - row) ** 2 + (columns - column) ** 2
-        values = data[top:bottom, left:right][(distance >= inner * inner) & (distance < outer * outer)]
-        values = values[np.isfinite(values)]
-        if values.size:
-            median[source], deviation, count = clipped_statistics(values)
-            error[source] = np.sqrt(np.pi / (2.0 * count)) * deviation
-    return median, error
-
-
-def _window(shape, x, y, radius):
-    """First row, last row + 1, first column and last column + 1 of the pixels that a circle may touch."""
-    if not (np.isfinite(x) and np.isfinite(y)):
-        return None
-    top, bottom = max(int(np.floor(y - radius + 0.5)), 0), min(int(np.ceil(y + radius + 0.5)), shape[0])
-    left, right = max(int(np.floor(x - radius + 0.5)), 0), min(int(np.ceil(x + radius + 0.5)), shape[1])
-    return (top, bottom, left, right) if top < bottom and left < right else None
+    median, deviation, count = ring_statistics(data, x, y, inner, outer)
+    return median, np.sqrt(np.pi / (2.0 * np.maximum(count, 1))) * deviation

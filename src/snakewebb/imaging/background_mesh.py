@@ -2,10 +2,6 @@
 
 import numpy as np
 
-from snakewebb.imaging.sorting import sort
-
-CLIP = 3.0  # limits of the clipping, in standard deviations
-CLIP_PASSES = 5
 EXCLUDE_PERCENTILE = 10.0  # a box with more per cent of its pixels masked or clipped is left out
 
 
@@ -49,96 +45,20 @@ def background_mesh(data, mask=None, *, box, exclude_percentile=EXCLUDE_PERCENTI
         good &= ~mask
     if not good.any():
         raise ValueError("no pixel is finite and covered, so there is no background to measure")
+    from snakewebb.imaging.mesh_kernels import box_statistics  # with numba, which jobs that make no mesh start without
+
     sides = min(int(box), shape[0]), min(int(box), shape[1])
-    medians, deviations = _box_statistics(data, good, sides, exclude_percentile)
+    required = (1.0 - exclude_percentile / 100.0) * sides[0] * sides[1]
+    medians, deviations = box_statistics(data, good, sides, required)
     if np.isnan(medians).all():
         sides = shape
-        medians, deviations = _box_statistics(data, good, sides, 100.0)
+        medians, deviations = box_statistics(data, good, sides, 0)
     background = _enlarged(smoothed_mesh(filled_mesh(medians)), sides, shape)
     rms = _enlarged(smoothed_mesh(filled_mesh(deviations)), sides, shape)
     if mask is not None:
         background[mask] = 0.0
         rms[mask] = 0.0
     return background, rms
-
-
-def _box_statistics(data, good, sides, exclude_percentile):
-    """Clipped median and standard deviation of each box, NaN where the box has too few values."""
-    rows, columns = -(-data.shape[0] // sides[0]), -(-data.shape[1] // sides[1])
-    medians = np.full((rows, columns), np.nan, np.float32)
-    deviations = np.full((rows, columns), np.nan, np.float32)
-    required = (1.0 - exclude_percentile / 100.0) * sides[0] * sides[1]
-    for row in range(rows):
-        for column in range(columns):
-            cut = np.s_[
-                row * sides[0] : (row + 1) * sides[0],
-                column * sides[1] : (column + 1) * sides[1],
-            ]
-            values = data[cut][good[cut]]
-            if values.size > required:
-                median, deviation, count = clipped_statistics(values)
-                if count > required:
-                    medians[row, column] = median
-                    deviations[row, column] = deviation
-    return medians, deviations
-
-
-def clipped_statistics(values, passes=CLIP_PASSES):
-    """Median, standard deviation and number of the values that survive clipping.
-
-    Parameters
-    ----------
-    values, passes
-        As in `clipped`.
-
-    Returns
-    -------
-    median, deviation : float
-    count : int
-    """
-    values = clipped(values, passes)
-    origin = values[values.size // 2]
-    return _middle(values), _deviation(values - origin), values.size
-
-
-def clipped(values, passes=CLIP_PASSES):
-    """The values within 3 standard deviations of their median, sorted.
-
-    Parameters
-    ----------
-    values : ndarray of float, one axis
-        All finite, at least one.
-    passes : int
-        Largest number of passes. The limits of the last one are applied to all values.
-
-    Returns
-    -------
-    ndarray of float64
-    """
-    values = np.array(values)
-    sort(values)
-    values = values.astype(np.float64)  # of sorted values a clipped set is a slice
-    centred = values - values[values.size // 2]  # so that sums of squares lose no digits
-    low, high = 0, values.size
-    for _ in range(passes):
-        middle, limit = _middle(centred[low:high]), CLIP * _deviation(centred[low:high])
-        first = low + np.searchsorted(centred[low:high], middle - limit, "left")
-        last = low + np.searchsorted(centred[low:high], middle + limit, "right")
-        if (first, last) == (low, high):
-            break
-        low, high = first, last
-    return values[np.searchsorted(centred, middle - limit, "left") : np.searchsorted(centred, middle + limit, "right")]
-
-
-def _middle(values):
-    """Median of sorted values."""
-    return 0.5 * (float(values[(values.size - 1) // 2]) + float(values[values.size // 2]))
-
-
-def _deviation(values):
-    """Standard deviation of values near zero."""
-    mean = values.mean()
-    return np.sqrt(max(np.square(values).mean() - mean * mean, 0.0))
 
 
 def filled_mesh(mesh):
@@ -167,19 +87,15 @@ def smoothed_mesh(mesh, size=3):
 
 def _enlarged(mesh, sides, shape):
     """The mesh interpolated by bicubic splines to the pixels of the image."""
+    from snakewebb.imaging.mesh_kernels import enlarged
+
     low, high = mesh.min(), mesh.max()
     if low == high:
         return np.full(shape, low, np.float32)
     # the interpolation is linear and separable: its matrix along an axis is what it does to unit vectors
     down = spline_matrix(mesh.shape[0], sides[0])[: shape[0]]
     across = spline_matrix(mesh.shape[1], sides[1])[: shape[1]]
-    columns = down @ mesh.astype(np.float64)
-    image = np.empty(shape, np.float32)
-    block = 64
-    for start in range(0, shape[0], block):
-        rows = np.einsum("rm,cm->rc", columns[start : start + block], across)
-        np.clip(rows, low, high, out=image[start : start + block], casting="same_kind")
-    return image
+    return enlarged(down @ mesh.astype(np.float64), across, low, high)
 
 
 def spline_matrix(size, factor):

@@ -6,7 +6,6 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.errors import BadDataError
-from snakewebb.imaging.background_mesh import clipped_statistics
 from snakewebb.imaging.dither_stack import DitherStack
 from snakewebb.imaging.source_mask import masked_mesh, source_mask, usable_pixels
 from snakewebb.imaging.subtracted_noise import add_noise
@@ -60,6 +59,8 @@ def dither_background(
     dithers = image.members.get("dithers")
     if dithers is None:
         return Status(NOT_APPLICABLE, "no other dithers")
+    from snakewebb.imaging.clipping import clipped_statistics
+
     find = {"box": box_size, "snr": snr_threshold, "grow": grow}
     with DitherStack(image.data.shape) as stack:
         for dither in dithers:

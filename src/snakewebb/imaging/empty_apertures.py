@@ -8,8 +8,8 @@ than its part is.
 import numpy as np
 
 from snakewebb.imaging.aperture_photometry import circular_sums, ring_background
-from snakewebb.imaging.background_mesh import clipped_statistics
 from snakewebb.imaging.catalog_table import AB_ZERO_POINT
+from snakewebb.imaging.clipping import clipped_statistics
 
 MARGIN = 3.0  # pixels between a circle and a source
 LARGEST_COUNT = 1000

@@ -10,7 +10,7 @@ import logging
 import numpy as np
 
 from snakewebb.compiled import njit, prange
-from snakewebb.imaging.background_mesh import clipped
+from snakewebb.imaging.clipping import clipped
 
 log = logging.getLogger(__name__)
 

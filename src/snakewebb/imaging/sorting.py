@@ -19,12 +19,13 @@ def sort(values):
     if values.size < _FEW or values.dtype != np.float32 or not values.flags.c_contiguous:
         values.sort()
     else:
-        _sort_keys(values.view(np.uint32), np.empty(values.size, np.uint32))
+        sort_many(values, np.empty(values.size, np.uint32))
 
 
 @njit
-def _sort_keys(words, spare):
-    """Sort the words of floats by three digits, the last one first; they are turned into integers of the same order and back."""
+def sort_many(values, spare):
+    """Sort finite float32 in place, with room for as many words: by three digits, the last one first."""
+    words = values.view(np.uint32)  # as integers of the same order, and back
     sign = np.uint32(1 << 31)
     last = np.uint32((1 << _BITS) - 1)
     counts = np.zeros((3, 1 << _BITS), np.int64)
