@@ -46,7 +46,11 @@ def gained(before):
 def prepare(start):
     """Import modules and load kernels, one with each step of this iterator; what cannot be is left to the job that needs it."""
     for name in start.get("modules", ()):
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
+        with (
+            contextlib.redirect_stderr(io.StringIO()),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.suppress(Exception),
+        ):
             importlib.import_module(name)
         yield
     for kernel in start.get("kernels", ()):

@@ -188,32 +188,35 @@ def _slopes(pointings, images, outlines, dqbits, statistic, *, matched):
 def _measured(data, good, tasks, statistic):
     """Run the statistic for each task, one per thread at a time."""
     scratch = threading.local()
+    values = np.where(good, data, np.float32(np.nan))
 
     def measure(task):
         shared = task[1]
         if shared is None:
-            return statistic(data[good])
+            return statistic(values.ravel())
         if not hasattr(scratch, "inside"):
             scratch.inside = np.empty(data.shape, np.bool_)
-            scratch.values = np.empty(data.size + 1, np.float32)
+            scratch.values = np.empty(data.size, np.float32)
         scratch.inside[:] = False
-        for x, y in shared:
-            _fill_polygon(scratch.inside, *_grid_vertices(x, y))
-        return statistic(scratch.values[: _select(data, good, scratch.inside, scratch.values)])
+        windows = np.array([_fill_polygon(scratch.inside, *_grid_vertices(x, y)) for x, y in shared])
+        top, left = windows[:, ::2].min(axis=0)
+        bottom, right = windows[:, 1::2].max(axis=0)
+        part = np.s_[top:bottom, left:right]
+        chosen = scratch.values[: (bottom - top) * (right - left)]
+        _select(values[part], scratch.inside[part], chosen)
+        return statistic(chosen)
 
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:
         return list(pool.map(measure, tasks))
 
 
 @njit
-def _select(data, good, inside, values):
-    """Write the pixels that both masks accept to an array with room for one more than all; their number."""
-    count = 0
+def _select(data, inside, values):
+    """Copy the pixels that a mask accepts, and NaN for the others."""
+    width = data.shape[1]
     for y in range(data.shape[0]):
-        for x in range(data.shape[1]):
-            values[count] = data[y, x]
-            count += good[y, x] & inside[y, x]
-    return count
+        for x in range(width):
+            values[y * width + x] = data[y, x] if inside[y, x] else np.float32(np.nan)
 
 
 def _good_pixels(image, dqbits):
@@ -282,7 +285,7 @@ def _grid_vertices(x, y):
 
 @njit
 def _fill_polygon(inside, vx, vy, move_x, move_y):
-    """Mark the pixels of a polygon line by line, both ends included.
+    """Mark the pixels of a polygon line by line, both ends included; first and last + 1 of the rows and columns with them.
 
     An edge covers the lines from its lower end to below its upper end; the topmost line takes the edges of
     the line under it.
@@ -291,6 +294,7 @@ def _fill_polygon(inside, vx, vy, move_x, move_y):
     count = len(vx)
     crossings = np.empty(count, np.int64)
     top = vy.max()
+    window = (ny, 0, nx, 0)
     for y in range(vy.min(), top + 1):
         row = y + move_y
         if row < 0 or row >= ny:
@@ -309,8 +313,11 @@ def _fill_polygon(inside, vx, vy, move_x, move_y):
                 crossings[place] = crossing
                 found += 1
         for k in range(0, found - 1, 2):
-            for x in range(max(0, crossings[k] + move_x), min(crossings[k + 1] + move_x, nx - 1) + 1):
-                inside[row, x] = True
+            start, stop = max(0, crossings[k] + move_x), min(crossings[k + 1] + move_x, nx - 1) + 1
+            if start < stop:
+                inside[row, start:stop] = True
+                window = min(window[0], row), max(window[1], row + 1), min(window[2], start), max(window[3], stop)
+    return window if window[0] < window[1] else (0, 0, 0, 0)
 
 
 def _matched_levels(pairs, counts, member, match_down, all_sets):
