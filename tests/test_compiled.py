@@ -1,11 +1,13 @@
 """Sharing rows between threads."""
 
 import threading
+import time
+import weakref
 
 import numpy as np
 import pytest
 
-from snakewebb.compiled import at_once, available_threads, by_rows, set_threads
+from snakewebb.compiled import at_once, available_threads, by_rows, one_ahead, set_threads
 
 
 @pytest.fixture
@@ -67,3 +69,45 @@ def test_threads_are_kept_from_call_to_call(threads):
     threads(2)
     [name] = at_once(lambda: threading.current_thread().name)
     assert name in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_results_are_made_one_ahead(threads, number):
+    threads(number)
+    begun, ended = [], []
+
+    def work(item):
+        begun.append(item)
+        if item == 4:
+            raise ValueError("item 4")
+        return item * item
+
+    results = one_ahead(work, range(5))
+    for _ in range(4):
+        ended.append(next(results))
+        time.sleep(0.01)
+        # the next one at most
+        assert len(begun) <= len(ended) + (number - 1)
+    with pytest.raises(ValueError, match="item 4"):
+        next(results)
+    assert ended == [0, 1, 4, 9]
+    assert begun == [0, 1, 2, 3, 4]
+
+
+def test_at_most_two_results_are_there_at_once(threads):
+    threads(2)
+    there, most = [], 0
+
+    def work(item):
+        nonlocal most
+        made = np.empty(item)
+        there.append(weakref.ref(made))
+        most = max(most, sum(each() is not None for each in there))
+        return made
+
+    results = one_ahead(work, range(1, 8))
+    for _ in range(7):
+        made = next(results)
+        time.sleep(0.01)
+        del made
+    assert most == 2

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from snakewebb.errors import SnakewebbError
-from snakewebb.job_server import JobServer, through_server
+from snakewebb.job_server import JobServer, expect_scripts, through_server
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs are forks only on Linux")
 
@@ -221,7 +221,7 @@ def test_the_server_has_one_thread_whatever_its_jobs_import(run, server):
 
 def test_it_can_be_switched_off(monkeypatch):
     monkeypatch.setenv("SNAKEWEBB_JOB_SERVER", "off")
-    assert through_server(print) is print
+    assert through_server(print, start=True) is print
 
 
 @pytest.mark.parametrize("name", ["conda_env", "container_img", "env_modules", "shadow_dir"])
@@ -231,4 +231,44 @@ def test_jobs_of_another_environment_are_not_forks(tmp_path, name):
 
     plain = dict.fromkeys(["resources", "bench_record", "conda_env", "container_img", "env_modules", "shadow_dir"])
     (tmp_path / "job.py").touch()
-    assert through_server(script)("job.py", str(tmp_path), **{**plain, name: "x"}) == "a process of its own"
+    assert (
+        through_server(script, start=False)("job.py", str(tmp_path), **{**plain, name: "x"}) == "a process of its own"
+    )
+
+
+def test_what_is_expected_is_imported_before_it_is_asked_for(server, tmp_path):
+    scripts = [tmp_path / f"expected{number}.py" for number in (1, 2)]
+    for script in scripts:
+        script.write_text(
+            f"import os\nopen({str(tmp_path / 'record')!r}, 'a').write(f'{{os.getpid()}} {script.stem}\\n')\n"
+        )
+    server.expect([*scripts, tmp_path / "missing.py"])
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "record").exists() or (tmp_path / "record").read_text().count("\n") < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert (tmp_path / "record").read_text() == "".join(f"{server._process.pid} {script.stem}\n" for script in scripts)
+    assert server.run(scripts[1], pickle.dumps(None), environment={}) == 0
+    # the server has not imported it again: the last line is the job's
+    assert (tmp_path / "record").read_text().splitlines()[2].split()[1] == "expected2"
+
+
+def test_scripts_are_expected_in_the_order_of_their_jobs(tmp_path):
+    rules = {}
+    for name in ("last", "first", "between", "shell"):
+        (tmp_path / f"{name}.py").touch()
+        rules[name] = SimpleNamespace(script=None if name == "shell" else f"{name}.py", basedir=str(tmp_path))
+    jobs = {name: SimpleNamespace(rule=rule) for name, rule in rules.items()}
+    told = []
+    script = SimpleNamespace(server=lambda: SimpleNamespace(expect=told.extend))
+    expect_scripts(
+        script,
+        {
+            jobs["last"]: [jobs["between"], jobs["shell"]],
+            jobs["first"]: [],
+            jobs["between"]: [jobs["first"], SimpleNamespace(rule=rules["between"])],
+            jobs["shell"]: [jobs["between"]],
+        },
+    )
+    assert [path.name for path in told] == ["first.py", "between.py", "last.py"]
+    expect_scripts(print, jobs)  # without a server

@@ -6,6 +6,12 @@ from snakewebb.errors import ConfigError
 from snakewebb.simulate.imagers import IMAGERS
 from snakewebb.simulate.readout import PATTERNS
 
+
+def _even(number):
+    """A pointing of a sequence that fills the square evenly (Roberts 2018)."""
+    return tuple(round(2.3 * (number * step % 1.0 - 0.5), 3) for step in (0.7548776662466927, 0.5698402909980532))
+
+
 DITHERS = (
     (0.0, 0.0),
     (1.0, 0.371),
@@ -16,6 +22,7 @@ DITHERS = (
     (-0.287, 1.019),
     (1.129, -0.683),
     (-0.861, 0.143),
+    *map(_even, range(9, 30)),
 )
 """Pointings relative to the first one, in units of the size of the pattern."""
 
@@ -47,7 +54,7 @@ class Preset:
     noutputs : int or None
         Of NIRCam; ``None``: 4 for the full frame, 1 for subarrays.
     dithers : int
-        Up to nine pointings.
+        Up to thirty pointings.
     dither_step : float
         Size of the dither pattern, arcsec.
     rolls : tuple of float
