@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -253,12 +254,23 @@ def test_what_is_expected_is_imported_before_it_is_asked_for(server, tmp_path):
     assert (tmp_path / "record").read_text().splitlines()[2].split()[1] == "expected2"
 
 
+@dataclass(frozen=True)
+class Rule:
+    script: str | None
+    basedir: str
+
+
+@dataclass(frozen=True)
+class Job:
+    rule: Rule
+
+
 def test_scripts_are_expected_in_the_order_of_their_jobs(tmp_path):
     rules = {}
     for name in ("last", "first", "between", "shell"):
         (tmp_path / f"{name}.py").touch()
-        rules[name] = SimpleNamespace(script=None if name == "shell" else f"{name}.py", basedir=str(tmp_path))
-    jobs = {name: SimpleNamespace(rule=rule) for name, rule in rules.items()}
+        rules[name] = Rule(None if name == "shell" else f"{name}.py", str(tmp_path))
+    jobs = {name: Job(rule) for name, rule in rules.items()}
     told = []
     script = SimpleNamespace(server=lambda: SimpleNamespace(expect=told.extend))
     expect_scripts(
@@ -266,7 +278,7 @@ def test_scripts_are_expected_in_the_order_of_their_jobs(tmp_path):
         {
             jobs["last"]: [jobs["between"], jobs["shell"]],
             jobs["first"]: [],
-            jobs["between"]: [jobs["first"], SimpleNamespace(rule=rules["between"])],
+            jobs["between"]: [jobs["first"], Job(rules["between"])],
             jobs["shell"]: [jobs["between"]],
         },
     )

@@ -19,17 +19,8 @@ def test_values_are_sorted(size, kind):
 
 def test_every_sign_and_magnitude_is_in_its_place():
     limits = np.finfo(np.float32)
-    few = [
-        limits.min,
-        -1.0,
-        -limits.tiny,
-        -limits.smallest_subnormal,
-        -0.0,
-        0.0,
-        limits.smallest_subnormal,
-        limits.tiny,
-    ]
-    values = np.array((few + [1.0, limits.max]) * 1000, np.float32)
+    magnitudes = [0.0, limits.smallest_subnormal, limits.tiny, 1.0, limits.max]
+    values = np.array([sign * value for value in magnitudes for sign in (-1, 1)] * 1000, np.float32)
     expected = np.sort(values)
     sort(values)
     assert np.array_equal(values, expected)

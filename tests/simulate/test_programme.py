@@ -86,7 +86,7 @@ def test_several_targets_are_several_observations():
         ({"preset": "large"}, "unknown preset 'large'; valid: tiny, small, full"),
         ({"ngrups": 4}, "unknown setting 'ngrups' of a programme; valid: .*ngroups"),
         ({"pattern": "FAST"}, "unknown readout pattern 'FAST'; valid: RAPID"),
-        ({"dithers": 0}, "dithers: 0; valid: 1 to 9"),
+        ({"dithers": 0}, "dithers: 0; valid: 1 to 30"),
     ],
 )
 def test_bad_designs_are_refused(changes, message):
