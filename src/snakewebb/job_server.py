@@ -308,6 +308,10 @@ def _import_common():
     import astropy.io.fits  # noqa: F401
     import snakemake.iocontainers  # noqa: F401
 
+    from snakewebb.io.sidecar import versions
+
+    versions()  # which every job writes into its records
+
 
 def _import_for(script):
     # what cannot be imported fails in the job, whose messages are read

@@ -9,7 +9,7 @@ import logging
 
 import numpy as np
 
-from snakewebb.compiled import njit, prange
+from snakewebb.compiled import by_rows, njit
 from snakewebb.imaging.clipping import clipped
 
 log = logging.getLogger(__name__)
@@ -43,13 +43,13 @@ def smooth(data, mask, fwhm):
     profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     profile /= profile.sum()
     smoothed = np.empty(data.shape, np.float32)
-    _smooth_rows(np.ascontiguousarray(data, np.float32), mask, profile, smoothed)
+    by_rows(_smooth_rows, data.shape[0], np.ascontiguousarray(data, np.float32), mask, profile, smoothed)
     return smoothed
 
 
-@njit(parallel=True)
-def _smooth_rows(data, mask, profile, smoothed):
-    for row in prange(data.shape[0]):
+@njit
+def _smooth_rows(first, last, data, mask, profile, smoothed):
+    for row in range(first, last):
         _smooth_row(row, data, mask, profile, smoothed)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import njit, prange
+from snakewebb.compiled import by_rows, njit
 from snakewebb.dq import DO_NOT_USE, NON_SCIENCE
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.background_mesh import background_mesh
@@ -111,8 +111,10 @@ def find_sources(
     if starfinder == "dao":
         threshold = float(threshold) * kernel["relative_error"]
     separation = max(2, int(minsep_fwhm * kernel_fwhm + 0.5))
-    convolved = _convolve(subtracted, *kernel["taps"])
-    y, x = np.nonzero(_local_maxima(convolved, masked, float(threshold), *_disc(separation)))
+    convolved, peaks = np.empty(data.shape, np.float32), np.zeros(data.shape, np.bool_)
+    by_rows(_convolve, data.shape[0], subtracted, *kernel["taps"], convolved)
+    by_rows(_local_maxima, data.shape[0], convolved, masked, float(threshold), *_disc(separation), peaks)
+    y, x = np.nonzero(peaks)
     catalogue = _dao_properties if starfinder == "dao" else _iraf_properties
     star = catalogue(subtracted, convolved, x, y, kernel)
     keep = star["valid"]
@@ -157,13 +159,13 @@ def _disc(radius):
     return y[inside], x[inside]
 
 
-@njit(parallel=True)
-def _convolve(data, tap_y, tap_x, weights):
+@njit
+def _convolve(first, last, data, tap_y, tap_x, weights, result):
     """Convolve with a point-symmetric kernel; pixels outside of the image are 0."""
     ny, nx = data.shape
-    result = np.empty((ny, nx), np.float32)
-    for y in prange(ny):
-        row = np.zeros(nx)
+    row = np.empty(nx)
+    for y in range(first, last):
+        row[:] = 0.0
         for k in range(len(weights)):
             source = y + tap_y[k]
             if 0 <= source < ny:
@@ -173,15 +175,13 @@ def _convolve(data, tap_y, tap_x, weights):
                     row[x] += weight * data[source, x + shift]
         for x in range(nx):
             result[y, x] = np.float32(row[x])
-    return result
 
 
-@njit(parallel=True)
-def _local_maxima(data, masked, threshold, near_y, near_x):
-    """Pixels above the threshold that no pixel of the given neighbourhood exceeds; 0 outside of the image."""
+@njit
+def _local_maxima(first, last, data, masked, threshold, near_y, near_x, peaks):
+    """Mark pixels above the threshold that no pixel of the given neighbourhood exceeds; 0 outside of the image."""
     ny, nx = data.shape
-    peak = np.zeros((ny, nx), np.bool_)
-    for y in prange(ny):
+    for y in range(first, last):
         for x in range(nx):
             value = data[y, x]
             if not value > threshold or masked[y, x]:
@@ -193,8 +193,7 @@ def _local_maxima(data, masked, threshold, near_y, near_x):
                 if neighbour > value:
                     highest = False
                     break
-            peak[y, x] = highest
-    return peak
+            peaks[y, x] = highest
 
 
 def _cutouts(data, x, y, radius):

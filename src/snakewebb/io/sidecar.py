@@ -59,7 +59,7 @@ def write_sidecar(path, *, files, work, outcomes=(), circumstances=None, wcs=Non
         "context": circumstances.get("context"),
         "mode": circumstances.get("mode"),
         "origins": circumstances.get("origins", {}),
-        "software": {"snakewebb": __version__, **_versions()},
+        "software": {"snakewebb": __version__, **versions()},
     }
     if circumstances.get("unused"):
         content["unused_parameters"] = circumstances["unused"]
@@ -98,7 +98,8 @@ def used_references(work):
 
 
 @functools.cache
-def _versions():
+def versions():
+    """Versions of the packages that products depend on."""
     return {name: version(name) for name in _PACKAGES}
 
 
