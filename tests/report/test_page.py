@@ -96,7 +96,9 @@ def test_page(records, tmp_path):
             assert value.startswith("data:"), name
     links = [value for tag, name, value in reader.attributes if tag == "a"]
     assert [link for link in links if not link.startswith("#")] == ["f200w.html"]
-    assert {link[1:] for link in links if link.startswith("#")} <= {v for _, name, v in reader.attributes if name == "id"}
+    assert {link[1:] for link in links if link.startswith("#")} <= {
+        v for _, name, v in reader.attributes if name == "id"
+    }
     assert not any(tag == "script" for tag, *_ in reader.attributes)
     assert "http" not in page
     for expected in (

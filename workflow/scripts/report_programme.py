@@ -31,7 +31,8 @@ def draw_programme(folder, page, *, title, targets, alignments, multibands, draw
             # of several mosaics in one filter the first is drawn
             bands.setdefault(fields[-1].filter, product)
         shown = {name for names in chosen(bands) for name in names}
-        caption = f"In colour: {colours_of(bands)}; what is white is as bright in all per unit of frequency"
+        caption = f"In colour: {colours_of(bands)}"
+        caption += "; white is what is as bright in all, per unit of frequency" if len(bands) > 1 else ""
         pictures.append(Picture(folder / f"{number}.png", target, caption))
         mosaics = [read_band(f"stage3/{product}_i2d.fits") for name, product in bands.items() if name in shown]
         write_composite_figure(mosaics, pictures[-1].path, target)

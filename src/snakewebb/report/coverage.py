@@ -73,7 +73,7 @@ def coverage_figure(maps):
         panel.axis("off")
     for panel, (name, (count, step)) in zip(axes.flat, shown.items(), strict=False):
         most = np.nanmax(count) if np.isfinite(count).any() else 1.0
-        style.show(panel, count, Normalize(0, most), label="exposures", step=step, cmap="viridis")
+        style.show(panel, count, Normalize(0, most), label="exposures", step=step, cmap="viridis", whole=True)
         covered = count[np.isfinite(count)]
         panel.set_title(f"{name}: median {np.median(covered):.3g}, at most {most:.3g}" if covered.size else name)
     return sheet

@@ -293,7 +293,7 @@ def asinh_norm(image, low=0.5, high=99.7):
     return FuncNorm((forward, backward), vmin=min(bottom, median - noise), vmax=max(top, median + 10 * noise))
 
 
-def show(axes, image, norm, *, label, cmap="gray", step=1):
+def show(axes, image, norm, *, label, cmap="gray", step=1, whole=False):
     """Draw an image with its colour bar; axes are in pixels of the image before `reduced`.
 
     Parameters
@@ -306,6 +306,8 @@ def show(axes, image, norm, *, label, cmap="gray", step=1):
     cmap : str
     step : int
         Size of a block.
+    whole : bool
+        Whether the ticks of the colour bar are whole numbers.
     """
     import matplotlib
 
@@ -320,6 +322,8 @@ def show(axes, image, norm, *, label, cmap="gray", step=1):
     if ticks is not None:
         bar.set_ticks(ticks, labels=[tick_label(tick) for tick in ticks])
         bar.minorticks_off()
+    elif whole:
+        bar.locator.set_params(integer=True)
     for side in axes.spines.values():
         side.set_visible(False)
     label_pixels(axes)
