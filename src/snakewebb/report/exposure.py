@@ -48,7 +48,8 @@ def exposure_figure(rate):
     slopes, step = style.reduced(np.where(bad, np.nan, data), side=900 if wide else 450)
     style.show(axes["slope"], slopes, style.asinh_norm(slopes), label=unit, step=step)
     axes["slope"].set_title("Slope")
-    _draw_flags(axes["flags"], flags, step)
+    # all classes are of the lowest bits, and a quarter of the bytes takes a quarter of the time
+    _draw_flags(axes["flags"], flags.astype(np.uint8), step)
     if not wide:
         axes["flags"].set(ylabel="", yticklabels=[])
     if wide:
@@ -128,7 +129,11 @@ def _percent(fraction):
 
 def _draw_pulls(axes, data, err, bad):
     """Histogram of slope less background over error; noise alone gives a Gaussian of unit width."""
-    good = ~bad & np.isfinite(data) & (err > 0)
+    from PIL import Image
+
+    good = np.isfinite(data)
+    good &= err > 0
+    good &= ~bad
     axes.set(xlabel="(slope − background) / ERR", ylabel="Pixels")
     axes.set_title("Noise")
     if not good.any():
@@ -136,19 +141,23 @@ def _draw_pulls(axes, data, err, bad):
         return
     values = data[good]
     (background,) = style.quantiles(values, [0.5])
-    pulls = (values - np.float32(background)) / err[good]
+    values -= np.float32(background)
+    values /= err[good]
     first, last, width = -6, 12, 0.2
     edges = np.linspace(first, last, round((last - first) / width) + 1)
     # the bin before the first and that after the last are of what is not shown
-    places = (np.clip(pulls, first - 0.5 * width, last + 0.5 * width) - np.float32(first - width)) / np.float32(width)
-    counts = np.bincount(places.astype(np.int64), minlength=len(edges) + 1)[1:-1]
+    places = np.clip(values, first - 0.5 * width, last + 0.5 * width)
+    places -= np.float32(first - width)
+    places /= np.float32(width)
+    # of bytes, that of an image is ten times as fast as those of numpy
+    counts = np.array(Image.fromarray(places.astype(np.uint8)[None]).histogram())[1 : len(edges)]
     centres = 0.5 * (edges[:-1] + edges[1:])
     axes.stairs(counts, edges, fill=True, color=style.PALE)
     axes.stairs(counts, edges, color=style.GREY, linewidth=0.8)
     core = counts[np.abs(centres) < 2].sum() / np.sum(np.exp(-0.5 * centres[np.abs(centres) < 2] ** 2))
     expected = core * np.exp(-0.5 * centres**2)
     axes.plot(centres[expected > 0.3], expected[expected > 0.3], color=style.RED, linewidth=1.4)
-    low, high = style.quantiles(pulls, [0.1587, 0.5])
+    low, high = style.quantiles(values, [0.1587, 0.5])
     axes.set_yscale("log")
     style.plain_powers(axes.yaxis)
     axes.set_ylim(0.5, 10 * max(counts.max(), 1))

@@ -202,6 +202,8 @@ def fraction_in_block(mask, size):
 
 def _block_sums(image, size, dtype):
     """Sums of square blocks: first of whole rows, which are many and contiguous, then of the few columns."""
+    if image.dtype == bool:
+        image, dtype = image.view(np.uint8), np.uint16 if size < 256 else dtype
     summed = image[::size].astype(dtype)
     for offset in range(1, min(size, len(image))):
         part = image[offset::size]
