@@ -7,7 +7,7 @@ from astropy.table import QTable, Table
 from astropy.units import Quantity
 from astropy.wcs import WCS
 
-from snakewebb.report import composite, programme
+from snakewebb.report import composite, coverage, programme
 
 RA, DEC = 150.0, 2.0
 SCALE = 0.1 / 3600
@@ -190,3 +190,22 @@ def test_alignment_and_jobs(tmp_path, monkeypatch):
     monkeypatch.setattr(programme, "LISTED", 2)
     assert [row[1] for row in programme.job_table(jobs)[2]] == ["0", "1"], "the longest"
     assert programme.rule_table(programme.jobs_of(tmp_path / "none", tmp_path / "none"))[2] == []
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_coverage_counts_exposures(tmp_path, monkeypatch, planes):
+    context = np.zeros((planes, 50, 70), np.int32)
+    context[0, :, 10:] = -1  # all 32 of the first plane, of which one bit is the sign
+    context[-1, :, 40:] |= 5
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(context, name="CON")]).writeto(tmp_path / "a_i2d.fits")
+    monkeypatch.setattr(coverage, "_SIDE", 7)
+    monkeypatch.setattr(composite, "_PIXELS", 1400 * planes)
+    count, size = coverage.read_coverage(tmp_path / "a_i2d.fits")
+    assert (size, count.shape) == (10, (5, 7))
+    assert np.isnan(count[:, 0]).all()
+    assert (count[:, 1:4] == 32).all()
+    assert (count[:, 4:] == (32 if planes == 1 else 34)).all()
+    (panel, *_) = coverage.coverage_figure({"F200W": (count, size)}).axes
+    assert panel.get_title(loc="left") == f"F200W: median {33 - (planes == 1):.3g}, at most {34 - 2 * (planes == 1)}"
+    nothing = coverage.coverage_figure({"F200W": (np.full((5, 7), np.nan), size)}).axes[0]
+    assert nothing.get_title(loc="left") == "F200W"
