@@ -298,3 +298,32 @@ def test_stretch_is_increasing():
     assert (values[0], values[-1]) == pytest.approx((0, 1))
     assert (np.diff(values) > 0).all()
     assert style.asinh_norm(np.full((3, 3), np.nan)).vmax == 1
+
+
+@pytest.mark.parametrize("count", [1, 1000, 500_000])
+@pytest.mark.parametrize("kind", ["noise", "sorted", "few values", "periodic"])
+def test_quantiles_are_those_of_numpy(count, kind):
+    rng = np.random.default_rng(8)
+    values = rng.normal(5, 1, count).astype(np.float32)
+    if kind == "sorted":
+        values.sort()
+    elif kind == "few values":
+        values = np.round(values)
+    elif kind == "periodic":  # what a sample of every so many values does not see
+        values[:: max(1, count // 30_000)] = 1e6
+    fractions = [0.0, 0.1587, 0.5, 0.9999, 1.0]
+    expected = np.quantile(values.astype(np.float64), fractions)
+    np.testing.assert_allclose(style.quantiles(values, fractions), expected, rtol=1e-6)
+
+
+def test_few_colours_are_near_those_of_the_picture():
+    rng = np.random.default_rng(9)
+    grey = np.repeat(rng.integers(0, 256, (200, 300, 1)), 3, axis=2).astype(np.uint8)
+    grey[:3, :3] = [int(style.RED[place : place + 2], 16) for place in (1, 3, 5)]
+    grey[-1, -1], grey[-1, -2] = 255, 0
+    picture = style._with_few_colours(grey)
+    assert picture.mode == "P"
+    shown = np.asarray(picture.convert("RGB")).astype(int)
+    assert np.abs(shown - grey).max() <= 4
+    assert tuple(shown[-1, -1]) == (255, 255, 255)
+    assert tuple(shown[-1, -2]) == (0, 0, 0)

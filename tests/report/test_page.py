@@ -94,7 +94,11 @@ def test_page(records, tmp_path):
     for tag, name, value in reader.attributes:
         if name == "src" or (name == "href" and tag != "a"):
             assert value.startswith("data:"), name
-    assert [value for tag, name, value in reader.attributes if tag == "a"] == ["f200w.html"]
+    links = [value for tag, name, value in reader.attributes if tag == "a"]
+    assert [link for link in links if not link.startswith("#")] == ["f200w.html"]
+    assert {link[1:] for link in links if link.startswith("#")} <= {
+        v for _, name, v in reader.attributes if name == "id"
+    }
     assert not any(tag == "script" for tag, *_ in reader.attributes)
     assert "http" not in page
     for expected in (

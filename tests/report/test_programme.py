@@ -7,7 +7,7 @@ from astropy.table import QTable, Table
 from astropy.units import Quantity
 from astropy.wcs import WCS
 
-from snakewebb.report import composite, programme
+from snakewebb.report import composite, coverage, programme
 
 RA, DEC = 150.0, 2.0
 SCALE = 0.1 / 3600
@@ -156,7 +156,7 @@ def test_depth_and_counts(tmp_path):
     assert axes.texts[0].get_text() == "no source was found"
 
 
-def test_alignment_and_jobs(tmp_path):
+def test_alignment_and_jobs(tmp_path, monkeypatch):
     table = Table(
         {
             "status": ["REFERENCE", "SUCCESS", "SUCCESS", "FAILED"],
@@ -173,7 +173,39 @@ def test_alignment_and_jobs(tmp_path):
         path = tmp_path / "benchmarks" / "detector1" / f"{number}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t{memory}\n")
-    _, columns, rows = programme.job_table(tmp_path / "benchmarks")
+    for name, text in (("detector1/0", "1 MB; its time: 9.0 s"), ("tile/p/x0", "120 MB; its time: 0.5 s"), ("all", "")):
+        path = tmp_path / "logs" / f"{name}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"2026-01-01 INFO the job's memory: at most {text}, 0.4 s of processors\n")
+    jobs = programme.jobs_of(tmp_path / "logs", tmp_path / "benchmarks")
+    _, columns, rows = programme.rule_table(jobs)
     assert columns[0] == "Rule"
-    assert rows == [["detector1", 3, "3.8", "2.2", "350"]]
-    assert programme.job_table(tmp_path / "none")[2] == []
+    assert rows == [["detector1", 3, "3.8", "2.2", "350"], ["tile", 1, "0.5", "0.5", "120"]]
+    assert programme.job_table(jobs)[2] == [
+        ["detector1", "0", "1.5", "200"],
+        ["detector1", "1", "2.2", ""],
+        ["detector1", "2", "", "350"],
+        ["tile", "p/x0", "0.5", "120"],
+    ]
+    monkeypatch.setattr(programme, "LISTED", 2)
+    assert [row[1] for row in programme.job_table(jobs)[2]] == ["0", "1"], "the longest"
+    assert programme.rule_table(programme.jobs_of(tmp_path / "none", tmp_path / "none"))[2] == []
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_coverage_counts_exposures(tmp_path, monkeypatch, planes):
+    context = np.zeros((planes, 50, 70), np.int32)
+    context[0, :, 10:] = -1  # all 32 of the first plane, of which one bit is the sign
+    context[-1, :, 40:] |= 5
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(context, name="CON")]).writeto(tmp_path / "a_i2d.fits")
+    monkeypatch.setattr(coverage, "_SIDE", 7)
+    monkeypatch.setattr(composite, "_PIXELS", 1400 * planes)
+    count, size = coverage.read_coverage(tmp_path / "a_i2d.fits")
+    assert (size, count.shape) == (10, (5, 7))
+    assert np.isnan(count[:, 0]).all()
+    assert (count[:, 1:4] == 32).all()
+    assert (count[:, 4:] == (32 if planes == 1 else 34)).all()
+    (panel, *_) = coverage.coverage_figure({"F200W": (count, size)}).axes
+    assert panel.get_title(loc="left") == f"F200W: median {33 - (planes == 1):.3g}, at most {34 - 2 * (planes == 1)}"
+    nothing = coverage.coverage_figure({"F200W": (np.full((5, 7), np.nan), size)}).axes[0]
+    assert nothing.get_title(loc="left") == "F200W"

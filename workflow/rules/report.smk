@@ -105,6 +105,9 @@ rule report_programme:
         multiband_records=lambda wildcards: [
             f"stage3/{product}_multiband.json" for product in detection_images(PLAN)
         ],
+        pictures=lambda wildcards: [
+            ancient(f"report/{product}") for product in PLAN.associations
+        ],
     output:
         pictures=report(
             directory("report/programme"),
@@ -130,6 +133,7 @@ rule report_programme:
         disk_mb=disk_mb_of("report_programme"),
     params:
         targets=lambda wildcards: products_by_target(),
+        products=lambda wildcards, output: list(PLAN.associations),
         aligned=lambda wildcards: aligned_products(),
         detections=lambda wildcards: detection_images(PLAN),
         left_out=lambda wildcards, output: PLAN.left_out,

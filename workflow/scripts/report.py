@@ -6,6 +6,7 @@ from astropy.io import fits
 
 from snakewebb.job import job
 from snakewebb.plan.names import parse_exposure
+from snakewebb.plan.resources import THUMBNAILS
 from snakewebb.report.alignment import write_alignment_figure, write_residual_figure, write_sky_figure
 from snakewebb.report.composite import filter_of
 from snakewebb.report.exposure import write_exposure_figure
@@ -13,32 +14,66 @@ from snakewebb.report.mosaic import write_mosaic_figure
 from snakewebb.report.page import Picture, write_page
 from snakewebb.report.truth import write_truth_figure
 
+EXPOSURE = "slopes, flagged pixels, and slope over error against the Gaussian of noise alone"
+
 
 def draw_product(
-    folder, page, *, product, rates, alignment, residuals, sky, i2d, catalog, records, sources, **circumstances
+    folder, page, *, product, rates, alignment, residuals, sky, i2d, catalog, records, sources, notes, **circumstances
 ):
     """Draw the pictures of a product into a folder and write its page."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [Picture(folder / "mosaic.png", product, "The mosaic with its sources, and its weight")]
+    pictures = [
+        Picture(
+            folder / "mosaic.png",
+            product,
+            "The mosaic with its sources, whose brightest have their number of the catalogue, and its weight",
+        )
+    ]
     write_mosaic_figure(i2d, pictures[-1].path, catalog)
     if sources:
-        pictures.append(Picture(folder / "truth.png", product, "Fluxes and positions against the injected ones"))
+        pictures.append(
+            Picture(folder / "truth.png", product, "Fluxes and positions of stars against those that were simulated")
+        )
         write_truth_figure(catalog, sources, f"flux_{filter_of(fits.getheader(i2d, 0))}", pictures[-1].path)
     if alignment:
-        pictures.append(Picture(folder / "alignment.png", product, "Corrections of the pointing"))
+        pictures.append(
+            Picture(
+                folder / "alignment.png",
+                product,
+                "Corrections of the pointing of each exposure, and the scatter of the sources that they were found with",
+            )
+        )
         write_alignment_figure(alignment, pictures[-1].path)
-        pictures.append(Picture(folder / "residuals.png", product, "How well the stars agree after that"))
+        pictures.append(
+            Picture(
+                folder / "residuals.png",
+                product,
+                "How well the positions of stars agree after that, and the median over the field",
+            )
+        )
         write_residual_figure(residuals, pictures[-1].path)
     if sky:
-        pictures.append(Picture(folder / "sky.png", product, "Sky levels of the exposures"))
+        pictures.append(
+            Picture(
+                folder / "sky.png",
+                product,
+                "Sky levels of the exposures, which are subtracted before they are combined",
+            )
+        )
         write_sky_figure(sky, pictures[-1].path)
+    drawn = []
     for rate in rates:
         root = parse_exposure(Path(rate).name).root
-        pictures.append(Picture(folder / f"{root}.png", root, "Slopes, flagged pixels, slope over error"))
-        write_exposure_figure(rate, pictures[-1].path)
-    logs = sorted(Path("logs").glob("*/*.log"))
-    write_page(page, title=product, records=records, pictures=pictures, logs=logs, **circumstances)
+        drawn.append(Picture(folder / f"{root}.png", "Exposures", f"{root}: {EXPOSURE}", thumbnail=True))
+        write_exposure_figure(rate, drawn[-1].path)
+    if len(drawn) > THUMBNAILS:
+        drawn = [drawn[number * len(drawn) // THUMBNAILS] for number in range(THUMBNAILS)]
+        notes = [*notes, f"pictures of {THUMBNAILS} of the {len(rates)} exposures are in this page, all in {folder}"]
+    # of the logs of the whole programme those that tell of this product
+    subjects = {product, *(parse_exposure(Path(rate).name).root for rate in rates)}
+    logs = [path for path in sorted(Path("logs").glob("*/*.log")) if path.stem in subjects]
+    write_page(page, title=product, records=records, pictures=pictures + drawn, logs=logs, notes=notes, **circumstances)
 
 
 if "snakemake" in globals():

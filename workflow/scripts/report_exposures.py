@@ -10,8 +10,8 @@ from snakewebb.report.guider import write_guider_figure
 from snakewebb.report.page import Picture, write_page
 
 DRAWN = {
-    "rate": (write_exposure_figure, "Slopes, flagged pixels, slope over error"),
-    "cal": (write_guider_figure, "Mean of the integrations, signal of each"),
+    "rate": (write_exposure_figure, "slopes, flagged pixels, and slope over error against the Gaussian of noise alone"),
+    "cal": (write_guider_figure, "mean of the integrations, and the signal of each"),
 }
 """How the products of stage 1 are drawn, and the caption, by suffix."""
 
@@ -27,7 +27,7 @@ def draw_exposures(folder, page, *, rates, title, records, notes, **circumstance
     for rate in shown:
         name = parse_exposure(Path(rate).name)
         draw, caption = DRAWN[name.suffix]
-        pictures.append(Picture(folder / f"{name.root}.png", name.root, caption))
+        pictures.append(Picture(folder / f"{name.root}.png", "Exposures", f"{name.root}: {caption}", thumbnail=True))
         draw(rate, pictures[-1].path)
     logs = sorted(Path("logs").glob("*/*.log"))
     write_page(page, title=title, records=records, pictures=pictures, logs=logs, notes=notes, **circumstances)

@@ -3,47 +3,104 @@
 from pathlib import Path
 
 from snakewebb.job import job
+from snakewebb.plan.resources import THUMBNAILS
 from snakewebb.report.composite import chosen, colours_of, read_band, write_composite_figure
-from snakewebb.report.multiband import SEEN, band_table, write_colour_figure
+from snakewebb.report.coverage import MAPS, read_coverage, write_coverage_figure
+from snakewebb.report.multiband import SEEN, band_table, read_bands, write_colour_figure
 from snakewebb.report.page import Link, Picture, write_page
 from snakewebb.report.programme import (
     alignment_table,
     depth_table,
     job_table,
+    jobs_of,
     read_field,
+    rule_table,
     write_counts_figure,
 )
 
 
-def draw_programme(folder, page, *, title, targets, alignments, multibands, records, **circumstances):
-    """Draw the pictures of all products together into a folder and write the page."""
+def draw_programme(folder, page, *, title, targets, alignments, multibands, drawn, records, notes, **circumstances):
+    """Draw the pictures of all products together into a folder and write the page, with what their own pages have too."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pictures, fields = [], []
-    for target, products in targets.items():
+    for number, (target, products) in enumerate(targets.items()):
         bands = {}
         for product in products:
             fields.append(read_field(product, f"stage3/{product}_i2d.fits", f"stage3/{product}_cat.ecsv"))
             # of several mosaics in one filter the first is drawn
             bands.setdefault(fields[-1].filter, product)
         shown = {name for names in chosen(bands) for name in names}
-        pictures.append(Picture(folder / f"{len(pictures)}.png", target, f"In colour: {colours_of(bands)}"))
+        caption = f"In colour: {colours_of(bands)}"
+        caption += "; white is what is as bright in all, per unit of frequency" if len(bands) > 1 else ""
+        pictures.append(Picture(folder / f"{number}.png", target, caption))
         mosaics = [read_band(f"stage3/{product}_i2d.fits") for name, product in bands.items() if name in shown]
         write_composite_figure(mosaics, pictures[-1].path, target)
-    pictures.append(Picture(folder / "counts.png", "All products", "Number counts and depth"))
+        pictures.append(Picture(folder / f"coverage{number}.png", target, _coverage_caption(products)))
+        mapped = fields[-len(products) :][:MAPS]
+        maps = {field.filter: read_coverage(f"stage3/{field.product}_i2d.fits") for field in mapped}
+        write_coverage_figure(maps, pictures[-1].path)
+    caption = "Number counts of the sources of each filter; dotted lines: 5 sigma in the smallest empty circle"
+    pictures.append(Picture(folder / "counts.png", "All products", caption))
     write_counts_figure(fields, pictures[-1].path)
     heading, columns, rows = depth_table(fields)
     linked = [[Link(row[0], f"{row[0]}.html"), *row[1:]] for row in rows]
-    tables = [(heading, columns, linked)]
+    tables = [
+        (heading, columns, linked, "Scatter of the fluxes in circles without a source, and that over the stated error.")
+    ]
     for number, (name, path) in enumerate(multibands.items()):
         caption = f"{name}: sources of the detection filter with S/N > {SEEN:.0f} in the filters of a colour; total fluxes of stars"
         pictures.append(Picture(folder / f"colours{number}.png", "Colours", caption))
-        write_colour_figure(path, pictures[-1].path)
-        tables.append(band_table(name, path))
+        fluxes, extended = read_bands(path)
+        write_colour_figure(fluxes, extended, pictures[-1].path)
+        tables.append((*band_table(name, fluxes), "Forced photometry at the places of the detection filter."))
     if alignments:
-        tables.append(alignment_table(alignments))
-    tables.append(job_table("benchmarks"))
-    write_page(page, title=title, records=records, pictures=pictures, tables=tables, **circumstances)
+        tables.append((*alignment_table(alignments), "How the exposures of each product were put in place."))
+    jobs = jobs_of("logs", "benchmarks")
+    tables.append((*rule_table(jobs), "What the jobs of the last runs took, by rule."))
+    listed = job_table(jobs)
+    kept = f"the {len(listed[2])} longest of {len(jobs)} jobs" if len(listed[2]) < len(jobs) else f"{len(jobs)} jobs"
+    tables.append((*listed, "Wall time, and the largest memory of the process.", kept))
+    thumbnails, left = _thumbnails(drawn)
+    write_page(
+        page,
+        title=title,
+        records=records,
+        pictures=pictures + thumbnails,
+        tables=tables,
+        notes=[*notes, *left],
+        **circumstances,
+    )
+
+
+def _coverage_caption(products):
+    caption = "Exposures in each pixel of the mosaics"
+    return caption if len(products) <= MAPS else f"{caption}, of {MAPS} of {len(products)}"
+
+
+def _thumbnails(drawn):
+    """Pictures that the jobs of the products drew, and what is said about those that are too many for one page."""
+    pictures, left = [], []
+    residuals = [(product, Path(folder) / "residuals.png") for product, folder in drawn.items()]
+    residuals = [(product, path) for product, path in residuals if path.exists()]
+    for product, path in residuals[:THUMBNAILS]:
+        caption = f"{product}: how well the positions of stars agree"
+        pictures.append(Picture(path, "Residuals of the alignment", caption, thumbnail=True))
+    if len(residuals) > THUMBNAILS:
+        left.append(
+            f"residuals of {THUMBNAILS} of {len(residuals)} products are in this page, the others in their own pages"
+        )
+    exposures = [(product, path) for product, folder in drawn.items() for path in sorted(Path(folder).glob("jw*.png"))]
+    if len(exposures) > THUMBNAILS:
+        left.append(
+            f"pictures of the {len(exposures)} exposures are in the pages of their products, which the table of depths leads to: "
+            f"here are those of programmes with up to {THUMBNAILS}"
+        )
+        exposures = []
+    for product, path in exposures:
+        caption = f"{path.stem}: slopes, flagged pixels, slope over error"
+        pictures.append(Picture(path, f"Exposures of {product}", caption, thumbnail=True))
+    return pictures, left
 
 
 if "snakemake" in globals():
@@ -54,6 +111,7 @@ if "snakemake" in globals():
             title=snakemake.params.title,
             targets=snakemake.params.targets,
             alignments=dict(zip(snakemake.params.aligned, snakemake.input.alignments, strict=True)),
+            drawn=dict(zip(snakemake.params.products, snakemake.input.pictures, strict=True)),
             multibands=dict(zip(snakemake.params.detections, snakemake.input.multibands, strict=True)),
             records=[
                 *snakemake.input.i2d_records,

@@ -17,8 +17,8 @@ def read_columns(path, names, *, optional=()):
         ECSV.
     names : iterable of str
         Columns; of coordinates the parts, as ``sky_centroid.ra``.
-    optional : iterable of str
-        Columns that are read where the table has them.
+    optional : iterable of str or callable
+        Columns that are read where the table has them, or what says of a name whether it is one.
 
     Returns
     -------
@@ -46,7 +46,8 @@ def read_columns(path, names, *, optional=()):
         missing = [name for name in names if name not in types]
         if missing:
             raise BadDataError(f"{path}: found no column {', '.join(missing)}; expected them beside {', '.join(types)}")
-        wanted = [*names, *(name for name in optional if name in types)]
+        further = filter(optional, types) if callable(optional) else (name for name in optional if name in types)
+        wanted = [*names, *further]
         places = [list(types).index(name) for name in wanted]
         found = [array("d") if _is_number(types[name]) else [] for name in wanted]
         for row in csv.reader(stream, delimiter=described.get("delimiter", " ")):

@@ -30,6 +30,9 @@ DITHER = 12
 PICTURES = 24
 """Exposures with pictures on the page of a mode: a page with hundreds of them is of no use."""
 
+THUMBNAILS = 100
+"""Exposures with pictures in the page of a product or programme, which have 0.2 MB each."""
+
 PICTURE_SIDE = 900
 """Largest side of the picture of a target, pixels."""
 

@@ -37,10 +37,22 @@ def alignment_figure(table):
     status = [str(value) for value in rows["status"]]
     names = short_names([str(value) for value in rows["exposure"]])
     height = max(3.2, 1.4 + 0.22 * len(rows))
-    sheet, (left, right) = style.figure(11, min(height, 9), ncols=2, width_ratios=[1, 1.5])
+    sheet, (left, right) = style.figure(
+        11,
+        min(height, 9) + 0.3,
+        margins=(0.7, 0.2, 0.85, 0.3),
+        gaps=(0.35 + _name_width(names), 0),
+        ncols=2,
+        width_ratios=[1, 1.5],
+    )
     _draw_shifts(left, dx, dy, names, status)
     _draw_scatter(right, rmse, rows["n_matches"], names, status)
     return sheet
+
+
+def _name_width(names):
+    """Inches that the longest name takes beside an axis."""
+    return 0.075 * max(len(name) for name in names)
 
 
 def _draw_shifts(axes, dx, dy, names, status):
@@ -136,7 +148,7 @@ def residual_figure(table):
     if not panels:
         return style.message_figure("no star was seen in two exposures or in the catalogue")
     count = len(panels) + 1
-    sheet, axes = style.figure(4.2 * count, 4.2, ncols=count)
+    sheet, axes = style.figure(4.2 * count, 4.2, margins=(0.7, 0.2, 0.5, 0.35), gaps=(0.8, 0), ncols=count)
     for panel, (title, (offsets, _)) in zip(axes, panels.items(), strict=False):
         _draw_offsets(panel, offsets, title)
     offsets, known = next(reversed(panels.values()))
@@ -215,7 +227,9 @@ def sky_figure(table):
     levels = np.ma.filled(np.ma.asarray(rows["level"], float), np.nan)
     names = short_names([str(value) for value in rows["exposure"]])
     places = np.arange(len(names))[::-1]
-    sheet, axes = style.figure(7, min(max(2.2, 1.2 + 0.22 * len(rows)), 9))
+    sheet, axes = style.figure(
+        7, min(max(2.2, 1.2 + 0.22 * len(rows)), 9), margins=(0.35 + _name_width(names), 0.2, 0.5, 0.3)
+    )
     axes.axvline(0, color=style.PALE, linewidth=1)
     good = np.isfinite(levels)
     axes.hlines(places[good], 0, levels[good], color=style.PALE, linewidth=1.5)

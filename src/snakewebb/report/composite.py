@@ -56,15 +56,30 @@ def read_band(i2d):
         header = units["SCI"].header
         shape = header["NAXIS2"], header["NAXIS1"]
         size = max(1, -(-max(shape) // (2 * PICTURE_SIDE)))
-        rows = size * max(1, _PIXELS // (shape[1] * size))
-        parts = [
-            style.block_means(units["SCI"].section[first : first + rows], size) for first in range(0, shape[0], rows)
-        ]
+        parts = [style.block_means(units["SCI"].section[rows], size) for rows in strips(shape, size)]
         name = filter_of(units[0].header)
     wcs = WCS(header, naxis=2)
     wcs.wcs.crpix = (wcs.wcs.crpix - 0.5) / size + 0.5
     wcs.wcs.cdelt = wcs.wcs.cdelt * size
     return Band(name, np.concatenate(parts), wcs)
+
+
+def strips(shape, size):
+    """Rows of an image that are read at once, whole blocks of them.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    size : int
+        Rows of a block.
+
+    Returns
+    -------
+    list of slice
+    """
+    rows = size * max(1, _PIXELS // (shape[1] * size))
+    return [slice(first, min(first + rows, shape[0])) for first in range(0, shape[0], rows)]
 
 
 def filter_of(header):
@@ -187,7 +202,7 @@ def composite_figure(bands, title):
     image, scale = composite(bands)
     rows, columns = image.shape[:2]
     width = 8.0 if columns >= rows else max(3.0, 8.0 * columns / rows)
-    sheet, axes = style.figure(width, min(12.0, width * rows / columns + 0.5))
+    sheet, axes = style.figure(width, min(12.0, width * rows / columns + 0.35), margins=(0.02, 0.02, 0.02, 0.3))
     axes.imshow(image, origin="lower", interpolation="nearest")
     axes.axis("off")
     axes.set_title(title)

@@ -31,8 +31,8 @@ def mosaic_figure(i2d, catalog=None):
     with fits.open(i2d, memmap=False) as units:
         data, weight = units["SCI"].data, units["WHT"].data
         unit = units["SCI"].header.get("BUNIT", "MJy/sr")
-    sheet, (left, right) = style.figure(12.5, 5.4, ncols=2, width_ratios=[1.08, 1], sharex=True, sharey=True)
-    image, step = style.reduced(np.where(weight > 0, data, np.nan), side=900)
+    sheet, (left, right) = style.figure(12.5, 6.2, margins=(0.6, 0.6, 1.0, 0.3), gaps=(0.7, 0), ncols=2)
+    image, step = style.reduced(np.where(weight > 0, data, np.nan), side=600)
     style.show(left, image, style.asinh_norm(image), label=unit, step=step, cmap="gray_r")
     left.set_title("Mosaic")
     rows = None
@@ -42,7 +42,8 @@ def mosaic_figure(i2d, catalog=None):
     coverage, step = style.reduced(np.where(weight > 0, weight, np.nan))
     _draw_weight(right, coverage, step, np.mean(weight > 0))
     if rows is not None:
-        right.set_xlabel("\n".join(depth_lines(rows.meta)), fontsize=8)
+        lines = "\n".join(depth_lines(rows.meta))
+        right.annotate(lines, (0.5, 0), (0, -38), "axes fraction", "offset points", ha="center", va="top", fontsize=8)
     return sheet
 
 
@@ -77,8 +78,7 @@ def depth_lines(meta):
 
 
 def _mark_sources(axes, rows):
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Circle, Ellipse
+    from matplotlib.collections import EllipseCollection
 
     if len(rows) == 0:
         axes.set_title("Mosaic (no source found)")
@@ -86,31 +86,32 @@ def _mark_sources(axes, rows):
     x, y = np.asarray(rows["xcentroid"], float), np.asarray(rows["ycentroid"], float)
     extended = np.asarray(rows["is_extended"], bool)
     size = max(6.0, 0.012 * max(np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())))
-    stars = [Circle((column, row), size) for column, row in zip(x[~extended], y[~extended], strict=True)]
-    galaxies = [
-        Ellipse((entry["xcentroid"], entry["ycentroid"]), *_axes_of(entry, size), angle=_angle_of(entry))
-        for entry in rows[extended]
-    ]
-    for patches, colour, name in ((stars, style.BLUE, "point-like"), (galaxies, style.ORANGE, "extended")):
-        axes.add_collection(PatchCollection(patches, facecolor="none", edgecolor=colour, linewidth=1.0))
-        axes.plot([], [], "o", markerfacecolor="none", color=colour, label=f"{len(patches)} {name}")
+    # full axes that are drawn: six standard deviations, at least those of a star's circle
+    lengths = [6 * np.asarray(rows[f"semi{name}_sigma"], float) for name in ("major", "minor")]
+    lengths = np.fmax(lengths, 2 * size) * extended + 2 * size * ~extended
+    angles = np.nan_to_num(np.asarray(rows["orientation"], float)) * extended
+    for chosen, colour, name in ((~extended, style.BLUE, "point-like"), (extended, style.ORANGE, "extended")):
+        shown = chosen & np.isfinite(x) & np.isfinite(y)
+        axes.add_collection(
+            EllipseCollection(
+                *lengths[:, shown],
+                angles[shown],
+                units="xy",
+                offsets=np.column_stack([x, y])[shown],
+                offset_transform=axes.transData,
+                facecolor="none",
+                edgecolor=colour,
+                linewidth=1.0,
+            )
+        )
+        axes.plot([], [], "o", markerfacecolor="none", color=colour, label=f"{np.count_nonzero(chosen)} {name}")
     flux = np.nan_to_num(np.asarray(rows["isophotal_flux"], float), nan=-np.inf)
     for index in np.argsort(flux)[::-1][:_LABELLED]:
         axes.annotate(
             f"{rows['label'][index]:.0f}", (x[index], y[index]), (6, 5), textcoords="offset points", fontsize=7
         )
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, handletextpad=0.2)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2, handletextpad=0.2)
     axes.set_title(f"Mosaic and its {len(rows)} sources")
-
-
-def _axes_of(entry, size):
-    """Full axes of the ellipse that is drawn: six standard deviations, at least the size of a star's circle."""
-    lengths = [6 * float(entry[f"semi{name}_sigma"]) for name in ("major", "minor")]
-    return [max(length, 2 * size) if np.isfinite(length) else 2 * size for length in lengths]
-
-
-def _angle_of(entry):
-    return float(entry["orientation"]) if np.isfinite(entry["orientation"]) else 0.0
 
 
 def _draw_weight(axes, weight, step, covered):

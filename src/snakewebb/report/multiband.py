@@ -26,32 +26,29 @@ def read_bands(path):
         Total flux and its error in Jy, NaN without data, by filter, in the order of wavelengths.
     extended : ndarray of bool (n)
     """
-    rows = read_columns(path, ["is_extended"])
-    names = [f"{band}_aper_total_flux" for band in rows.meta]
-    columns = read_columns(path, [], optional=[column for name in names for column in (name, f"{name}_err")])
+    rows = read_columns(path, ["is_extended"], optional=lambda name: name.endswith(("_flux", "_flux_err")))
+    names = {band: f"{band}_aper_total_flux" for band in rows.meta}
     fluxes = {
-        band: np.array([columns[name], columns[f"{name}_err"]])
-        for band, name in zip(rows.meta, names, strict=True)
-        if name in columns.colnames
+        band: np.array([rows[name], rows[f"{name}_err"]]) for band, name in names.items() if name in rows.colnames
     }
     return dict(sorted(fluxes.items(), key=lambda item: wavelength_of(item[0]))), np.asarray(rows["is_extended"], bool)
 
 
-def band_table(target, path):
+def band_table(target, fluxes):
     """Heading, columns and rows: how many sources of the detection filter are seen in each filter.
 
     Parameters
     ----------
     target : str
-    path : path-like
-        As for `read_bands`.
+    fluxes : dict
+        As from `read_bands`.
 
     Returns
     -------
     (str, list of str, list of list)
     """
     rows = []
-    for band, (flux, error) in read_bands(path)[0].items():
+    for band, (flux, error) in fluxes.items():
         known = np.isfinite(flux) & np.isfinite(error)
         ratio = flux[known] / error[known]
         seen = ratio > SEEN
@@ -70,19 +67,18 @@ def band_table(target, path):
 
 
 @style.styled
-def colour_figure(path):
+def colour_figure(fluxes, extended):
     """Colour against magnitude and, of three filters or more, colour against colour.
 
     Parameters
     ----------
-    path : path-like
-        As for `read_bands`.
+    fluxes, extended
+        As from `read_bands`.
 
     Returns
     -------
     Figure
     """
-    fluxes, extended = read_bands(path)
     bands = list(fluxes)
     if len(bands) < 2:
         return style.message_figure("there are fluxes in one filter only")
@@ -92,7 +88,10 @@ def colour_figure(path):
         magnitude = {band: -2.5 * np.log10(fluxes[band][0]) + 8.9 for band in chosen}
         error = {band: 1.0857 * fluxes[band][1] / fluxes[band][0] for band in chosen}
     several = len(chosen) > 2
-    sheet, axes = style.figure(10 if several else 5.6, 4.4, ncols=1 + several, squeeze=False)
+    width = 10 if several else 5.6
+    sheet, axes = style.figure(
+        width, 4.4, margins=(0.7, 0.2, 0.5, 0.3), gaps=(0.9, 0), ncols=1 + several, squeeze=False
+    )
     blue, red = chosen[0], chosen[-1]
     _draw(
         axes[0, 0],
@@ -148,6 +147,6 @@ def _draw(axes, values, errors, good, extended):
     axes.legend(loc="upper left", handletextpad=0.1)
 
 
-def write_colour_figure(path, picture):
+def write_colour_figure(fluxes, extended, picture):
     """Write `colour_figure` as PNG or SVG."""
-    style.save(colour_figure(path), picture)
+    style.save(colour_figure(fluxes, extended), picture)

@@ -2,8 +2,10 @@
 
 import base64
 import html
+import itertools
 import json
 import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +43,16 @@ class Picture:
     path : path-like
         PNG or SVG.
     subject : str
-        Exposure or product that it belongs to; pictures of one subject stand together.
+        What it belongs to; pictures of one subject stand together.
     caption : str
+    thumbnail : bool
+        Whether it stands small among others until it is opened.
     """
 
     path: str
     subject: str
     caption: str
+    thumbnail: bool = False
 
 
 def read_records(paths):
@@ -136,8 +141,9 @@ def write_page(path, *, title, records, pictures=(), logs=(), mode="", context="
         Files that are not processed, and why.
     notes : iterable of str
         What deserves a look.
-    tables : iterable of (str, list of str, list of list)
-        Further tables: heading, names of the columns, rows; cells may be a `Link`.
+    tables : iterable of (str, list of str, list of list[, str[, str]])
+        Further tables: heading, names of the columns, rows, whose cells may be a `Link`; what they say, in words; and what is seen of
+        a table that opens on a click.
     """
     records = read_records(records)
     seconds = {}
@@ -145,19 +151,27 @@ def write_page(path, *, title, records, pictures=(), logs=(), mode="", context="
         for step, value in step_seconds(log_file).items():
             seconds[Path(log_file).stem, step] = value
     versions = sorted({record.get("software", {}).get("snakewebb", "") for record in records.values()} - {""})
-    parts = [
-        _summary(title, mode, context or _only(records, "context"), versions, records),
+    sections = [
         _problems(records, left_out, notes),
+        ("Pictures", _pictures(pictures)) if pictures else None,
+        *(_further(*table) for table in tables),
         _products(records),
-        _pictures(pictures),
-        *(_section(heading, _table(columns, rows)) for heading, columns, rows in tables if rows),
         _statuses(records, seconds),
         _parameters(records),
         _software(records),
     ]
-    page = _PAGE.format(title=_text(title), style=_STYLE, body="\n".join(part for part in parts if part))
-    with atomic(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    sections = [(section[0], _anchor(section[0]), section[1]) for section in sections if section is not None]
+    links = "".join(f'<a href="#{_text(anchor)}">{_text(heading)}</a>' for heading, anchor, _ in sections)
+    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
+        stream.write(_HEAD.format(title=_text(title), style=_STYLE))
+        stream.write(_summary(title, mode, context or _only(records, "context"), versions, records))
+        stream.write(f'<nav aria-label="Sections">{links}</nav>\n')
+        for heading, anchor, content in sections:
+            stream.write(f'<section id="{_text(anchor)}"><h2>{_text(heading)}</h2>')
+            # a picture at a time: a page may be larger than what is in memory
+            stream.writelines([content] if isinstance(content, str) else content)
+            stream.write("</section>\n")
+        stream.write("</body>\n</html>\n")
 
 
 def _text(value):
@@ -173,9 +187,16 @@ def _only(records, key):
     return ", ".join(sorted(values))
 
 
-def _section(heading, content, name=None):
-    anchor = name or re.sub(r"\W+", "-", heading.lower()).strip("-")
-    return f'<section id="{_text(anchor)}"><h2>{_text(heading)}</h2>{content}</section>' if content else ""
+def _anchor(heading):
+    return re.sub(r"\W+", "-", heading.lower()).strip("-")
+
+
+def _further(heading, columns, rows, caption="", folded=""):
+    """Heading and content of a further table, or ``None`` of one without rows."""
+    if not rows:
+        return None
+    words = f"<p class=legend>{_text(caption)}</p>" if caption else ""
+    return heading, words + (_folded(folded, columns, rows) if folded else _table(columns, rows))
 
 
 def _table(columns, rows, kind=""):
@@ -218,11 +239,7 @@ def _problems(records, left_out, notes):
         content += "<h3>Left out</h3>" + _table(("File", "Why"), [(Path(str(p)).name, why) for p, why in left_out])
     if notes:
         content += "<h3>Notes</h3><ul>" + "".join(f"<li>{_text(note)}</li>" for note in notes) + "</ul>"
-    return (
-        _section("To be looked at", content)
-        if content
-        else '<p class="fine">Nothing failed and nothing was left out.</p>'
-    )
+    return "To be looked at", content or '<p class="fine">Nothing failed and nothing was left out.</p>'
 
 
 def _products(records):
@@ -231,7 +248,7 @@ def _products(records):
         for file_name, facts in record.get("files", {}).items():
             size = facts.get("size") if isinstance(facts, dict) else None
             rows.append((file_name, "" if size is None else f"{size / 1e6:.1f} MB", name))
-    return _section("Products", _folded(f"{len(rows)} files", ("File", "Size", "Record"), rows))
+    return ("Files", _folded(f"{len(rows)} files", ("File", "Size", "Record"), rows)) if rows else None
 
 
 def _folded(summary, columns, rows):
@@ -242,24 +259,38 @@ def _folded(summary, columns, rows):
 
 
 def _pictures(pictures):
+    """Pieces of the section of pictures, by subject."""
     by_subject = {}
     for picture in pictures:
         by_subject.setdefault(picture.subject, []).append(picture)
-    blocks = []
+    yield "<p class=legend>Pictures open in full size by a click, or Enter, and close by another.</p>"
     for subject, members in by_subject.items():
-        figures = "".join(
-            f'<figure><img alt="{_text(picture.caption)}" src="{_embedded(picture.path)}">'
-            f"<figcaption>{_text(picture.caption)}</figcaption></figure>"
-            for picture in members
-        )
-        blocks.append(f'<article><h3 id="{_text(subject)}">{_text(subject)}</h3>{figures}</article>')
-    return _section("Pictures", "".join(blocks))
+        yield f'<article><h3 id="{_text(subject)}">{_text(subject)}</h3>'
+        for thumbnail, gallery in itertools.groupby(members, key=lambda picture: picture.thumbnail):
+            yield "<div class=gallery>" if thumbnail else ""
+            for picture in gallery:
+                yield _figure(picture)
+            yield "</div>" if thumbnail else ""
+        yield "</article>"
 
 
-def _embedded(path):
-    kinds = {".png": "image/png", ".svg": "image/svg+xml"}
-    content = base64.b64encode(Path(path).read_bytes()).decode("ascii")
-    return f"data:{kinds[Path(path).suffix]};base64,{content}"
+def _figure(picture):
+    """A picture that needs no script to open: a summary without details, which fills the window where it is open."""
+    content = Path(picture.path).read_bytes()
+    size, room = "", ""
+    if content.startswith(_PNG):
+        width, height = struct.unpack(">II", content[16:24])
+        size = f' width="{width}" height="{height}"'
+        room = f' style="max-width:{width}px;aspect-ratio:{width}/{height}"'  # is kept while it is open
+    source = f"data:{'image/png' if size else 'image/svg+xml'};base64,{base64.b64encode(content).decode('ascii')}"
+    caption = _text(picture.caption)
+    return (
+        f'<figure><details class=picture{room}><summary><img alt="{caption}"{size} src="{source}"></summary></details>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def _statuses(records, seconds):
@@ -273,10 +304,10 @@ def _statuses(records, seconds):
         if rows:
             content += f"<h3>{heading}</h3>" + _status_table(rows, seconds)
     if not content:
-        return ""
+        return None
     legend = " &emsp; ".join(f"<b>{symbol}</b> {words}" for symbol, words in _SYMBOLS.values())
     note = " Numbers are seconds." if seconds else ""
-    return _section("Steps", f"<p class=legend>{legend}.{note}</p>{content}")
+    return "Steps", f"<p class=legend>{legend}.{note}</p>{content}"
 
 
 def _status_table(rows, seconds):
@@ -324,10 +355,8 @@ def _parameters(records):
         for (parameter, value, default, origin), subjects in sorted(where.items())
     ]
     if not rows:
-        return _section("Parameters", "<p>All parameters have their defaults.</p>")
-    return _section(
-        "Parameters that differ from the defaults", _table(("Parameter", "Value", "Default", "From", "For"), rows)
-    )
+        return "Parameters", "<p>All parameters have their defaults.</p>"
+    return "Parameters that differ from the defaults", _table(("Parameter", "Value", "Default", "From", "For"), rows)
 
 
 def _listed(subjects):
@@ -341,7 +370,7 @@ def _software(records):
         for package, version in record.get("software", {}).items():
             versions.setdefault(package, set()).add(version)
     rows = [(package, ", ".join(sorted(found))) for package, found in sorted(versions.items())]
-    return _section("Software", _folded(f"{len(rows)} packages", ("Package", "Version"), rows))
+    return ("Software", _folded(f"{len(rows)} packages", ("Package", "Version"), rows)) if rows else None
 
 
 _STYLE = """
@@ -351,7 +380,9 @@ body {
   max-width: 1180px; padding: 24px;
 }
 header { border-bottom: 3px solid #0072B2; margin-bottom: 20px; padding-bottom: 10px; }
-h1 { font-size: 26px; margin: 0 0 8px; }
+h1 { font-size: 26px; margin: 0 0 8px; overflow-wrap: anywhere; }
+nav { display: flex; flex-wrap: wrap; gap: 4px 20px; }
+a { color: #005f96; }
 h2 { font-size: 20px; margin: 36px 0 8px; }
 h3 { font-size: 15px; margin: 20px 0 6px; overflow-wrap: anywhere; }
 dl { display: flex; flex-wrap: wrap; gap: 6px 32px; margin: 0; }
@@ -367,21 +398,30 @@ table.status td small { display: block; font-weight: 400; color: #555; font-size
 th.step { height: 120px; padding: 4px 6px; }
 th.step span { writing-mode: vertical-rl; transform: rotate(180deg); }
 td.complete { color: #00694d; }
-td.skipped, td.not_applicable { color: #777; background: #f4f4f4; }
+td.skipped, td.not_applicable { color: #5f5f5f; background: #f4f4f4; }
 td.no_reference { background: #fbeccb; }
 td.failed { background: #f7d6c2; color: #8c3c00; }
 figure { margin: 0 0 18px; }
-img { max-width: 100%; height: auto; }
-figcaption { color: #555; font-size: 13px; }
+img { max-width: 100%; height: auto; display: block; }
+figcaption { color: #555; font-size: 13px; overflow-wrap: anywhere; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)); gap: 16px; }
+.gallery figure { margin: 0; }
+.picture > summary { list-style: none; cursor: zoom-in; }
+.picture > summary::-webkit-details-marker { display: none; }
+.picture[open] > summary { position: fixed; inset: 0; z-index: 1; overflow: auto; background: #fff; cursor: zoom-out; }
+.picture[open] img { max-width: none; margin: auto; }
+summary:focus-visible { outline: 3px solid #E69F00; outline-offset: 2px; }
+.picture[open] > summary:focus-visible { outline-offset: -3px; }
 ul.reasons { list-style: none; padding-left: 0; }
 article { border-top: 1px solid #e3e3e3; }
 .legend, .reasons { color: #444; font-size: 13px; }
 .fine { color: #00694d; font-weight: 600; }
-summary { cursor: pointer; color: #0072B2; }
+summary { cursor: pointer; color: #005f96; }
+@media (max-width: 500px) { body { padding: 12px; } }
 @media print { body { max-width: none; } article { break-inside: avoid; } }
 """
 
-_PAGE = """<!DOCTYPE html>
+_HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -391,7 +431,4 @@ _PAGE = """<!DOCTYPE html>
 <style>{style}</style>
 </head>
 <body>
-{body}
-</body>
-</html>
 """

@@ -1,5 +1,7 @@
 """What a programme gave as a whole: numbers of sources, depth, alignment, and what its jobs took."""
 
+import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +59,7 @@ def read_field(product, i2d, catalog):
             for first in range(0, header["NAXIS2"], rows)
         )
         area = weighted * (header.get("PIXAR_A2") or units[0].header.get("PIXAR_A2", np.nan)) / 3600
-        exposures = len(units["HDRTAB"].data) if "HDRTAB" in units else 0
+        exposures = units["HDRTAB"].header["NAXIS2"] if "HDRTAB" in units else 0
         name = filter_of(units[0].header)
     table = read_columns(catalog, ["aper_total_abmag", "is_extended"])
     return Field(product, name, float(area), table, exposures)
@@ -131,30 +133,89 @@ def alignment_table(tables):
     return "Alignment", columns, rows
 
 
-def job_table(folder):
-    """Heading, columns and rows of what the jobs of the last runs took, by rule.
+LISTED = 1000
+"""Jobs of a table; of more, those that took longest."""
+
+_TAKEN = re.compile(r"the job's memory: at most (\d+) MB; its time: ([\d.]+) s")
+
+
+def jobs_of(logs, benchmarks):
+    """Seconds and memory of the last run of every job.
 
     Parameters
     ----------
-    folder : path-like
-        Snakemake's benchmark files, ``<rule>/<job>.tsv``.
+    logs : path-like
+        Logs of the jobs, ``<rule>/<job>.log`` or ``<rule>.log``, in whose end they say what they took.
+    benchmarks : path-like
+        Snakemake's benchmark files, ``<rule>/<job>.tsv``, which count for the jobs that have one: the start is in it.
+
+    Returns
+    -------
+    dict of (float, float)
+        Seconds and megabytes, NaN where unknown, by rule and job.
+    """
+    jobs = {}
+    for path in sorted(Path(logs).rglob("*.log")):
+        found = _TAKEN.findall(path.read_text(errors="replace"))
+        if found:
+            memory, seconds = found[-1]
+            jobs[_job_of(path, logs)] = float(seconds), float(memory)
+    for path in sorted(Path(benchmarks).rglob("*.tsv")):
+        with path.open(newline="") as lines:
+            for row in csv.DictReader(lines, delimiter="\t"):
+                jobs[_job_of(path, benchmarks)] = _number(row.get("s")), _number(row.get("max_rss"))
+    return dict(sorted(jobs.items()))
+
+
+def _job_of(path, folder):
+    """Rule and job of a file that is named after them."""
+    rule, *job = path.relative_to(folder).with_suffix("").parts
+    return rule, "/".join(job)
+
+
+def rule_table(jobs):
+    """Heading, columns and rows of what the jobs took, by rule.
+
+    Parameters
+    ----------
+    jobs : dict
+        As from `jobs_of`.
 
     Returns
     -------
     (str, list of str, list of list)
     """
-    import csv
-
     by_rule = {}
-    for path in sorted(Path(folder).glob("*/*.tsv")):
-        with path.open(newline="") as lines:
-            by_rule.setdefault(path.parent.name, []).extend(csv.DictReader(lines, delimiter="\t"))
+    for (rule, _), taken in jobs.items():
+        by_rule.setdefault(rule, []).append(taken)
     rows = []
-    for rule, jobs in by_rule.items():
-        seconds, memory = (np.array([_number(job.get(key)) for job in jobs], float) for key in ("s", "max_rss"))
-        rows.append([rule, len(jobs), *(f"{value:.1f}" for value in (np.nansum(seconds), np.nanmax(seconds)))])
+    for rule, members in by_rule.items():
+        seconds, memory = np.array(members, float).T
+        known = seconds[np.isfinite(seconds)]
+        rows.append([rule, len(members), f"{known.sum():.1f}", f"{known.max():.1f}" if len(known) else ""])
         rows[-1].append(f"{np.nanmax(memory):.0f}" if np.isfinite(memory).any() else "")
     return "Jobs", ["Rule", "Jobs", "Seconds in all", "Longest (s)", "Most memory (MB)"], rows
+
+
+def job_table(jobs):
+    """Heading, columns and rows of what every job took, or the `LISTED` that took longest.
+
+    Parameters
+    ----------
+    jobs : dict
+        As from `jobs_of`.
+
+    Returns
+    -------
+    (str, list of str, list of list)
+    """
+    chosen = sorted(jobs, key=lambda name: np.nan_to_num(jobs[name][0]), reverse=True)[:LISTED]
+    rows = []
+    for rule, job in sorted(chosen):
+        seconds, memory = jobs[rule, job]
+        values = f"{seconds:.1f}", f"{memory:.0f}"
+        rows.append([rule, job, *("" if value == "nan" else value for value in values)])
+    return "Every job", ["Rule", "Job", "Seconds", "Most memory (MB)"], rows
 
 
 def _number(text):
@@ -191,7 +252,7 @@ def counts_figure(fields):
     low = np.floor(min(values.min() for values in known if len(values)) / _BIN) * _BIN
     high = np.ceil(max(values.max() for values in known if len(values)) / _BIN) * _BIN
     edges = np.arange(low, high + 1.5 * _BIN, _BIN)
-    sheet, axes = style.figure(7, 3.6)
+    sheet, axes = style.figure(7, 3.6, margins=(0.7, 0.2, 0.5, 0.3))
     for number, (name, values) in enumerate(sorted(zip(filters, known, strict=True))):
         colour = _COLOURS[number % len(_COLOURS)]
         area = sum(field.area for field in filters[name])
@@ -202,7 +263,11 @@ def counts_figure(fields):
         limits = [_deepest(field.catalog) for field in filters[name]]
         if np.isfinite(limits).any():
             axes.axvline(np.nanmedian(limits), color=colour, linestyle=":", linewidth=1)
+    rates = np.concatenate([patch.get_data().values for patch in axes.patches])
+    rates = np.log10(rates[np.isfinite(rates)])
     axes.set_yscale("log")
+    axes.set_ylim(10 ** np.floor(rates.min()), 10 ** np.ceil(rates.max() + 0.1))
+    style.plain_powers(axes.yaxis)
     axes.set(xlabel="Total AB magnitude", ylabel="Sources per mag and arcmin²")
     axes.set_title("Number counts; dotted: 5 sigma in the smallest empty circle")
     axes.legend(loc="upper left")

@@ -1,6 +1,7 @@
 """Looks of the report's pictures: colours that colour-blind people can tell apart, stretch, and saving."""
 
 import functools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ _SETTINGS = {
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # a place that is not looked for saves half the time of drawing
     "axes.labelsize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -60,13 +62,18 @@ def styled(draw):
     return drawn
 
 
-def figure(width, height, **layout):
+def figure(width, height, *, margins=None, gaps=(0.25, 0.25), **layout):
     """A figure of the report and its axes, as `matplotlib.figure.Figure.subplots` gives them.
 
     Parameters
     ----------
     width, height : float
         Inches.
+    margins : tuple of float, optional
+        Inches left, right, below and above the axes for what is written there. Without them matplotlib finds the room, in ten times
+        the time.
+    gaps : tuple of float
+        Inches between columns and between rows, with margins.
     **layout
         For ``subplots``, or with ``mosaic`` for ``subplot_mosaic``.
 
@@ -76,7 +83,25 @@ def figure(width, height, **layout):
     """
     from matplotlib.figure import Figure
 
-    sheet = Figure(figsize=(width, height), layout="constrained")
+    sheet = Figure(figsize=(width, height), layout="constrained" if margins is None else None)
+    if margins is not None:
+        left, right, bottom, top = margins
+        cells = layout.get("mosaic") or [[None] * layout.get("ncols", 1)] * layout.get("nrows", 1)
+        spaces = [
+            # of the mean size of the axes
+            gap * number / (inner - gap * (number - 1))
+            for gap, number, inner in zip(
+                gaps, (len(cells[0]), len(cells)), (width - left - right, height - bottom - top), strict=True
+            )
+        ]
+        layout["gridspec_kw"] = {
+            "left": left / width,
+            "right": 1 - right / width,
+            "bottom": bottom / height,
+            "top": 1 - top / height,
+            "wspace": spaces[0],
+            "hspace": spaces[1],
+        }
     return sheet, sheet.subplot_mosaic(**layout) if "mosaic" in layout else sheet.subplots(**layout)
 
 
@@ -93,8 +118,7 @@ def save(sheet, path, *, few_colours=True):
     few_colours : bool
         A PNG has 256 colours.
     """
-    from io import BytesIO
-
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     from snakewebb.io.fits import atomic
@@ -103,14 +127,37 @@ def save(sheet, path, *, few_colours=True):
         if Path(path).suffix == ".svg":
             sheet.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
             return
-        drawn = BytesIO()
-        sheet.savefig(drawn, format="png", metadata={"Software": None})
-        with Image.open(drawn) as picture:
-            shown = picture.convert("RGB")
-            if few_colours:
-                # of the ways to choose 256 colours, the one that keeps the scales smooth
-                shown = shown.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-            shown.save(temporary, format="png", optimize=True)
+        canvas = FigureCanvasAgg(sheet)
+        canvas.draw()
+        shown = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+        picture = _with_few_colours(shown) if few_colours else Image.fromarray(shown)
+        picture.save(temporary, format="png", compress_level=_COMPRESSION)
+
+
+_COMPRESSION = 4
+"""Of PNG: two thirds of the time of the usual 6, and 3 % larger files."""
+
+_DEPTH = 6
+"""Bits of a colour that count where a picture is given few of them."""
+
+
+def _with_few_colours(shown):
+    """A picture of 256 colours, chosen from those that it has whatever the number of their pixels, so that scales stay smooth."""
+    from PIL import Image
+
+    codes = np.zeros(shown.shape[:2], np.int32)
+    for channel in range(3):
+        codes = (codes << _DEPTH) | (shown[..., channel] >> (8 - _DEPTH))
+    used = np.flatnonzero(np.bincount(codes.ravel(), minlength=1 << (3 * _DEPTH)))
+    parts = (used[:, None] >> (_DEPTH * np.arange(2, -1, -1))) & ((1 << _DEPTH) - 1)
+    colours = ((parts << (8 - _DEPTH)) | (parts >> (2 * _DEPTH - 8))).astype(np.uint8)
+    strip = Image.fromarray(colours[None])
+    strip = strip.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    places = np.zeros(1 << (3 * _DEPTH), np.uint8)
+    places[used] = np.asarray(strip)[0]
+    picture = Image.fromarray(places[codes])
+    picture.putpalette(strip.getpalette())
+    return picture
 
 
 @styled
@@ -142,19 +189,77 @@ def reduced(image, side=450):
 
 def block_means(image, size):
     """Means of square blocks of an image; NaN where a block has no finite value."""
-    rows, columns = (-(-length // size) * size for length in image.shape)
-    padded = np.full((rows, columns), np.nan)
-    padded[: image.shape[0], : image.shape[1]] = image
-    blocks = padded.reshape(rows // size, size, columns // size, size)
-    good = np.isfinite(blocks)
-    count = good.sum(axis=(1, 3))
+    good = np.isfinite(image)
     with np.errstate(invalid="ignore"):
-        return np.where(good, blocks, 0.0).sum(axis=(1, 3)) / count
+        return _block_sums(np.where(good, image, 0), size, np.float64) / _block_sums(good, size, np.int32)
 
 
 def fraction_in_block(mask, size):
     """Fraction of the pixels of each block that are set."""
-    return block_means(mask, size)
+    rows, columns = (np.minimum(size, length - np.arange(0, length, size)) for length in mask.shape)
+    return _block_sums(mask, size, np.int32) / np.outer(rows, columns)
+
+
+def _block_sums(image, size, dtype):
+    """Sums of square blocks: first of whole rows, which are many and contiguous, then of the few columns."""
+    if image.dtype == bool:
+        image, dtype = image.view(np.uint8), np.uint16 if size < 256 else dtype
+    summed = image[::size].astype(dtype)
+    for offset in range(1, min(size, len(image))):
+        part = image[offset::size]
+        summed[: len(part)] += part
+    narrow = summed[:, ::size].copy()
+    for offset in range(1, min(size, image.shape[1])):
+        part = summed[:, offset::size]
+        narrow[:, : part.shape[1]] += part
+    return narrow
+
+
+_SAMPLE = 30_000  # values
+
+
+def quantiles(values, fractions):
+    """Quantiles as `numpy.quantile` has them, of millions of values in a third of the time.
+
+    Parameters
+    ----------
+    values : ndarray (n,)
+        Finite.
+    fractions : iterable of float
+
+    Returns
+    -------
+    list of float
+    """
+    if values.size < 4 * _SAMPLE:
+        return [float(value) for value in np.quantile(values, fractions)]
+    # a sample says between which values to look: five times its error to both sides
+    sample = np.sort(values[:: values.size // _SAMPLE])
+    reach = math.ceil(2.5 * math.sqrt(sample.size))
+    found = []
+    for fraction in fractions:
+        place = fraction * (values.size - 1)
+        first = int(place)
+        middle = round(fraction * (sample.size - 1))
+        low, high = sample[max(middle - reach, 0)], sample[min(middle + reach, sample.size - 1)]
+        below = np.count_nonzero(values < low)
+        near = values[(values >= low) & (values <= high)]
+        if not below <= first < below + near.size - 1:
+            found.append(float(np.quantile(values, fraction)))
+            continue
+        ordered = np.partition(near, (first - below, first - below + 1))[first - below : first - below + 2]
+        found.append(float(ordered[0] + (place - first) * (float(ordered[1]) - float(ordered[0]))))
+    return found
+
+
+def plain_powers(axis):
+    """Label a logarithmic axis with plain text, which takes a tenth of the time of formulae."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"10{str(round(np.log10(value))).translate(raised)}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def asinh_norm(image, low=0.5, high=99.7):
@@ -190,7 +295,7 @@ def asinh_norm(image, low=0.5, high=99.7):
     return FuncNorm((forward, backward), vmin=min(bottom, median - noise), vmax=max(top, median + 10 * noise))
 
 
-def show(axes, image, norm, *, label, cmap="gray", step=1):
+def show(axes, image, norm, *, label, cmap="gray", step=1, whole=False):
     """Draw an image with its colour bar; axes are in pixels of the image before `reduced`.
 
     Parameters
@@ -203,6 +308,8 @@ def show(axes, image, norm, *, label, cmap="gray", step=1):
     cmap : str
     step : int
         Size of a block.
+    whole : bool
+        Whether the ticks of the colour bar are whole numbers.
     """
     import matplotlib
 
@@ -217,10 +324,18 @@ def show(axes, image, norm, *, label, cmap="gray", step=1):
     if ticks is not None:
         bar.set_ticks(ticks, labels=[tick_label(tick) for tick in ticks])
         bar.minorticks_off()
+    elif whole:
+        bar.locator.set_params(integer=True)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.set(xlabel="x (pixel)", ylabel="y (pixel)")
+    label_pixels(axes)
     return drawn
+
+
+def label_pixels(axes):
+    """Labels of axes in pixels, with few ticks: each takes a millisecond."""
+    axes.locator_params(nbins=5)
+    axes.set(xlabel="x (pixel)", ylabel="y (pixel)")
 
 
 def tick_label(value):

@@ -109,7 +109,9 @@ def truth_figure(catalog, truth, flux_column):
     result = compared(catalog, truth, flux_column)
     if result is None or not result["ratio"].size:
         return style.message_figure("no catalogued source is one of the simulated stars")
-    sheet, (left, right) = style.figure(11, 4.2, ncols=2, width_ratios=[1.5, 1])
+    sheet, (left, right) = style.figure(
+        11, 4.4, margins=(0.7, 0.15, 0.75, 0.35), gaps=(0.9, 0), ncols=2, width_ratios=[1.6, 1]
+    )
     numbers = summary(result)
     _draw_fluxes(left, result, numbers)
     _draw_positions(right, result, numbers)
@@ -134,15 +136,12 @@ def _draw_fluxes(axes, result, numbers):
     low, high = np.percentile(result["ratio"][isolated] if isolated.any() else result["ratio"], [3, 97])
     margin = max(0.01, 0.3 * (high - low))
     low, high = min(low - margin, 0.98), max(high + margin, 1.02)
-    for index in np.flatnonzero((result["ratio"] < low) | (result["ratio"] > high)):
-        above = result["ratio"][index] > high
-        axes.plot(
-            result["magnitude"][index],
-            high - 0.02 * (high - low) if above else low + 0.02 * (high - low),
-            "^" if above else "v",
-            color=style.BLUE if isolated[index] else style.PALE,
-            markersize=4,
-        )
+    inset = 0.02 * (high - low)
+    beyond = ((result["ratio"] > high, high - inset, "^"), (result["ratio"] < low, low + inset, "v"))
+    for chosen, place, marker in beyond:
+        for kind, colour, _ in kinds:
+            there = result["magnitude"][chosen & kind]
+            axes.plot(there, np.full(there.shape, place), marker, color=colour, markersize=4)
     axes.set_ylim(low, high)
     axes.invert_xaxis()
     axes.set(xlabel="True AB magnitude", ylabel="Measured / true flux")

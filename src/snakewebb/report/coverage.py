@@ -1,0 +1,84 @@
+"""How many exposures saw each place of a target."""
+
+import numpy as np
+
+from snakewebb.report import style
+from snakewebb.report.composite import strips
+
+MAPS = 12
+"""Mosaics of a target whose coverage is drawn."""
+
+_COLUMNS = 3
+_SIDE = 350  # blocks
+
+
+def read_coverage(i2d):
+    """Number of exposures in each pixel of a mosaic, reduced while it is read: memory does not grow with it.
+
+    Parameters
+    ----------
+    i2d : path-like
+        With the extension CON, whose bits are exposures.
+
+    Returns
+    -------
+    ndarray of float (rows, columns), int
+        Means of blocks of pixels, NaN where no exposure was, and the side of a block.
+    """
+    from astropy.io import fits
+
+    with fits.open(i2d, memmap=True) as units:
+        context = units["CON"]
+        planes = context.header["NAXIS3"] if context.header["NAXIS"] == 3 else 1
+        shape = context.header["NAXIS2"], context.header["NAXIS1"]
+        size = max(1, -(-max(shape) // _SIDE))
+        parts = []
+        for rows in strips((planes * shape[0], shape[1]), size * planes):
+            section = context.section[..., rows.start // planes : rows.stop // planes, :].reshape(planes, -1, shape[1])
+            count = sum(
+                np.bitwise_count(plane.astype(np.int32).view(np.uint32)).astype(np.float32) for plane in section
+            )
+            parts.append(style.block_means(np.where(count > 0, count, np.nan), size))
+    return np.concatenate(parts), size
+
+
+@style.styled
+def coverage_figure(maps):
+    """Maps of the number of exposures, one for each mosaic.
+
+    Parameters
+    ----------
+    maps : dict of (ndarray, int)
+        As from `read_coverage`, by name; the first `MAPS` are drawn.
+
+    Returns
+    -------
+    Figure
+    """
+    from matplotlib.colors import Normalize
+
+    shown = dict(list(maps.items())[:MAPS])
+    columns = min(len(shown), _COLUMNS)
+    rows = -(-len(shown) // columns)
+    sheet, axes = style.figure(
+        4.1 * columns,
+        3.7 * rows,
+        margins=(0.6, 0.55, 0.5, 0.3),
+        gaps=(0.95, 0.8),
+        nrows=rows,
+        ncols=columns,
+        squeeze=False,
+    )
+    for panel in axes.flat[len(shown) :]:
+        panel.axis("off")
+    for panel, (name, (count, step)) in zip(axes.flat, shown.items(), strict=False):
+        most = np.nanmax(count) if np.isfinite(count).any() else 1.0
+        style.show(panel, count, Normalize(0, most), label="exposures", step=step, cmap="viridis", whole=True)
+        covered = count[np.isfinite(count)]
+        panel.set_title(f"{name}: median {np.median(covered):.3g}, at most {most:.3g}" if covered.size else name)
+    return sheet
+
+
+def write_coverage_figure(maps, path):
+    """Write `coverage_figure` as PNG or SVG."""
+    style.save(coverage_figure(maps), path)
