@@ -57,7 +57,7 @@ jobs: 200
 cores: {cores}
 # no limit by the memory of the machine that submits, which the mode's profile sets
 resources: [mem_mb=10000000]
-# small tables are written by the machine that submits
+# small tables, and the page of all products, are written by the machine that submits
 local-cores: 1
 
 # Jobs of seconds go together, so that none that is submitted is shorter than minutes: what follows from one raw exposure is a chain, and
