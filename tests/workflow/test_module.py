@@ -1,6 +1,9 @@
 """As a module of another workflow."""
 
+import re
+
 from small_programmes import PAPER
+from snakewebb.profiles import write_profiles
 
 
 def import_as_module(programme):
@@ -29,6 +32,20 @@ def test_local_rules_of_a_module_are_not_submitted(fresh):
     assert any(fresh.folder.glob("references/*.json"))
     # what is not local is refused by this cluster
     assert fresh.snakemake("--snakefile", "Snakefile", *refusing, "--until", "webb_detector1", check=False).returncode
+
+
+def test_jobs_of_a_module_go_together_on_clusters(fresh, tmp_path):
+    import_as_module(fresh)
+    write_profiles(fresh.repository, tmp_path / "profiles", prefix="webb_")
+    profile = ("--profile", str(tmp_path / "profiles" / "webb_generic"))
+    text = fresh.snakemake("--dry-run", "--snakefile", "Snakefile", *profile).stdout
+    assert re.findall(r"Group job (\w+)", text) == ["exposures", "products", "mosaics"]
+    assert set(re.findall(r"^Job \d+: (.*?):", text, re.MULTILINE)) == {
+        "reference files",
+        "association",
+        "report",
+    }  # the report of all
+    assert len(re.findall(r"^    Job \d+: ", text, re.MULTILINE)) == 4 * 4 + 3 + 3
 
 
 def test_a_missing_mode_names_the_modes(fresh):
