@@ -97,7 +97,7 @@ def save(sheet, path, *, few_colours=True):
 
     from PIL import Image
 
-    from snakewebb.io.fits import atomic
+    from snakewebb.io.atomic import atomic
 
     with atomic(path) as temporary:
         if Path(path).suffix == ".svg":
