@@ -1,5 +1,8 @@
-"""Sharing rows between threads."""
+"""Compiled kernels on disk, and rows shared between threads."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -8,6 +11,54 @@ import numpy as np
 import pytest
 
 from snakewebb.compiled import at_once, available_threads, by_rows, one_ahead, set_threads
+
+ADDING = """
+import numpy as np
+from snakewebb.compiled import njit
+
+
+@njit
+def add(values):
+    total = values[0]
+    for value in values:
+        total += value
+    return total
+"""
+COMPILING = """
+import sys, time
+from pathlib import Path
+from adding import add, np
+from numba.core.caching import IndexDataCacheFile
+write = IndexDataCacheFile._save_index
+IndexDataCacheFile._save_index = lambda *arguments: (time.sleep(1), write(*arguments))  # as on a slow disk
+Path(sys.argv[1] + ".there").touch()
+while not Path("go").exists():
+    time.sleep(0.001)
+add(np.ones(3, sys.argv[1]))
+"""
+LOADING = """
+import sys
+from adding import add, np
+for kind in sys.argv[1:]:
+    assert add(np.ones(3, kind)) == 4, kind
+print(sum(add.stats.cache_hits.values()), sum(add.stats.cache_misses.values()))
+"""
+
+
+def test_what_several_processes_compile_at_once_is_there_for_all(tmp_path):
+    """One function for different types: each is stored, under its own name."""
+    (tmp_path / "adding.py").write_text(ADDING)
+    environment = {**os.environ, "SNAKEWEBB_CACHE": str(tmp_path / "cache")}
+    environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{environment.get('PYTHONPATH', '')}"
+    kinds = ["f4", "f8", "i4", "u4", "i8", "u2"]
+    options = {"cwd": tmp_path, "env": environment}
+    running = [subprocess.Popen([sys.executable, "-c", COMPILING, kind], **options) for kind in kinds]
+    while any(process.poll() is None for process in running) and len(list(tmp_path.glob("*.there"))) < len(kinds):
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    assert [process.wait() for process in running] == [0] * len(kinds)
+    loaded = subprocess.run([sys.executable, "-c", LOADING, *kinds], **options, capture_output=True, text=True)
+    assert loaded.stdout == f"{len(kinds)} 0\n", loaded.stderr
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_a_profile_that_is_not_ours_is_never_overwritten(tmp_path):
 
 
 def test_profiles_of_sites_are_those_of_the_templates_and_leave_the_mode_alone():
-    texts = site_profiles(REPOSITORY)
+    texts = site_profiles(REPOSITORY / "config" / "profiles")
     assert {path.parent.name for path in texts} == {"slurm", "slurm_arrays", "kubernetes", "generic"}
     for path, text in texts.items():
         assert path.read_text() == text, f"{path}: run `snakewebb profiles`"
@@ -51,13 +51,28 @@ def test_every_rule_that_is_submitted_is_in_a_group_or_an_array():
         for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")
         for rule, text in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
     }
-    submitted = {rule for rule, text in rules.items() if "mem_mb=" in text}
-    for path in site_profiles(REPOSITORY):
+    submitted = {rule for rule, text in rules.items() if "localrule: True" not in text}
+    assert set(rules) - submitted == {"association", "fetch", "references", "report_exposures", "report_programme"}
+    for path in site_profiles(REPOSITORY / "config" / "profiles"):
         content = yaml.safe_load(path.read_text())
         found = set(content["groups"]) | set(content.get("slurm-array-jobs", "").split(","))
-        # of all of a programme, one page: minutes by itself
-        assert submitted - (found - {""}) == {"report_exposures", "report_programme"}, path
-        assert found - {""} <= submitted, path
+        assert found - {""} == submitted, path
+
+
+def test_profiles_of_sites_for_a_module_name_its_rules(tmp_path):
+    write_profiles(REPOSITORY, tmp_path, prefix="webb_")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"webb_{path.parent.name}" for path in site_profiles(tmp_path)
+    }
+    plain = {path.parent.name: yaml.safe_load(text) for path, text in site_profiles(tmp_path).items()}
+    for site, content in plain.items():
+        text = (tmp_path / f"webb_{site}" / "config.yaml").read_text()
+        expected = {**content, "groups": {f"webb_{rule}": group for rule, group in content["groups"].items()}}
+        if "slurm-array-jobs" in content:
+            expected["slurm-array-jobs"] = "webb_persistence_windows,webb_detector1,webb_dark,webb_guider_rates"
+        assert {
+            key: value for key, value in yaml.safe_load(text).items() if key != "slurm-partition-config"
+        } == expected
 
 
 @pytest.fixture

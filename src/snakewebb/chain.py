@@ -10,7 +10,7 @@ import numpy as np
 from snakewebb.detector.superstripes import collate, portions, put_stripe, take_stripe
 from snakewebb.errors import ConfigError
 from snakewebb.io.models import PARTS
-from snakewebb.io.references import References
+from snakewebb.io.references import References, located
 from snakewebb.plan.resources import INTEGRATION_BUDGET, integration_bytes
 from snakewebb.steps import COMPLETE, NO_REFERENCE, SKIPPED, Status, find_step
 
@@ -103,6 +103,26 @@ def run_chain(exposure, chain, references, *, save=None, origins=None):
     if streamed:
         exposure.read_all()
     return outcomes + [step.outcome() for step in begun]
+
+
+def run_work(subject, work, circumstances):
+    """Run the chain of a work on what is no part of the detector: a mosaic, a cube, spectra, or exposures together.
+
+    Parameters
+    ----------
+    subject : object
+        What the steps take.
+    work : dict
+        With the chain, and the reference files if there are any, which are used as a whole.
+    circumstances : dict
+        As the plan has them, with the place of the CRDS cache.
+
+    Returns
+    -------
+    list of Outcome
+    """
+    references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
+    return run_chain(subject, work["chain"], references, origins=circumstances.get("origins"))
 
 
 def _run_on_superstripes(ramp, chain, references, save, origins):

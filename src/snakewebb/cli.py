@@ -35,6 +35,11 @@ def _parser():
         "profiles", help="write the Snakemake profiles, so that --profile NAME works anywhere"
     )
     profiles.add_argument("--repository", default=".", help="root of the workflow (default: the working directory)")
+    profiles.add_argument(
+        "--prefix",
+        default="",
+        help="write profiles of sites for a workflow that imports this one as a module and puts this before the names of rules (webb_)",
+    )
     profiles.set_defaults(run=_profiles)
 
     simulate = commands.add_parser("simulate", help="make raw data, reference files and the truth of a small programme")
@@ -188,7 +193,7 @@ def _add_bundle(parser):
 def _profiles(options):
     from snakewebb.profiles import write_profiles
 
-    for path, written in write_profiles(Path(options.repository).resolve()):
+    for path, written in write_profiles(Path(options.repository).resolve(), prefix=options.prefix):
         print(f"{path}: {'written' if written else 'left alone, it was not written by snakewebb'}")
 
 

@@ -6,6 +6,7 @@ the package that hold kernels and by the numba version.
 """
 
 import contextlib
+import hashlib
 import importlib
 import mmap
 import os
@@ -23,7 +24,7 @@ os.environ["NUMBA_CACHE_DIR"] = str(cache_root() / f"kernels-{version('numba')}-
 import numba
 import numpy as np
 from numba import prange  # noqa: F401
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.runtime import rtsys
 
 # numba looks for BLAS, which no kernel here uses, by importing scipy.linalg: a fifth of a second at every start
@@ -40,12 +41,25 @@ class _Cache(FunctionCache):
 
     numba prepares for compiling before it looks for them, which takes longer than loading all kernels of a job. If it finds none it
     does that again, so it is left out here. Only what running kernels allocate memory with must be there.
+
+    Every signature has an index of its own. In one for all, two jobs that compile at the same time lose what one of them made, or
+    store both under one name.
     """
 
     def load_overload(self, sig, target_context):
         rtsys.initialize(target_context)
+        self._cache_file = self._files_of(sig)
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)
+
+    def save_overload(self, sig, data):
+        self._cache_file = self._files_of(sig)
+        super().save_overload(sig, data)
+
+    def _files_of(self, sig):
+        types = hashlib.sha1(str(sig).encode()).hexdigest()[:16]
+        stamp = self._impl.locator.get_source_stamp()
+        return IndexDataCacheFile(self._cache_path, f"{self._impl.filename_base}.{types}", stamp)
 
 
 _kernels = {}

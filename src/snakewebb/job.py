@@ -98,7 +98,7 @@ def largest_memory_mb():
 
 
 def _digest(work):
-    from snakewebb.plan.plan import digest
+    from snakewebb.plan.works import digest
 
     return digest(work)
 

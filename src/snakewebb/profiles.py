@@ -61,10 +61,11 @@ def mode_profiles(repository):
     return texts
 
 
-def write_profiles(repository, folder=None):
+def write_profiles(repository, folder=None, *, prefix=""):
     """Write a profile for every one in the repository's config/profiles.
 
     A profile that is not ours is never overwritten. The repository's own are brought up to date first, where a mode was added.
+    With a prefix of rules, only the profiles of sites are written, under names with that prefix.
 
     Parameters
     ----------
@@ -72,6 +73,8 @@ def write_profiles(repository, folder=None):
         Root of the workflow.
     folder : path-like, optional
         Where to write; default `snakemake_folder`.
+    prefix : str
+        Of the names of rules in a workflow that imports this one as a module: ``webb_``.
 
     Returns
     -------
@@ -79,25 +82,26 @@ def write_profiles(repository, folder=None):
         Every profile and whether it was written.
     """
     folder = Path(folder) if folder else snakemake_folder()
-    for path, text in (mode_profiles(repository) | site_profiles(repository)).items():
+    own = Path(repository, "config", "profiles")
+    for path, text in (mode_profiles(repository) | site_profiles(own)).items():
         if not path.exists() or path.read_text() != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+    texts = {path: path.read_text() for path in sorted(own.glob("*/config.yaml"))}
     results = []
-    for source in sorted(Path(repository, "config", "profiles").glob("*/config.yaml")):
+    for source, text in (site_profiles(own, prefix=prefix) if prefix else texts).items():
         target = folder / source.parent.name / "config.yaml"
         if target.exists() and not target.read_text().startswith(MARK):
             results.append((target, False))
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(f"{MARK}\n{_for_the_user(source, target.parent)}")
+        target.write_text(f"{MARK}\n{_for_the_user(text, source, target.parent)}")
         results.append((target, True))
     return results
 
 
-def _for_the_user(source, folder):
+def _for_the_user(text, source, folder):
     """Text of a profile of the repository with what holds on this machine."""
-    text = source.read_text()
     content = yaml.safe_load(text)
     if "snakefile" in content:
         content["snakefile"] = str((source.parent / content["snakefile"]).resolve())

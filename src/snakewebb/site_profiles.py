@@ -57,7 +57,7 @@ jobs: 200
 cores: {cores}
 # no limit by the memory of the machine that submits, which the mode's profile sets
 resources: [mem_mb=10000000]
-# small tables are written by the machine that submits
+# small tables, and the page of all products, are written by the machine that submits
 local-cores: 1
 
 # Jobs of seconds go together, so that none that is submitted is shorter than minutes: what follows from one raw exposure is a chain, and
@@ -98,13 +98,15 @@ MARK = "# written by `snakewebb profiles`; it may write this file again"
 """First line of a file in the user's folder that is ours."""
 
 
-def site_profiles(repository):
-    """Text of the files of the profiles of sites in config/profiles.
+def site_profiles(folder, *, prefix=""):
+    """Text of the files of the profiles of sites.
 
     Parameters
     ----------
-    repository : path-like
-        Root of the workflow.
+    folder : path-like
+        Of all profiles.
+    prefix : str
+        Of the names of rules, and of the profiles: that of a workflow that imports this one as a module.
 
     Returns
     -------
@@ -122,11 +124,11 @@ def site_profiles(repository):
         common = _COMMON.format(
             width=_WIDTH_SLURM if slurm else _WIDTH,
             cores=2 if slurm else 8,
-            groups=_lines(groups),
+            groups=_lines({prefix + rule: group for rule, group in groups.items()}),
             components=_lines({name: n for name, n in components.items() if name in groups.values()}),
         )
-        head = head.format(arrays=",".join(("persistence_windows", *_RAW)))
-        texts[Path(repository, "config", "profiles", site, "config.yaml")] = head + common
+        head = head.format(arrays=",".join(prefix + rule for rule in ("persistence_windows", *_RAW)))
+        texts[Path(folder, prefix + site, "config.yaml")] = head + common
     return texts
 
 

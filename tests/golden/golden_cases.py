@@ -12,61 +12,42 @@ import golden_cases_events
 import golden_cases_flicker
 import golden_cases_miri
 import golden_cases_modes
+import golden_cases_mosaics
 import golden_cases_moving
 import golden_cases_mrs
 import golden_cases_pairs
 import golden_cases_refpix
 import golden_cases_sky
 import numpy as np
-from astropy.io import fits
 from golden_input import (
     chosen,
     make_image,
     make_ramp,
     make_references,
     noise,
-    plane_pixels,
-    plane_wcs,
     rising,
-    sky_grid,
-    stars,
     uniform,
 )
+from golden_results import arrays_of, keywords_of, run_step
 
 from snakewebb.dq import DO_NOT_USE, JUMP_DET, NO_LIN_CORR, NO_SAT_CHECK, REFERENCE_PIXEL, SATURATED
-from snakewebb.steps import find_step
 
 SIZE = (24, 32)
 MEDIUM8 = {"NFRAMES": 8, "FRMDIVSR": 8, "GROUPGAP": 2, "TGROUP": 107.3677}
 
 
-def _run(name, exposure, references, **parameters):
-    status = find_step(name)(exposure, references, **parameters)
-    assert status.state == "COMPLETE", status
-
-
-def _arrays(variant, exposure, names):
-    """Arrays of an exposure by name; what is None is left out."""
-    found = {name: getattr(exposure, name) for name in names}
-    return {f"{variant}_{name}": array for name, array in found.items() if array is not None}
-
-
 def _ramp_arrays(variant, ramp):
-    return _arrays(variant, ramp, ("data", "groupdq", "pixeldq", "zeroframe", "average_dark_current"))
+    return arrays_of(variant, ramp, ("data", "groupdq", "pixeldq", "zeroframe", "average_dark_current"))
 
 
 def _image_arrays(variant, image):
-    return _arrays(variant, image, ("data", "err", "dq", "var_poisson", "var_rnoise", "var_flat", "area"))
-
-
-def _keywords(variant, header, names):
-    return {f"{variant}_{name}": np.float64(header[name]) for name in names}
+    return arrays_of(variant, image, ("data", "err", "dq", "var_poisson", "var_rnoise", "var_flat", "area"))
 
 
 def group_scale(folder):
     ramp = make_ramp(rising((1, 3, *SIZE), 10, start=9000.0), NFRAMES=5, FRMDIVSR=8)
-    _run("group_scale", ramp, None)
-    return _arrays("frames5", ramp, ("data",))
+    run_step("group_scale", ramp, None)
+    return arrays_of("frames5", ramp, ("data",))
 
 
 def dq_init(folder):
@@ -75,8 +56,8 @@ def dq_init(folder):
     meanings = [(0, 1, "DO_NOT_USE"), (1, 2, "HOT"), (3, 8, "REFERENCE_PIXEL")]
     rows = np.array(meanings, dtype=[("BIT", "i4"), ("VALUE", "i4"), ("NAME", "S40")])
     references = make_references(folder, ramp.subarray, mask={"DQ": mask.astype(np.int32), "DQ_DEF": rows})
-    _run("dq_init", ramp, references)
-    return _arrays("mask", ramp, ("groupdq", "pixeldq"))
+    run_step("dq_init", ramp, references)
+    return arrays_of("mask", ramp, ("groupdq", "pixeldq"))
 
 
 def saturation(folder):
@@ -94,8 +75,8 @@ def saturation(folder):
         references = make_references(
             folder, ramp.subarray, saturation={"SCI": threshold, "DQ": reference_dq}, superbias={"SCI": bias}
         )
-        _run("saturation", ramp, references)
-        results |= _arrays(variant, ramp, ("groupdq", "pixeldq", "zeroframe"))
+        run_step("saturation", ramp, references)
+        results |= arrays_of(variant, ramp, ("groupdq", "pixeldq", "zeroframe"))
     return results
 
 
@@ -107,7 +88,7 @@ def superbias(folder):
     bias[chosen(SIZE, 56, 0.03)] = np.nan
     reference_dq = np.where(np.isnan(bias), 1 << 22, 0).astype(np.uint32)
     references = make_references(folder, ramp.subarray, superbias={"SCI": bias, "DQ": reference_dq})
-    _run("superbias", ramp, references)
+    run_step("superbias", ramp, references)
     return _ramp_arrays("bias", ramp)
 
 
@@ -127,8 +108,8 @@ def refpix(folder):
         data[:, :, border & chosen(shape, 68, 0.03)] += 200
         pixeldq = np.where(border, REFERENCE_PIXEL, 0) | np.where(chosen(shape, 69, 0.05), DO_NOT_USE, 0)
         ramp = make_ramp(data, pixeldq=pixeldq, corner=corner, **keywords)
-        _run("refpix", ramp, None)
-        results |= _arrays(variant, ramp, ("data",))
+        run_step("refpix", ramp, None)
+        results |= arrays_of(variant, ramp, ("data",))
     return results
 
 
@@ -147,8 +128,8 @@ def linearity(folder):
         inverse[1] = 1
         dq = np.where(chosen(SIZE, 77, 0.02), NO_LIN_CORR, 0).astype(np.uint32)
         content = {"COEFFS": terms, "DQ": dq} | ({"INV_COEFFS": inverse} if keywords else {})
-        _run("linearity", ramp, make_references(folder, ramp.subarray, linearity=content))
-        results |= _arrays(variant, ramp, ("data", "pixeldq", "zeroframe"))
+        run_step("linearity", ramp, make_references(folder, ramp.subarray, linearity=content))
+        results |= arrays_of(variant, ramp, ("data", "pixeldq", "zeroframe"))
     return results
 
 
@@ -163,8 +144,8 @@ def dark_current(folder):
         dq = np.where(chosen(SIZE, 87, 0.05), 1 << 11, 0).astype(np.uint32)
         content = {"SCI": frames.astype(np.float32), "DQ": dq}
         header = {"NFRAMES": 1, "GROUPGAP": 0, "AVDRKCUR": 0.0031}
-        _run("dark_current", ramp, make_references(folder, ramp.subarray, dark=content | {"header": header}))
-        results |= _arrays(variant, ramp, ("data", "pixeldq", "average_dark_current"))
+        run_step("dark_current", ramp, make_references(folder, ramp.subarray, dark=content | {"header": header}))
+        results |= arrays_of(variant, ramp, ("data", "pixeldq", "average_dark_current"))
     return results
 
 
@@ -188,9 +169,9 @@ def jump(folder):
         groupdq = np.where(np.maximum.accumulate(data > 1500, axis=1), SATURATED, 0)
         groupdq |= np.where(chosen(shape, 106, 0.01), DO_NOT_USE, 0)
         ramp = make_ramp(data, groupdq=groupdq)
-        _run("jump", ramp, _gain_and_read_noise(folder, ramp, 107), **parameters)
-        results |= _arrays(variant, ramp, ("groupdq", "pixeldq"))
-        results |= _keywords(variant, ramp.header, ("PRIMECRS", "EXTNCRS"))
+        run_step("jump", ramp, _gain_and_read_noise(folder, ramp, 107), **parameters)
+        results |= arrays_of(variant, ramp, ("groupdq", "pixeldq"))
+        results |= keywords_of(variant, ramp.header, ("PRIMECRS", "EXTNCRS"))
     return results
 
 
@@ -215,7 +196,7 @@ def ramp_fit(folder):
         zeroframe = data[:, 0] / 4 if keywords else None
         ramp = make_ramp(data, groupdq=groupdq, zeroframe=zeroframe, **keywords)
         ramp.average_dark_current = (0.01 * uniform(SIZE, 128)).astype(np.float32)
-        _run("ramp_fit", ramp, _gain_and_read_noise(folder, ramp, 129), **parameters)
+        run_step("ramp_fit", ramp, _gain_and_read_noise(folder, ramp, 129), **parameters)
         results |= _image_arrays(f"{variant}_rate", ramp.rate)
         if shape[0] > 1:
             results |= _image_arrays(f"{variant}_rateints", ramp.rateints)
@@ -228,7 +209,7 @@ def ramp_fit(folder):
 def gain_scale(folder):
     image = make_image(5 * uniform(SIZE, 140))
     ramp = make_ramp(np.ones((1, 1, *SIZE)))
-    _run("gain_scale", image, _gain_and_read_noise(folder, ramp, 141, GAINFACT=1.25))
+    run_step("gain_scale", image, _gain_and_read_noise(folder, ramp, 141, GAINFACT=1.25))
     return _image_arrays("scaled", image)
 
 
@@ -255,7 +236,7 @@ def assign_wcs(folder):
     for reftype, tree in (("distortion", {"model": distortion}), ("filteroffset", {"filters": offsets})):
         references.paths[reftype] = Path(folder) / f"{reftype}.asdf"
         asdf.AsdfFile(tree).write_to(references.paths[reftype])
-    _run("assign_wcs", image, references)
+    run_step("assign_wcs", image, references)
     y, x = np.mgrid[-0.5:64:9, -0.5:64:9]
     approximation = WCS(image.sci_header, relax=True)
     results = {}
@@ -277,7 +258,7 @@ def flat_field(folder):
             "ERR": (0.002 * (1 + uniform(SIZE, 152))).astype(np.float32),
             "DQ": np.where(chosen(SIZE, 153, 0.03), 1 << 18, 0).astype(np.uint32),
         }
-        _run("flat_field", image, make_references(folder, _subarray(image), flat=content))
+        run_step("flat_field", image, make_references(folder, _subarray(image), flat=content))
         results |= _image_arrays(variant, image)
     return results
 
@@ -296,180 +277,9 @@ def photom(folder):
         photom={"PHOTOM": rows, "TIMECOEFF_LINEAR": loss, "header": header},
         area={"SCI": area, "header": header},
     )
-    _run("photom", image, references)
+    run_step("photom", image, references)
     keywords = ("PHOTMJSR", "PHOTUJA2", "PIXAR_SR", "PIXAR_A2")
-    return _image_arrays("image", image) | _keywords("image", image.sci_header, keywords)
-
-
-FIELD = (44, 52)
-DITHERS = [
-    ((0.1, 0.05), (0.8, 0.6)),
-    ((-0.3, 0.2), (0.8, 0.6)),
-    ((0.25, -0.35), (0.6, 0.8)),
-    ((-0.1, -0.3), (0.8, 0.6)),
-]
-
-
-def _dithered_images(seed, *, shape=FIELD, spacing=0.9, number=3, level=(0.5, 0.62, 0.41, 0.55), rays=0.0):
-    """Images of one field of stars, and their WCSs."""
-    east, north, flux = sky_grid(number, spacing, seed)
-    images, transforms = [], []
-    for index, (centre, turned) in enumerate(DITHERS):
-        x, y = plane_pixels(east, north, shape, centre, turned=turned)
-        data = level[index] + stars(shape, x, y, flux)
-        data += np.sqrt(0.003 + 0.002 * data) * noise(shape, seed + 10 + index)
-        data += np.where(chosen(shape, seed + 20 + index, rays), 5 / (0.05 + uniform(shape, seed + 30)), 0)
-        keywords = {"EFFEXPTM": 100.0 + index, "TMEASURE": 95.0 + index, "DURATION": 110.0 + index}
-        keywords |= {"EXPSTART": 60100.0 + index, "EXPEND": 60100.1 + index}
-        image = make_image(data, seed=seed + 50 + 5 * index, unit="MJy/sr", **keywords)
-        image.var_flat = (1e-4 * data * data).astype(np.float32)
-        images.append(image)
-        transforms.append(plane_wcs(shape, centre, turned=turned, bend=0.0005))
-    return images, transforms
-
-
-def _mosaic(images, transforms):
-    from snakewebb.imaging.mosaic import Exposure, Mosaic
-
-    pairs = enumerate(zip(images, transforms, strict=True), start=1)
-    return Mosaic([Exposure.of_image(image, f"exposure{number}", wcs) for number, (image, wcs) in pairs])
-
-
-def _mosaic_arrays(variant, mosaic):
-    names = ("data", "err", "weight", "context", "var_poisson", "var_rnoise", "var_flat", "dq")
-    keywords = ("PIXAR_A2", "CRPIX1", "CRPIX2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "CDELT1", "CDELT2")
-    header = mosaic.sci_header
-    results = _arrays(variant, mosaic, names) | _keywords(variant, header, keywords)
-    return results | {
-        f"{variant}_CRVAL": np.array([(header["CRVAL1"] - 80.25) * 3600, (header["CRVAL2"] + 69.5) * 3600])
-    }
-
-
-def resample_exposure(folder):
-    images, transforms = _dithered_images(170)
-    mosaic = _mosaic(images[:1], transforms[:1])
-    _run("resample_exposure", mosaic, None)
-    return _mosaic_arrays("single", mosaic)
-
-
-def resample(folder):
-    results = {}
-    for variant, parameters in (
-        ("default", {}),
-        ("gaussian", {"kernel": "gaussian", "weight_type": "exptime", "propagate_dq": True, "report_var": False}),
-        ("turned", {"rotation": 20.0, "pixfrac": 0.7, "pixel_scale_ratio": 0.8, "report_var": False}),
-    ):
-        images, transforms = _dithered_images(170)
-        for index, image in enumerate(images):
-            image.header.update({"BKGLEVEL": 0.4 + 0.05 * index, "BKGSUB": False, "BKGMETH": "match"})
-        mosaic = _mosaic(images, transforms)
-        _run("resample", mosaic, None, **parameters)
-        results |= _mosaic_arrays(variant, mosaic)
-    return results
-
-
-def outlier_detection(folder):
-    results = {}
-    for variant, parameters in (
-        ("default", {}),
-        ("jwst", {"compatibility": "jwst"}),
-        ("unresampled", {"resample_data": False}),
-    ):
-        images, transforms = _dithered_images(230, rays=0.02)
-        if variant == "unresampled":
-            transforms = transforms[:1] * len(images)
-        _run("outlier_detection", _mosaic(images, transforms), None, **parameters)
-        for number, image in enumerate(images, start=1):
-            results |= _arrays(f"{variant}_{number}", image, ("data", "dq"))
-    return results
-
-
-def _pointings(transforms):
-    from snakewebb.imaging.pointing import Pointing
-
-    return [
-        Pointing(f"exposure{number}", f"group{number}", wcs, 2023.5) for number, wcs in enumerate(transforms, start=1)
-    ]
-
-
-def _table_arrays(variant, table):
-    columns = {name: np.asarray(table[name]) for name in table.colnames}
-    return {f"{variant}_{name}": column for name, column in columns.items() if column.dtype.kind in "fiub"}
-
-
-def tweakreg(folder):
-    shape = (150, 150)
-    images, transforms = _dithered_images(300, shape=shape, spacing=1.6, number=5)
-    errors = [(0.0, 0.0), (0.05, -0.03), (-0.04, 0.02), (0.02, 0.06)]
-    pointings = _pointings(
-        [wcs.corrected(np.eye(2), np.array(error) / 206265) for wcs, error in zip(transforms, errors, strict=True)]
-    )
-    results = {}
-    for variant, parameters in (
-        ("default", {}),
-        ("dao", {"starfinder": "dao", "fitgeometry": "general", "roundlo": -1.0, "roundhi": 1.0}),
-        ("segmentation", {"starfinder": "segmentation", "fitgeometry": "shift", "expand_refcat": True}),
-    ):
-        table = find_step("tweakreg")(pointings, images, **parameters)
-        assert list(table["status"]) == ["REFERENCE", "SUCCESS", "SUCCESS", "SUCCESS"], table
-        results |= _table_arrays(variant, table)
-    return results
-
-
-def skymatch(folder):
-    images, transforms = _dithered_images(400, shape=(64, 64))
-    results = {}
-    for variant, parameters in (
-        ("default", {}),
-        ("local", {"skymethod": "local", "skystat": "median"}),
-        ("global+match", {"skymethod": "global+match", "skystat": "mean", "lsigma": 2.5}),
-    ):
-        table = find_step("skymatch")(_pointings(transforms), images, **parameters)
-        results |= _table_arrays(variant, table)
-    return results
-
-
-def source_catalog(folder):
-    import asdf
-    from astropy.table import Table
-
-    from snakewebb.imaging.mosaic_image import MosaicImage
-
-    shape = (110, 120)
-    east, north, flux = sky_grid(4, 1.6, 500)
-    x, y = plane_pixels(east, north, shape)
-    # close pairs, to be divided
-    x, y, flux = np.append(x, x[:3] + 4), np.append(y, y[:3] + 2), np.append(flux, flux[:3] / 2)
-    data = 0.3 + stars(shape, x, y, flux)
-    err = np.sqrt(0.0004 + 0.002 * data)
-    data += err * noise(shape, 510)
-    weight = np.ones(shape)
-    edge = np.indices(shape)[1] < 6
-    data[edge], err[edge], weight[edge] = np.nan, np.nan, 0
-    names = ["filter", "pupil", "eefraction", "radius", "apcorr", "skyin", "skyout"]
-    rows = [("F444W", "CLEAR", *numbers, 6.0, 9.0) for numbers in ((0.3, 1.0, 3.4), (0.5, 1.6, 2.05), (0.7, 3.1, 1.46))]
-    table = np.array(rows, dtype=list(zip(names, ["S12", "S15"] + ["f4"] * 5, strict=True)))
-    references = make_references(folder, (1, 1, 2048, 2048), apcorr={"APCORR": table})
-    references.paths["abvegaoffset"] = Path(folder) / "abvegaoffset.asdf"
-    offsets = Table({"filter": ["F444W"], "pupil": ["CLEAR"], "abvega_offset": np.array([3.2], np.float32)})
-    asdf.AsdfFile({"abvega_offset": offsets}).write_to(references.paths["abvegaoffset"])
-    header = fits.Header({"INSTRUME": "NIRCAM", "FILTER": "F444W", "PUPIL": "CLEAR", "PXSCLRT": 0.9})
-    sci_header = fits.Header({"BUNIT": "MJy/sr", "PIXAR_SR": 9.3e-14, "CRPIX1": 60.0, "CRPIX2": 55.0})
-    results = {}
-    for variant, parameters in (("default", {}), ("iraf", {"starfinder": "iraf", "snr_threshold": 10.0})):
-        arrays = [array.astype(np.float32) for array in (data, err, weight)]
-        mosaic = MosaicImage(header, sci_header, *arrays, plane_wcs(shape, bend=0.001))
-        _run("source_catalog", mosaic, references, **parameters)
-        assert len(mosaic.catalog) >= 15, mosaic.catalog
-        results[f"{variant}_segments"] = mosaic.segments
-        for name in mosaic.catalog.colnames:
-            column = mosaic.catalog[name]
-            if hasattr(column, "ra"):
-                column = np.stack([(column.ra.deg - 80.25) * 3600, (column.dec.deg + 69.5) * 3600])
-            column = np.asarray(getattr(column, "value", column))
-            if column.dtype.kind in "fiub":
-                results[f"{variant}_{name}"] = column
-    return results
+    return _image_arrays("image", image) | keywords_of("image", image.sci_header, keywords)
 
 
 CASES = {
@@ -488,12 +298,6 @@ CASES = {
         assign_wcs,
         flat_field,
         photom,
-        resample_exposure,
-        tweakreg,
-        skymatch,
-        outlier_detection,
-        resample,
-        source_catalog,
     )
 }
 for more in (
@@ -503,6 +307,7 @@ for more in (
     golden_cases_flicker,
     golden_cases_miri,
     golden_cases_modes,
+    golden_cases_mosaics,
     golden_cases_moving,
     golden_cases_mrs,
     golden_cases_pairs,

@@ -2,16 +2,11 @@
 
 import numpy as np
 from golden_input import chosen, make_ramp, make_references, rising, uniform
+from golden_results import run_step
 
 from snakewebb.dq import DO_NOT_USE, SATURATED
-from snakewebb.steps import find_step
 
 SIZE = (24, 32)
-
-
-def _run(name, ramp, references, **parameters):
-    status = find_step(name)(ramp, references, **parameters)
-    assert status.state == "COMPLETE", status
 
 
 def ipc(folder):
@@ -20,7 +15,7 @@ def ipc(folder):
     varying = kernel[:, :, None, None] * (1 + 0.1 * uniform((1, 1, *SIZE), 5))
     for variant, array in (("one", kernel), ("each", varying)):
         ramp = make_ramp(rising((2, 2, *SIZE), 11, start=9000.0), corner=(1, 2025))
-        _run("ipc", ramp, make_references(folder, ramp.subarray, ipc={"SCI": array.astype(np.float32)}))
+        run_step("ipc", ramp, make_references(folder, ramp.subarray, ipc={"SCI": array.astype(np.float32)}))
         results[f"{variant}_data"] = ramp.data
     return results
 
@@ -28,7 +23,7 @@ def ipc(folder):
 def charge_migration(folder):
     ramp = make_ramp(rising((2, 5, *SIZE), 12, rate=(1.0, 9000.0)))
     ramp.groupdq[:, 2][chosen((2, *SIZE), 13, 0.1)] = DO_NOT_USE
-    _run("charge_migration", ramp, None)
+    run_step("charge_migration", ramp, None)
     return {"groupdq": ramp.groupdq}
 
 
@@ -38,7 +33,7 @@ def persistence(folder):
         ramp = make_ramp(rising((3, 5, *SIZE), 14, rate=(1.0, 300.0)), EXPSTART=60000.25, EFFINTTM=60.0)
         ramp.groupdq[0, 3:][:, chosen(SIZE, 15, 0.2)] = SATURATED
         ramp.persistence_ends = np.where(chosen(SIZE, 16, 0.1), (60000.25 - 40587) * 86400 + 30, 0.0)
-        _run("persistence", ramp, None, persistence_time=75, **parameters)
+        run_step("persistence", ramp, None, persistence_time=75, **parameters)
         results |= {f"{variant}_groupdq": ramp.groupdq, f"{variant}_ends": ramp.persistence_ends}
     return results
 
@@ -50,7 +45,7 @@ def guider_cds(folder):
             rising((*shape, *SIZE), 17, start=500.0), INSTRUME="FGS", DETECTOR="GUIDER1", EXP_TYPE=kind, TGROUP=0.3
         )
         planes = {"gain": {"SCI": 1 + uniform(SIZE, 18)}, "readnoise": {"SCI": 5 + uniform(SIZE, 19)}}
-        _run("guider_cds", ramp, make_references(folder, ramp.subarray, **planes))
+        run_step("guider_cds", ramp, make_references(folder, ramp.subarray, **planes))
         results |= {f"{kind}_data": ramp.rate.data, f"{kind}_err": ramp.rate.err}
     return results
 

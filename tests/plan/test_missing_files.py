@@ -23,8 +23,9 @@ USED = sorted(
 
 
 @pytest.fixture
-def service(programme, cache, monkeypatch):
-    """One exposure, an empty cache, and a server that has everything."""
+def service(programme, cache, tmp_path, monkeypatch):
+    """One exposure, an empty cache, and a server that has everything; nothing is remembered of earlier selections."""
+    monkeypatch.setenv("SNAKEWEBB_CACHE", str(tmp_path / "remembered"))
     (programme.folder / "crds").unlink()
     write_raw(programme.folder / "uncal" / raw_name("NIS_AMI"), "NIS_AMI")
     monkeypatch.delenv("CRDS_SERVER_URL", raising=False)

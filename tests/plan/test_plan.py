@@ -1,4 +1,4 @@
-from snakewebb.plan.plan import canonical, digest
+from snakewebb.plan.works import canonical, digest
 
 
 def test_the_order_of_keys_does_not_change_the_text_of_a_work():

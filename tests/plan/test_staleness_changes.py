@@ -12,7 +12,7 @@ from raw_exposures import CONTEXT, INSTRUMENTS, raw_name, references_of, write_c
 from snakewebb.errors import ConfigError
 from snakewebb.plan.contracts import package_contracts
 from snakewebb.plan.jobs import planned_jobs
-from snakewebb.plan.plan import digest
+from snakewebb.plan.works import digest
 from snakewebb.simulate import crds_cache
 
 KIND = "NRC_IMAGE"

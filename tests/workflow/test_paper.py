@@ -91,6 +91,10 @@ def test_the_paper_is_made_from_raw_data_and_is_what_was_published(simulated, fi
     catalog = next(paper.folder.glob("stage3/*_cat.ecsv"))
     rows = [line for line in catalog.read_text().splitlines() if not line.startswith("#")][1:]
     assert 0 < sum(counts) <= len(rows)
+    # the hooks of the module have run: the context is recorded, and the table of products is there
+    product = catalog.name.removesuffix("_cat.ecsv")
+    summary = (paper.folder / "logs" / "summary.tsv").read_text()
+    assert summary == f"product\tstate\twhy\n{product}\tmade\t\n"
     assert paper.plan() == {}
 
     monkeypatch.chdir(finished)

@@ -1,10 +1,6 @@
 # What is combined to each product, as the archive writes it down.
 
 
-localrules:
-    association,
-
-
 rule association:
     input:
         mark=mark_for("stage3/{product}_asn.json"),
@@ -12,6 +8,7 @@ rule association:
         asn="stage3/{product}_asn.json",
     log:
         "logs/association/{product}.log",
+    localrule: True
     conda:
         "../../envs/conda.yaml"
     params:

@@ -1,13 +1,10 @@
 # Files of the archive and of CRDS: the only part that uses the network. Asked for by name: snakemake --profile <mode> fetch
 
 
-localrules:
-    fetch,
-
-
 rule fetch:
     log:
         "logs/fetch.log",
+    localrule: True
     conda:
         "../../envs/conda.yaml"
     params:

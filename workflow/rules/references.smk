@@ -2,15 +2,12 @@
 # The only rule that may use the network, and a local one: jobs that calibrate find the bytes in the cache.
 
 
-localrules:
-    references,
-
-
 rule references:
     output:
         token="references/{set}.json",
     log:
         "logs/references/{set}.log",
+    localrule: True
     conda:
         "../../envs/conda.yaml"
     threads: 1024  # all there are: sets share files, and side by side each job would fetch them

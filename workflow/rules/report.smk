@@ -62,6 +62,7 @@ rule report_exposures:
         ),
     log:
         "logs/report_exposures.log",
+    localrule: True
     conda:
         "../../envs/conda.yaml"
     threads: threads_of("report_exposures")
@@ -124,6 +125,7 @@ rule report_programme:
         ),
     log:
         "logs/report_programme.log",
+    localrule: True
     conda:
         "../../envs/conda.yaml"
     threads: threads_of("report_programme")

@@ -13,7 +13,8 @@ def is_array(name):
     chosen_rules = {
         part.strip() for part in (chosen or "").replace(";", ",").split(",")
     }
-    return bool(chosen_rules & {name, "all"})
+    # in a module the rule's name has a prefix
+    return any(rule == "all" or rule.endswith(name) for rule in chosen_rules)
 
 
 def subject(wildcards):

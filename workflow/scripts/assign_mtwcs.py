@@ -3,10 +3,9 @@
 import math
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.imaging.members import write_table
 from snakewebb.io.fits import units_of
-from snakewebb.io.references import References
 from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
 from snakewebb.plan.names import parse_exposure
@@ -18,7 +17,7 @@ def find_mean_position(cals, targets, record, *, work, circumstances, inputs=())
 
     rows = [(parse_exposure(Path(cal).name).root, *_position(cal)) for cal in cals]
     table = Table(rows=rows, names=("exposure", "mt_ra", "mt_dec"), dtype=(str, float, float))
-    outcomes = run_chain(table, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    outcomes = run_work(table, work, circumstances)
     write_table(targets, table)
     write_sidecar(
         record,

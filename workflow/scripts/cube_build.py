@@ -3,13 +3,13 @@
 import tempfile
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_chain, run_work
 from snakewebb.compiled import set_threads
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.exposure_files import exposure_of_file, files_of, read_with_geometry
 from snakewebb.io.cube_file import write_cube
 from snakewebb.io.products import slope_model, stamp, write_image
-from snakewebb.io.references import References, located
+from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 
@@ -34,14 +34,13 @@ def build_cube(paths, s3d, record, *, work, circumstances, threads, offsets=None
     set_threads(threads)
     for path in paths:
         check_product(path)
-    references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
     (entry,) = work["chain"]
     if offsets is not None:
         entry = {**entry, "parameters": {**entry["parameters"], "offset_file": offsets}}
     with tempfile.TemporaryDirectory(prefix=f".{Path(s3d).name}.", dir=Path(s3d).parent) as folder:
         paths = with_replaced(paths, work.get("replaced", {}), folder)
         cubes = CubeSet([exposure_of_file(path) for path in paths])
-        outcomes = run_chain(cubes, [entry], references, origins=circumstances.get("origins"))
+        outcomes = run_work(cubes, {**work, "chain": [entry]}, circumstances)
     (cube,) = cubes.cubes
     stamp(cube.header, outcomes, work.get("references"), circumstances["context"])
     files = {Path(s3d).name: write_cube(s3d, cube)}

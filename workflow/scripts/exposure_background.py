@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.cubes.exposure_files import read_with_geometry
 from snakewebb.io.products import read_image, slope_model, stamp, write_extra, write_image
-from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.io.spectrum_file import read_spectra
 from snakewebb.job import job
@@ -23,7 +22,7 @@ def subtract_background(cal, others, result, record, *, work, circumstances, thr
             image.members[role] = [spectrum for path in others for spectrum in read_spectra(path)]
         else:
             image.members[role] = [read_image(path) for path in others]
-    outcomes = run_chain(image, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    outcomes = run_work(image, work, circumstances)
     stamp(image.header, outcomes, {}, circumstances["context"])
     write_extra(str(result).rpartition("_")[0], image.extra)
     files = {Path(result).name: write_image(result, image, slope_model(image.header))}

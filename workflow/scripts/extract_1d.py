@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.io.cube_file import read_cube
 from snakewebb.io.products import stamp
-from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.io.spectrum_file import write_spectra
 from snakewebb.job import job
@@ -17,8 +16,7 @@ def extract_spectrum(s3d, x1d, record, *, work, circumstances, threads, inputs=(
     set_threads(threads)
     check_product(s3d)
     cube = read_cube(s3d)
-    references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
-    outcomes = run_chain(cube, work["chain"], references, origins=circumstances.get("origins"))
+    outcomes = run_work(cube, work, circumstances)
     for spectrum in cube.spectra:
         stamp(spectrum.header, outcomes, work.get("references"), circumstances["context"])
     files = {Path(x1d).name: write_spectra(x1d, cube.spectra)}

@@ -1,10 +1,9 @@
 """Photometry at the sources of the detection filter: i2d, its catalogue and segmentation map -> table of fluxes."""
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.catalog_files import read_detection, write_catalog
 from snakewebb.imaging.mosaic_image import read_mosaic
-from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 
@@ -15,8 +14,7 @@ def measure_sources(i2d, catalog, segmentation, table, record, *, work, circumst
     check_product(i2d)
     mosaic = read_mosaic(i2d)
     read_detection(mosaic, catalog, segmentation)
-    paths = located(work.get("references", {}), circumstances["crds_path"])
-    outcomes = run_chain(mosaic, work["chain"], References(paths, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    outcomes = run_work(mosaic, work, circumstances)
     write_catalog(table, mosaic.forced)
     write_sidecar(
         record,

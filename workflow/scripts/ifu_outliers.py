@@ -1,13 +1,12 @@
 """Bad pixels of a product's exposures of an integral-field unit: cal -> crf, or crf -> crf with those of single exposures too."""
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.cubes.exposure_files import files_of
 from snakewebb.cubes.ifu_members import IFUMembers
 from snakewebb.io.folders import whole_folder
 from snakewebb.io.keyword_order import set_keyword
 from snakewebb.io.products import slope_model, write_image
-from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 from snakewebb.plan.names import root_of
@@ -32,9 +31,8 @@ def flag_outliers(paths, folder, record, *, product, work, circumstances, thread
         check_product(path)
     members = IFUMembers.of_files(paths, save=save)
     members.offset_file = offsets
-    references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
     with whole_folder(folder) as scratch:
-        outcomes = run_chain(members, work["chain"], references, origins=circumstances.get("origins"))
+        outcomes = run_work(members, work, circumstances)
     write_sidecar(
         record,
         files={},

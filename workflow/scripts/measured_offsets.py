@@ -1,11 +1,10 @@
 """Offsets of the pointing of a product's exposures: exposures or tables of the user -> table of offsets."""
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.exposure_files import exposure_of_file, files_of
 from snakewebb.imaging.members import write_table
-from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 
@@ -16,8 +15,7 @@ def find_offsets(paths, offsets, record, *, work, circumstances, threads, inputs
     for path in paths:
         check_product(path)
     exposures = CubeSet([exposure_of_file(path) for path in paths])
-    references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
-    outcomes = run_chain(exposures, work["chain"], references, origins=circumstances.get("origins"))
+    outcomes = run_work(exposures, work, circumstances)
     write_table(offsets, exposures.offsets)
     write_sidecar(
         record,

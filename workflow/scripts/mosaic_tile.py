@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.mosaic import Exposure, Mosaic
 from snakewebb.imaging.mosaic_tiles import Tile, read_grid
 from snakewebb.io.products import read_image
-from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.io.tile_files import write_tile
 from snakewebb.job import job
@@ -26,7 +25,7 @@ def combine_part(paths, grid, tile, record, *, name, across, work, circumstances
     ]
     with Tile(window, numbers) as part:
         mosaic = Mosaic(exposures, grid=layout.grid, tile=part)
-        outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+        outcomes = run_work(mosaic, work, circumstances)
         files = {Path(tile).name: write_tile(tile, mosaic)}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)
 

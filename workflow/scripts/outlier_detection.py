@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.members import note_alignment, note_levels, read_members, read_table
 from snakewebb.imaging.mosaic import Exposure, Mosaic, grouped
@@ -10,7 +10,6 @@ from snakewebb.imaging.user_mask import read_masked
 from snakewebb.io.folders import whole_folder
 from snakewebb.io.keyword_order import set_keyword
 from snakewebb.io.products import read_wcs, write_image
-from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 from snakewebb.wcs.assign_wcs import write_fits_approximation, write_region
@@ -52,7 +51,7 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
     for header in headers.values():
         set_keyword(header, "S_OUTLIR", "COMPLETE" if compared else "SKIPPED")
     with whole_folder(folder) as scratch:
-        outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+        outcomes = run_work(mosaic, work, circumstances)
         if entry.get("skip"):
             for exposure in exposures:
                 exposure.save(exposure.load())

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.cubes.exposure_files import read_with_geometry
 from snakewebb.io.products import slope_model, stamp, write_image
-from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 
@@ -16,7 +15,7 @@ def replace_pixels(cal, replaced, record, *, work, circumstances, threads, input
     set_threads(threads)
     check_product(cal)
     image = read_with_geometry(cal)
-    outcomes = run_chain(image, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    outcomes = run_work(image, work, circumstances)
     stamp(image.header, outcomes, {}, circumstances["context"])
     files = {Path(replaced).name: write_image(replaced, image, slope_model(image.header))}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)

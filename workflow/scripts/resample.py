@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.common_grid import require_on_grid
 from snakewebb.imaging.mosaic import Exposure, Mosaic
 from snakewebb.imaging.mosaic_tiles import lay_tiles
 from snakewebb.io.mosaic_file import write_mosaic
 from snakewebb.io.products import read_image, stamp
-from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 from snakewebb.wcs.tangent import wcs_of
@@ -25,7 +24,7 @@ def combine(paths, i2d, record, *, work, circumstances, threads, inputs=(), tile
         lay_tiles(mosaic, tiles, work["chain"])
     elif "common_grid" in work:
         require_on_grid(mosaic.exposures, work["chain"], work["common_grid"])
-    outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    outcomes = run_work(mosaic, work, circumstances)
     stamp(mosaic.header, outcomes, {}, circumstances["context"])
     files = {Path(i2d).name: write_mosaic(i2d, mosaic)}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)

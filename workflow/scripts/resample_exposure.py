@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.mosaic import Exposure, Mosaic
 from snakewebb.io.mosaic_file import write_mosaic
 from snakewebb.io.products import read_image, stamp
-from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 from snakewebb.wcs.tangent import wcs_of
@@ -18,7 +17,7 @@ def resample_one(cal, i2d, record, *, work, circumstances, threads, inputs=()):
     set_threads(threads)
     check_product(cal)
     mosaic = Mosaic([Exposure.of_file(cal, read=read_image, wcs=wcs_of(cal, checked=True))])
-    outcomes = run_chain(mosaic, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    outcomes = run_work(mosaic, work, circumstances)
     stamp(mosaic.header, outcomes, {}, circumstances["context"])
     files = {Path(i2d).name: write_mosaic(i2d, mosaic)}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)

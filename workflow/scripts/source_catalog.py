@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
 from snakewebb.imaging.catalog_files import write_catalog, write_segments
 from snakewebb.imaging.mosaic_image import read_mosaic
 from snakewebb.io.products import stamp
-from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 
@@ -17,8 +16,7 @@ def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, thr
     set_threads(threads)
     check_product(i2d)
     mosaic = read_mosaic(i2d)
-    paths = located(work.get("references", {}), circumstances["crds_path"])
-    outcomes = run_chain(mosaic, work["chain"], References(paths, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    outcomes = run_work(mosaic, work, circumstances)
     stamp(mosaic.header, outcomes, work.get("references", {}), circumstances["context"])
     write_catalog(catalog, mosaic.catalog)
     files = {Path(segmentation).name: write_segments(segmentation, mosaic, Path(catalog).name)}

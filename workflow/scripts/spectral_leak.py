@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.cubes.spectral_leak import SpectrumSet
 from snakewebb.io.products import stamp
-from snakewebb.io.references import References, located
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.io.spectrum_file import read_spectra, write_spectra
 from snakewebb.job import job
@@ -17,8 +16,7 @@ def correct_leak(paths, x1d, record, *, work, circumstances, inputs=()):
         check_product(path)
     own, *others = (read_spectra(path) for path in paths)
     spectra = SpectrumSet([*(spectrum for found in others for spectrum in found), *own])
-    references = References(located(work.get("references", {}), circumstances["crds_path"]), (1, 1, 1, 1))
-    outcomes = run_chain(spectra, work["chain"], references, origins=circumstances.get("origins"))
+    outcomes = run_work(spectra, work, circumstances)
     stamp(own[0].header, outcomes, work.get("references"), circumstances["context"])
     files = {Path(x1d).name: write_spectra(x1d, own)}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)

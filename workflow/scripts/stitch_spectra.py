@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.cubes.spectral_leak import SpectrumSet
 from snakewebb.io.products import stamp
-from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.io.spectrum_file import read_spectra, write_spectra
 from snakewebb.job import job
@@ -16,7 +15,7 @@ def join_spectra(paths, stitched, record, *, work, circumstances, inputs=()):
     for path in paths:
         check_product(path)
     spectra = SpectrumSet([spectrum for path in paths for spectrum in read_spectra(path)])
-    outcomes = run_chain(spectra, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    outcomes = run_work(spectra, work, circumstances)
     stamp(spectra.stitched.header, outcomes, {}, circumstances["context"])
     files = {Path(stitched).name: write_spectra(stitched, [spectra.stitched])}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)

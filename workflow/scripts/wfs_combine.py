@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from snakewebb.chain import run_chain
+from snakewebb.chain import run_work
 from snakewebb.imaging.wfs_combine import Pair
 from snakewebb.io.products import read_image, stamp, write_image
-from snakewebb.io.references import References
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
 
@@ -15,7 +14,7 @@ def combine_pair(cals, combined, record, *, work, circumstances, inputs=()):
     for cal in cals:
         check_product(cal)
     pair = Pair(*(read_image(cal, wcs=True, planes=("SCI", "ERR", "DQ")) for cal in cals))
-    outcomes = run_chain(pair, work["chain"], References({}, (1, 1, 1, 1)), origins=circumstances.get("origins"))
+    outcomes = run_work(pair, work, circumstances)
     stamp(pair.combined.header, outcomes, {}, circumstances["context"])
     files = {Path(combined).name: write_image(combined, pair.combined, "ImageModel")}
     write_sidecar(record, files=files, work=work, outcomes=outcomes, circumstances=circumstances, inputs=inputs)

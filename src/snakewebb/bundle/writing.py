@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snakewebb.bundle.crate import METADATA
 from snakewebb.errors import ConfigError, TransientError
-from snakewebb.io.fits import atomic
+from snakewebb.io.atomic import atomic
 
 
 def check_free(out):

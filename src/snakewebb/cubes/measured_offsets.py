@@ -13,7 +13,7 @@ from snakewebb.cubes.slice_fit import fit_position, image_width, on_plane, pixel
 from snakewebb.cubes.source_position import LONGEST, brightest_source
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.io.asdf_tree import dump
-from snakewebb.io.fits import atomic
+from snakewebb.io.atomic import atomic
 from snakewebb.steps import NOT_APPLICABLE, Status, step
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from astropy.io import fits
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.catalog_table import empty_catalog
 from snakewebb.imaging.mosaic_image import gwcs_of
-from snakewebb.io.fits import atomic, write
+from snakewebb.io.atomic import atomic
+from snakewebb.io.fits import write
 from snakewebb.io.tables import asdf_table
 
 

@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from snakewebb.imaging.assign_mtwcs import Motion
 from snakewebb.imaging.pointing import SLOPES, Pointing
-from snakewebb.io.fits import atomic
+from snakewebb.io.atomic import atomic
 from snakewebb.io.keyword_order import set_keyword
 from snakewebb.plan.names import parse_exposure
 from snakewebb.wcs.correction import corrected_gwcs

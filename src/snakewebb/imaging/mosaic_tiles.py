@@ -17,7 +17,7 @@ from snakewebb.imaging.grid_window import Planes, Window, window_of
 from snakewebb.imaging.mosaic import Exposure
 from snakewebb.imaging.output_grid import OutputGrid, TanProjection
 from snakewebb.imaging.resample import check_units
-from snakewebb.io.fits import atomic
+from snakewebb.io.atomic import atomic
 from snakewebb.io.tile_files import set_planes
 from snakewebb.plan.names import tile_name, tiles_across
 from snakewebb.plan.resources import LARGEST_CONTEXT

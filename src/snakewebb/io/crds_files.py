@@ -360,7 +360,7 @@ def _remove_abandoned(path):
 
 def _write_configuration(cache, server):
     """Keep in the cache what the server told of itself, as ``crds`` does: for work offline."""
-    from snakewebb.io.fits import atomic
+    from snakewebb.io.atomic import atomic
 
     info = {**server.info, "connected": False, "status": "cache"}
     info.setdefault("last_synced", datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"))

@@ -109,7 +109,7 @@ def download(url, path, *, size=None, sha1=None, md5=None, attempts=5, pause=1.0
     ConfigError
         If the folder cannot be written.
     """
-    from snakewebb.io.fits import atomic
+    from snakewebb.io.atomic import atomic
 
     def check(found):
         for name, expected in {"sha1": sha1, "md5": md5}.items():

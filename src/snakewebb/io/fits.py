@@ -1,13 +1,11 @@
 """Checked reading and atomic, verified writing of FITS files."""
 
 import contextlib
-import errno
 import functools
 import logging
 import os
 import re
 import sys
-import tempfile
 import threading
 import warnings
 from io import BytesIO
@@ -17,7 +15,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 
-from snakewebb.errors import BadDataError, ConfigError, TransientError
+from snakewebb.errors import BadDataError
+from snakewebb.io.atomic import atomic
 from snakewebb.io.checksum import encode, ones_complement_sum, sum_of_words, with_carries
 from snakewebb.io.streamed_image import StreamedImage
 from snakewebb.io.tables import PlainTable
@@ -28,7 +27,7 @@ BLOCK = 2880
 _READ = 1 << 20  # bytes that are read together
 _PIECE = 1 << 17  # numbers that are converted and written together; whole words of the checksum
 
-_SETTINGS = threading.Lock()  # of the process, which a thread changes for a moment: umask, filters of warnings
+_FILTERS = threading.Lock()  # of warnings, those of the process, which a thread changes for a moment
 
 
 class Unit:
@@ -307,54 +306,6 @@ def checksum_of_file(path, start, size):
     return with_carries(sum(sums))
 
 
-@contextlib.contextmanager
-def atomic(path):
-    """Give a temporary path beside ``path``, which becomes ``path`` when the block ends without an error.
-
-    The file is flushed to disk before it is renamed; on an error it is removed.
-
-    Raises
-    ------
-    ConfigError
-        If the folder is not writable.
-    TransientError
-        If the disk is full or fails.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        yield Path(temporary)
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ConfigError(f"{path}: the folder cannot be made, a file is in the way ({error.filename})") from error
-    except PermissionError as error:
-        raise ConfigError(f"{path}: the folder is not writable ({error.strerror}); check its permissions") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise TransientError(f"{path}: writing failed ({error.strerror}); free some space and run again") from error
-        if error.errno == errno.EROFS:
-            raise ConfigError(f"{path}: the file system is read-only; choose another output folder") from error
-        raise
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def _umask():
-    with _SETTINGS:
-        mask = os.umask(0)
-        os.umask(mask)
-    return mask
-
-
 def write(path, units):
     """Write units to a FITS file: atomically, with CHECKSUM and DATASUM in each, read back and verified.
 
@@ -408,7 +359,7 @@ def _begin_to_store(stream, begin, end):
 @contextlib.contextmanager
 def _shortened_comments():
     """Without warnings of comments that are cut: a value may be longer than the one its keyword had."""
-    with _SETTINGS, warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Card is too long, comment will be truncated", VerifyWarning)
         yield
 

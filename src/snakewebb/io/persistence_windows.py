@@ -12,7 +12,7 @@ import numpy as np
 
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.io.asdf_tree import dump, parse
-from snakewebb.io.fits import atomic
+from snakewebb.io.atomic import atomic
 
 
 def write_windows(path, ends, *, detector, persistence_time, filename, subarray):

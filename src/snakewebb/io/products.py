@@ -14,7 +14,8 @@ from astropy.io import fits
 from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
-from snakewebb.io.fits import atomic, shape_of, units_of, warn_of_foreign_bytes, word_kernels, write
+from snakewebb.io.atomic import atomic
+from snakewebb.io.fits import shape_of, units_of, warn_of_foreign_bytes, word_kernels, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
 from snakewebb.io.tables import asdf_table, table_unit

@@ -13,7 +13,8 @@ from pathlib import Path
 from snakewebb import __version__
 from snakewebb.cache import file_hash, read_json
 from snakewebb.errors import BadDataError
-from snakewebb.io.fits import atomic, units_of
+from snakewebb.io.atomic import atomic
+from snakewebb.io.fits import units_of
 
 _DATED = ("HDRTAB",)  # keywords of the inputs, DATE among them: not the same when the same is made again
 _PACKAGES = ("astropy", "drizzle", "gwcs", "numba", "numpy", "photutils", "scipy", "stdatamodels")
@@ -86,7 +87,7 @@ def _description(path, sums):
 
 def used_references(work):
     """Name, size and hash of the reference files of CRDS in a work by type, from its token; empty without one."""
-    from snakewebb.plan.plan import token_path
+    from snakewebb.plan.works import token_path
 
     path = token_path(work)
     known = {entry["name"]: entry for entry in (read_json(path, []) if path else [])}

@@ -1,10 +1,9 @@
 """The detection filter: whose mosaic the sources of a target are found in, and whose catalogue the other filters are aligned to."""
 
-import math
-
 from snakewebb.errors import ConfigError
 from snakewebb.plan.ifu_exposures import is_background, text
 from snakewebb.plan.names import optical_elements
+from snakewebb.plan.pointings import distance
 
 
 def detection_products(plan):
@@ -111,15 +110,10 @@ def _nearest(plan, product, images):
 
     def rank(image):
         other = plan.associations[image]
-        return other.candidate != own.candidate, _distance(plan, own, other), image
+        far = distance(_mean_pointing(plan, other), _mean_pointing(plan, own))
+        return other.candidate != own.candidate, far, image
 
     return min(images, key=rank)
-
-
-def _distance(plan, one, other):
-    """Degrees between the mean pointings of two associations."""
-    (ra, dec), (ra0, dec0) = (_mean_pointing(plan, association) for association in (one, other))
-    return math.hypot(((ra - ra0 + 180) % 360 - 180) * math.cos(math.radians(dec0)), dec - dec0)
 
 
 def _mean_pointing(plan, association):
@@ -127,4 +121,4 @@ def _mean_pointing(plan, association):
     places = [(header.get("RA_REF", 0.0), header.get("DEC_REF", 0.0)) for header in headers]
     first = places[0][0]
     ra = sum((ra - first + 180) % 360 - 180 for ra, _ in places) / len(places) + first
-    return ra % 360, sum(dec for _, dec in places) / len(places)
+    return {"RA_REF": ra % 360, "DEC_REF": sum(dec for _, dec in places) / len(places)}

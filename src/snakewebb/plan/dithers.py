@@ -1,8 +1,7 @@
 """The other dithers of an exposure that its background can be made from."""
 
-import math
-
 from snakewebb.plan.ifu_exposures import is_background, text
+from snakewebb.plan.pointings import distance
 
 _SETTING = ("PROGRAM", "TARGPROP", "INSTRUME", "DETECTOR", "FILTER", "PUPIL", "SUBARRAY", "READPATT")
 
@@ -42,7 +41,7 @@ def other_dithers(plan, roots):
         apart = [
             other
             for other in group
-            if other.level != "cal" and _distance(exposure.header, other.header) >= given["min_shift"]
+            if other.level != "cal" and distance(exposure.header, other.header) >= given["min_shift"]
         ]
         apart.sort(key=lambda other: (_seconds_between(exposure.header, other.header), other.root))
         pointings = _pointings(apart, given["min_shift"])
@@ -64,7 +63,7 @@ def _pointings(exposures, shift):
     """Exposures of each of the pointings that are so far from each other."""
     places = []
     for exposure in exposures:
-        near = (place for place in places if _distance(exposure.header, place[0].header) < shift)
+        near = (place for place in places if distance(exposure.header, place[0].header) < shift)
         place = next(near, None)
         if place is None:
             places.append([exposure])
@@ -82,16 +81,6 @@ def _chosen(places, needed):
             break
         chosen += taken
     return chosen
-
-
-def _distance(one, other):
-    """Arcsec between the reference points of two exposures, 0 if one has none."""
-    places = [[header.get(key) for key in ("RA_REF", "DEC_REF")] for header in (one, other)]
-    if not all(isinstance(value, (int, float)) for place in places for value in place):
-        return 0.0
-    (ra, dec), (ra0, dec0) = places
-    east = ((ra - ra0 + 180) % 360 - 180) * math.cos(math.radians(dec0))
-    return 3600 * math.hypot(east, dec - dec0)
 
 
 def _seconds_between(one, other):

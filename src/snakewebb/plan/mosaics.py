@@ -8,6 +8,7 @@ from snakewebb.errors import ConfigError
 from snakewebb.imaging.pointing import group_of
 from snakewebb.plan.ifu_exposures import text
 from snakewebb.plan.names import tile_name
+from snakewebb.plan.pointings import offset
 from snakewebb.plan.stage3_work import about_target
 
 TILE = 4096
@@ -92,13 +93,6 @@ def mosaic_shape(members, *, ratio=1.0, scale=None, shape=None, rotation=None):
     # pixels are not quite square, and edges not quite straight
     columns, rows = (math.ceil(1.04 * (last - first) / output + 4) for first, last in zip(low, high, strict=True))
     return rows, columns
-
-
-def offset(first, second):
-    """Arcsec east and north from the pointing of one header to that of another; one that has none points as the first."""
-    ra0, dec0 = (float(first.get(key, 0.0)) for key in ("RA_REF", "DEC_REF"))
-    ra, dec = float(second.get("RA_REF", ra0)), float(second.get("DEC_REF", dec0))
-    return ((ra - ra0 + 180) % 360 - 180) * math.cos(math.radians(dec0)) * 3600, (dec - dec0) * 3600
 
 
 def native_scale(header):

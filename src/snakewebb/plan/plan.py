@@ -6,8 +6,6 @@ compares it with the one recorded, so whatever determines a product stands in it
 
 import fnmatch
 import functools
-import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -39,6 +37,7 @@ from snakewebb.plan.parameters import FileHashes, Layer, layer, resolve_chain, s
 from snakewebb.plan.persistence import earlier_exposures, find_windows, windows_work
 from snakewebb.plan.strays import reliable_exposures, without_strays
 from snakewebb.plan.templates import templates_work
+from snakewebb.plan.works import canonical, digest, reference_names, set_name, token_path
 
 STATE = Path(".snakewebb")
 """Folder of the programme for tables that can be made again."""
@@ -451,28 +450,7 @@ class Plan:
         works += [self.exposure_work("persistence_windows", root) for root in sorted(sources)]
         works += stage2_work.works_with_references(self)
         works += stage3_work.works_with_references(self)
-        return {_set_name(tuple(names)): names for names in map(_reference_names, works) if names}
-
-
-def token_path(work):
-    """Path of the token that stands for the CRDS references in a work, ``None`` without any.
-
-    Exposures that use the same files share a token: one input of a job instead of a dozen.
-    """
-    names = tuple(_reference_names(work))
-    return f"references/{_set_name(names)}.json" if names else None
-
-
-@functools.lru_cache(maxsize=65536)
-def _set_name(names):
-    """Name of a set of reference files, which is that of thousands of jobs."""
-    return digest(names)[:16]
-
-
-def _reference_names(work):
-    """Names of the CRDS references in a work, sorted."""
-    entries = (work.get("references") or {}).values()
-    return sorted({entry["name"] for entry in entries if entry and "name" in entry})
+        return {set_name(tuple(names)): names for names in map(reference_names, works) if names}
 
 
 _NEVER = {"exposure": "never"}
@@ -492,17 +470,3 @@ def check_version(version_file):
             f"the installed snakewebb is {__version__}, but this workflow is {wanted}; run `make install` in its "
             f"folder, or import the workflow as it was at the tag v{__version__}"
         )
-
-
-def canonical(work):
-    """A work with the keys of all its dicts sorted: Snakemake compares text, in which their order counts."""
-    if isinstance(work, dict):
-        return {key: canonical(work[key]) for key in sorted(work)}
-    if isinstance(work, (list, tuple)):
-        return [canonical(item) for item in work]
-    return work
-
-
-def digest(work):
-    """Hash of a work."""
-    return hashlib.sha1(json.dumps(work, sort_keys=True).encode()).hexdigest()

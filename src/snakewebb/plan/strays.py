@@ -11,9 +11,9 @@ from snakewebb.plan.mosaics import (
     grid_parameters,
     is_absurd,
     mosaic_shape,
-    offset,
     where_combined,
 )
+from snakewebb.plan.pointings import distance, offset
 
 LINK = 600.0
 """Arcsec: exposures further apart, without others between, are not of one field."""
@@ -87,11 +87,11 @@ def _without_strays(plan, association):
     if not strays or len(strays) > MINORITY * len(members) or SAVED * _pixels(kept, parameters) > whole:
         return association
     for stray in strays:
-        distance = min(_distance(stray.header, member.header) for member in kept)
+        nearest = min(distance(stray.header, member.header) for member in kept)
         plan.left_out.append(
             (
                 stray.path,
-                f"RA_REF {stray.header['RA_REF']:.5f}, DEC_REF {stray.header['DEC_REF']:.5f}: {distance / 60:.1f} arcmin from the other "
+                f"RA_REF {stray.header['RA_REF']:.5f}, DEC_REF {stray.header['DEC_REF']:.5f}: {nearest / 60:.1f} arcmin from the other "
                 f"exposures of {association.product}, whose mosaic would have {whole:.2g} pixels with it: not in that product; check "
                 "its pointing, or set steps.resample.output_shape, crval and crpix to the part of the sky that is wanted",
             )
@@ -123,10 +123,6 @@ def _largest_field(members):
     return [member for member in members if member.root in largest or member.header.get("RA_REF") is None]
 
 
-def _distance(first, second):
-    return math.hypot(*offset(first, second))
-
-
 def check_extent(plan, product):
     """What is to be said of a mosaic that no job would make, ``None`` if it is not too large.
 
@@ -146,7 +142,7 @@ def check_extent(plan, product):
     shape = mosaic_shape([(member.shape, member.header) for member in members], **parameters)
     if not is_absurd(math.prod(shape), len(members) * _pixels(members[:1], parameters)):
         return None
-    furthest = max(members, key=lambda member: _distance(members[len(members) // 2].header, member.header))
+    furthest = max(members, key=lambda member: distance(members[len(members) // 2].header, member.header))
     return (
         f"the mosaic of {product} would have {shape[1]} x {shape[0]} pixels for {len(members)} exposures ({furthest.root} lies furthest "
         "out); leave exposures out with exclude, or set steps.resample.output_shape with crval and crpix to the part that is wanted"

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from snakewebb.io.fits import atomic
+from snakewebb.io.atomic import atomic
 from snakewebb.steps import STEPS
 
 _SYMBOLS = {

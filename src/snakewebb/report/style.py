@@ -121,7 +121,7 @@ def save(sheet, path, *, few_colours=True):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    from snakewebb.io.fits import atomic
+    from snakewebb.io.atomic import atomic
 
     with atomic(path) as temporary:
         if Path(path).suffix == ".svg":

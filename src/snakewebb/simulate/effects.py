@@ -4,7 +4,7 @@ import io
 from difflib import get_close_matches
 
 from snakewebb.errors import ConfigError
-from snakewebb.io import fits as checked_fits
+from snakewebb.io.atomic import atomic
 
 
 def check_effects(effects, default, valid):
@@ -29,5 +29,5 @@ def write_table(table, path):
     """Write a table of the truth as ECSV."""
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
-    with checked_fits.atomic(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_text(text.getvalue())
