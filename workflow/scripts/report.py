@@ -1,5 +1,6 @@
 """Pictures and page of a product: what people look at first."""
 
+from functools import partial
 from pathlib import Path
 
 from astropy.io import fits
@@ -12,13 +13,28 @@ from snakewebb.report.composite import filter_of
 from snakewebb.report.exposure import write_exposure_figure
 from snakewebb.report.mosaic import write_mosaic_figure
 from snakewebb.report.page import Picture, write_page
+from snakewebb.report.style import draw
 from snakewebb.report.truth import write_truth_figure
 
 EXPOSURE = "slopes, flagged pixels, and slope over error against the Gaussian of noise alone"
 
 
 def draw_product(
-    folder, page, *, product, rates, alignment, residuals, sky, i2d, catalog, records, sources, notes, **circumstances
+    folder,
+    page,
+    *,
+    product,
+    rates,
+    alignment,
+    residuals,
+    sky,
+    i2d,
+    catalog,
+    records,
+    sources,
+    notes,
+    threads=1,
+    **circumstances,
 ):
     """Draw the pictures of a product into a folder and write its page."""
     folder = Path(folder)
@@ -30,12 +46,13 @@ def draw_product(
             "The mosaic with its sources, whose brightest have their number of the catalogue, and its weight",
         )
     ]
-    write_mosaic_figure(i2d, pictures[-1].path, catalog)
+    calls = [partial(write_mosaic_figure, i2d, pictures[-1].path, catalog)]
     if sources:
         pictures.append(
             Picture(folder / "truth.png", product, "Fluxes and positions of stars against those that were simulated")
         )
-        write_truth_figure(catalog, sources, f"flux_{filter_of(fits.getheader(i2d, 0))}", pictures[-1].path)
+        column = f"flux_{filter_of(fits.getheader(i2d, 0))}"
+        calls.append(partial(write_truth_figure, catalog, sources, column, pictures[-1].path))
     if alignment:
         pictures.append(
             Picture(
@@ -44,7 +61,7 @@ def draw_product(
                 "Corrections of the pointing of each exposure, and the scatter of the sources that they were found with",
             )
         )
-        write_alignment_figure(alignment, pictures[-1].path)
+        calls.append(partial(write_alignment_figure, alignment, pictures[-1].path))
         pictures.append(
             Picture(
                 folder / "residuals.png",
@@ -52,7 +69,7 @@ def draw_product(
                 "How well the positions of stars agree after that, and the median over the field",
             )
         )
-        write_residual_figure(residuals, pictures[-1].path)
+        calls.append(partial(write_residual_figure, residuals, pictures[-1].path))
     if sky:
         pictures.append(
             Picture(
@@ -61,12 +78,13 @@ def draw_product(
                 "Sky levels of the exposures, which are subtracted before they are combined",
             )
         )
-        write_sky_figure(sky, pictures[-1].path)
+        calls.append(partial(write_sky_figure, sky, pictures[-1].path))
     drawn = []
     for rate in rates:
         root = parse_exposure(Path(rate).name).root
         drawn.append(Picture(folder / f"{root}.png", "Exposures", f"{root}: {EXPOSURE}", thumbnail=True))
-        write_exposure_figure(rate, drawn[-1].path)
+        calls.append(partial(write_exposure_figure, rate, drawn[-1].path))
+    draw(calls, processes=threads)
     if len(drawn) > THUMBNAILS:
         drawn = [drawn[number * len(drawn) // THUMBNAILS] for number in range(THUMBNAILS)]
         notes = [*notes, f"pictures of {THUMBNAILS} of the {len(rates)} exposures are in this page, all in {folder}"]
@@ -98,4 +116,5 @@ if "snakemake" in globals():
             context=snakemake.params.context,
             left_out=snakemake.params.left_out,
             notes=snakemake.params.notes,
+            threads=snakemake.threads,
         )

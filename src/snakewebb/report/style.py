@@ -2,6 +2,8 @@
 
 import functools
 import math
+import multiprocessing
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,27 @@ def styled(draw):
             return draw(*args, **keywords)
 
     return drawn
+
+
+def draw(calls, processes):
+    """Make calls that each write a picture, on Linux in several processes: matplotlib is not for several threads.
+
+    Parameters
+    ----------
+    calls : list of functools.partial
+    processes : int
+    """
+    if processes == 1 or sys.platform != "linux":
+        for call in calls:
+            call()
+        return
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        for _ in pool.imap(_made, calls):
+            pass
+
+
+def _made(call):
+    call()
 
 
 def figure(width, height, *, margins=None, gaps=(0.25, 0.25), **layout):
