@@ -24,6 +24,7 @@ from snakewebb.plan.needs import require_memory
 from snakewebb.plan.plan import LAST_CONTEXT, Plan, check_version
 from snakewebb.plan.remembered import remember_plan
 from snakewebb.plan.staleness import find_forgotten, forgotten_lines
+from snakewebb.plan.star_catalogues import require_stars
 from snakewebb.plan.summary import print_summary
 from snakewebb.progress import Watcher
 from snakewebb.quick_planning import plan_quickly
@@ -55,7 +56,7 @@ try:
     }
     PLAN = Plan(**SOURCES, read_headers=workflow.is_main_process)
     if workflow.is_main_process and not FETCHING:
-        PLAN.notes += require_references(PLAN)
+        PLAN.notes += require_references(PLAN) + require_stars(PLAN)
         require_memory(PLAN)
 except SnakewebbError as error:
     # the message is all that a user needs; a traceback through the parser would hide it

@@ -32,8 +32,7 @@ def filters(programme, make_exposure, plan_of):
             }
             make_exposure(
                 programme.folder / "uncal" / f"jw01234{observation}001_02101_{number:05d}_{detector}_uncal.fits",
-                EXPOSURE=str(number),
-                **pointing | keywords,
+                **pointing | {"EXPOSURE": str(number)} | keywords,
             )
         return plan_of("nircam_imaging", **configuration)
 

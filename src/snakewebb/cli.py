@@ -146,9 +146,9 @@ def _add_fetch(commands):
     only.add_argument(
         "--references",
         action="store_true",
-        help="only what the exposures that are there need of CRDS, no files of the archive",
+        help="only what the exposures that are there need of CRDS, and star catalogues, no files of the archive",
     )
-    only.add_argument("--no-references", action="store_true", help="only files of the archive, nothing of CRDS")
+    only.add_argument("--no-references", action="store_true", help="only files of the archive")
     fetch.add_argument(
         "--any-size", action="store_true", help="take files whose size is not the one that the archive lists"
     )

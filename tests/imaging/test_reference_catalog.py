@@ -1,16 +1,14 @@
-"""Reference catalogues: files, proper motions, and the web service."""
+"""Reference catalogues: files and proper motions."""
 
-import http.server
-import threading
-import urllib.parse
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.table import MaskedColumn, Table
 
-from snakewebb.errors import BadDataError, ConfigError, TransientError
+from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.pointing import Pointing
-from snakewebb.imaging.reference_catalog import catalogue_of_table, fetch_gaia, read_reference_catalogue
+from snakewebb.imaging.reference_catalog import absolute_catalogue, catalogue_of_table, read_reference_catalogue
 from snakewebb.wcs.tangent import ARCSEC, TangentWCS
 
 
@@ -68,45 +66,6 @@ def test_errors_name_the_file_and_the_columns(tmp_path):
         catalogue_of_table(Table({"ra": [1.0], "RA": [1.0], "dec": [1.0]}), "stars")
 
 
-ANSWER = """# Gaia
-ra,dec,mag,objID,epoch,pmra,pmdec
-10.00,-5.00,15.0,a,2024.5,1.0,-2.0
-10.01,-5.01,,b,2024.5,3.0,4.0
-10.02,-5.02,17.0,c,2016.0,,
-"""
-
-
-@pytest.fixture
-def service(monkeypatch):
-    """A catalogue service on this machine: its answers by catalogue, and the queries that it got."""
-    queries = []
-    answers = {"GAIADR3": ANSWER, "GAIADR2": "No data records found\n", "GAIADR1": "<html>busy</html>\n1\n"}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
-            queries.append(query)
-            if query["CAT"] not in answers:
-                self.send_error(500)
-                return
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(answers[query["CAT"]].encode())
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    yield queries
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def pointings():
     half = 0.5 * 2048 * 0.063 * ARCSEC
     x, y = np.array([[0.0, 0.0], [-half, 0.0]]), np.array([[0.0, half], [0.0, 0.0]])
@@ -117,29 +76,23 @@ def pointings():
     ]
 
 
-def test_gaia_is_asked_for_the_field_at_the_mean_epoch(service, tmp_path):
-    table = fetch_gaia(pointings(), "GAIADR3")
-    (query,) = service
-    assert (query["CAT"], query["FORMAT"], float(query["EPOCH"])) == ("GAIADR3", "CSV", 2024.5)
-    assert float(query["RA"]) == pytest.approx(10.0, abs=1e-4)
-    assert float(query["DEC"]) == pytest.approx(-4.995, abs=1e-4)
-    # half a diagonal, half the dither, the margin
-    assert float(query["SR"]) == pytest.approx(np.hypot(64.5, 64.5 + 18) / 3600 + 6 / 3600, abs=1e-4)
-    # the star without proper motion is left out
-    assert list(table["RA"]) == [10.01, 10.0] or list(table["RA"]) == [10.0, 10.01]
+def test_stars_of_the_service_are_taken_to_the_mean_epoch_and_those_of_a_user_are_not(tmp_path):
+    table = Table({"RA": [10.0], "DEC": [-5.0], "pmra": [0.0], "pmdec": [1000.0], "epoch": [2016.0]})
+    table.write(tmp_path / "mine.ecsv")
+    table.meta["catalogue"] = "GAIADR3"
     table.write(tmp_path / "gaia.ecsv")
-    catalogue = read_reference_catalogue(tmp_path / "gaia.ecsv")
-    assert catalogue.moves
-    assert set(catalogue.epoch) == {2024.5}
+    mine, gaia = (absolute_catalogue(pointings(), str(tmp_path / f"{name}.ecsv")) for name in ("mine", "gaia"))
+    assert (mine.dec[0], mine.epoch[0]) == (-5.0, 2016.0)
+    assert gaia.epoch[0] == 2024.5
+    assert gaia.dec[0] == pytest.approx(-5.0 + 8.5 / 3600, abs=1e-11)  # but for the curvature of the sky
+    np.testing.assert_allclose(gaia.vectors(2025.0), mine.vectors(2025.0), atol=1e-11)
+    undated = [replace(pointing, epoch=None) for pointing in pointings()]
+    with pytest.raises(BadDataError, match=r"gaia\.ecsv: no exposure has a date"):
+        absolute_catalogue(undated, str(tmp_path / "gaia.ecsv"))
 
 
-def test_gaia_without_stars_or_without_an_answer(service, monkeypatch):
-    assert len(fetch_gaia(pointings(), "GAIADR2")) == 0
-    with pytest.raises(TransientError, match="the answer has no column ra, dec"):
-        fetch_gaia(pointings(), "GAIADR1")
-    with pytest.raises(TransientError, match=r"GAIAREFCAT: the catalogue service .* gave no answer .*HTTP Error 500"):
-        fetch_gaia(pointings(), "GAIAREFCAT")
-    monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", "http://127.0.0.1:9")
-    with pytest.raises(TransientError, match=r"or set steps\.tweakreg\.abs_refcat to a catalogue file"):
-        fetch_gaia(pointings(), "GAIADR3", timeout=2.0)
-    assert len(service) == 3
+def test_the_name_of_a_service_is_no_file():
+    with pytest.raises(
+        ConfigError, match=r"found 'GAIADR3', whose stars only a plan asks the service for.*fetch_stars"
+    ):
+        absolute_catalogue(pointings(), "GAIADR3")

@@ -64,6 +64,7 @@ rule tweakreg:
             f"stage3/sources/{root}_sources.ecsv" for root in members(wildcards)
         ],
         reference=reference_of,
+        stars=stars_of,
         mark=mark_for("stage3/{product}_alignment.json"),
     output:
         alignment="stage3/{product}_alignment.ecsv",

@@ -1,11 +1,14 @@
 # Questions that the rules ask the plan.
 
 
+from dataclasses import asdict
+
 from snakewebb.plan.cubes import cube_suffixes, reported_products, stitched_cubes
 from snakewebb.plan.detection import bands_of, detection_images, reference_product
 from snakewebb.plan.mosaics import tiles_of, tiling_of
 from snakewebb.plan.names import (
     EXPOSURE_PATTERN,
+    FIELD_PATTERN,
     PAIR_PATTERN,
     PRODUCT_PATTERN,
     TILE_PATTERN,
@@ -13,10 +16,12 @@ from snakewebb.plan.names import (
 from snakewebb.plan.stage2_work import last_records, members_of, slopes_before
 from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by
 from snakewebb.plan.staleness import MARK
+from snakewebb.plan.star_catalogues import field_of_name, star_field, star_fields
 
 
 wildcard_constraints:
     exposure=EXPOSURE_PATTERN,
+    field=FIELD_PATTERN,
     product=PRODUCT_PATTERN,
     tile=TILE_PATTERN,
 
@@ -197,6 +202,12 @@ def reference_of(wildcards):
     """Catalogue of the detection filter that a product is aligned to, if it is one of another filter."""
     reference = reference_product(PLAN, wildcards.product)
     return [f"stage3/{reference}_cat.ecsv"] if reference else []
+
+
+def stars_of(wildcards):
+    """Stars of the observatory's service that a product is aligned to, if it is."""
+    field = star_field(PLAN, wildcards.product)
+    return [field.path] if field else []
 
 
 def tiles_for(wildcards):

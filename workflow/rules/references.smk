@@ -1,5 +1,5 @@
 # Tokens of reference files: what jobs depend on instead of the bytes, whose path and times differ between machines.
-# The only rule that may use the network, and a local one: jobs that calibrate find the bytes in the cache.
+# The rules of this file may use the network, and are local ones: jobs that calibrate find the bytes in the cache, and stars in a file.
 
 
 rule references:
@@ -19,3 +19,25 @@ rule references:
         "reference files: {params.names}"
     script:
         "../scripts/references.py"
+
+
+rule star_catalogue:
+    output:
+        stars="catalogues/{field}.ecsv",
+    log:
+        "logs/star_catalogue/{field}.log",
+    localrule: True
+    conda:
+        "../../envs/conda.yaml"
+    params:
+        field=lambda wildcards: asdict(field_of_name(PLAN, wildcards.field)),
+        product=lambda wildcards, output: star_fields(PLAN)[
+            field_of_name(PLAN, wildcards.field)
+        ],
+        catalogue_server=lambda wildcards, output: PLAN.configuration[
+            "catalogue_server"
+        ],
+    message:
+        "stars around a product: {wildcards.field}"
+    script:
+        "../scripts/star_catalogue.py"

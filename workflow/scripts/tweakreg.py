@@ -41,6 +41,11 @@ if "snakemake" in globals():
             files={},
             work=snakemake.params.work,
             circumstances=snakemake.params.circumstances,
-            inputs=[*snakemake.input.cal_records, *snakemake.input.sources, *snakemake.input.reference],
+            inputs=[
+                *snakemake.input.cal_records,
+                *snakemake.input.sources,
+                *snakemake.input.reference,
+                *snakemake.input.stars,
+            ],
             tables=[snakemake.output.alignment, snakemake.output.residuals],
         )

@@ -59,7 +59,7 @@ _README = """# {name}
 Every file, every product by its checksum, and every job stand in `ro-crate-metadata.json` (https://w3id.org/ro/crate/1.1).
 """
 # keys of the configuration that say where files lie and come from, which no product depends on
-PLACES = ("crds_path", "crds_server", "fetch", "inputs", "truth")
+PLACES = ("crds_path", "crds_server", "catalogue_server", "fetch", "inputs", "truth")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the fetched exposures need of CRDS: the mappings of the context, parameter files and reference files."""
+"""What the fetched exposures need: of CRDS the mappings of the context, parameter files and reference files; and star catalogues."""
 
 import functools
 
@@ -9,11 +9,12 @@ from snakewebb.plan.folder import plan_of_folder, workflow_folder
 from snakewebb.plan.missing_files import complete_cache, missing_references
 from snakewebb.plan.modes import MODES, read_mode
 from snakewebb.plan.plan import STATE
+from snakewebb.plan.star_catalogues import fetch_missing_stars, missing_fields
 from snakewebb.wording import size_text
 
 
 def complete_references(configuration, *, command_line, repository=None, progress=print):
-    """Fetch all that the plans of the exposures in the input folders need and the CRDS cache lacks.
+    """Fetch all that the plans of the exposures in the input folders need and the CRDS cache lacks, and the stars that they are aligned to.
 
     Parameters
     ----------
@@ -41,10 +42,12 @@ def complete_references(configuration, *, command_line, repository=None, progres
                 else "CRDS cache complete"
             )
         )
+        for path in fetch_missing_stars(plan):
+            progress(f"mode {mode}: {path} fetched")
 
 
 def show_missing(configuration, *, command_line, repository=None, progress=print):
-    """Say what the CRDS cache lacks for the exposures that are there; uses no network. Parameters as `complete_references`."""
+    """Say what the exposures that are there need and is not there; uses no network. Parameters as `complete_references`."""
     for mode, make_plan in _plans(configuration, command_line, repository, progress):
         try:
             plan = make_plan()
@@ -55,6 +58,8 @@ def show_missing(configuration, *, command_line, repository=None, progress=print
         for entry in missing:
             progress(f"{entry['name']}  {size_text(entry['size'])}  to {entry['path']}")
         progress(f"mode {mode}, context {plan.context}: {len(missing) or 'no'} reference files to fetch")
+        for field in missing_fields(plan):
+            progress(f"mode {mode}: {field.path} to fetch")
 
 
 def _plans(configuration, command_line, repository, progress):

@@ -1,18 +1,12 @@
 """Catalogues of known positions that exposures are aligned to."""
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from snakewebb.errors import BadDataError, ConfigError, TransientError
-
-GAIA_CATALOGUES = ("GAIAREFCAT", "GAIADR3", "GAIADR2", "GAIADR1")
-"""Names of catalogues that the web service serves."""
-
-SERVICE = "https://gsss.stsci.edu/webservices"
-"""Base of the web service, unless $ASTROMETRIC_CATALOG_URL is set."""
+from snakewebb.errors import BadDataError, ConfigError
+from snakewebb.io.star_service import GAIA_CATALOGUES
 
 _MAS = np.pi / 180.0 / 3600.0 / 1000.0
 
@@ -31,6 +25,8 @@ class ReferenceCatalogue:
         Proper motion, milliarcsec per year; that in right ascension includes the cosine of the declination.
     epoch : ndarray or None
         Decimal year.
+    of_service : bool
+        Whether it is a file of the observatory's service, as `snakewebb.io.star_service.fetch_stars` writes it.
     """
 
     name: str
@@ -40,6 +36,7 @@ class ReferenceCatalogue:
     pmra: np.ndarray | None = None
     pmdec: np.ndarray | None = None
     epoch: np.ndarray | None = None
+    of_service: bool = False
 
     def __len__(self):
         return len(self.ra)
@@ -62,6 +59,12 @@ class ReferenceCatalogue:
         vector = vector + years * _MAS * motion
         return vector / np.linalg.norm(vector, axis=1, keepdims=True)
 
+    def at_epoch(self, epoch):
+        """The same stars, at their positions at another epoch (decimal year)."""
+        x, y, z = self.vectors(epoch).T
+        ra, dec = np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
+        return replace(self, ra=ra, dec=dec, epoch=np.full(len(self), float(epoch)))
+
 
 def absolute_catalogue(pointings, name, *, margin=6.0):
     """The catalogue, or the stars of the image, that exposures are aligned to.
@@ -77,15 +80,24 @@ def absolute_catalogue(pointings, name, *, margin=6.0):
     Returns
     -------
     ReferenceCatalogue
+        That of the observatory's service at the mean epoch of the exposures, as the service gives it to jwst; others as they are.
+
+    Raises
+    ------
+    ConfigError, BadDataError
+        As `read_reference_catalogue`; or if no exposure has a date.
     """
-    if name.upper() in GAIA_CATALOGUES:
-        table = fetch_gaia(pointings, name.upper(), margin=margin)
-        return catalogue_of_table(table, name) if len(table) else ReferenceCatalogue(name, np.empty(0), np.empty(0))
     from snakewebb.imaging.reference_image import is_image, stars_of_image
 
     if is_image(name):
         return stars_of_image(name, pointings, margin=margin)
-    return read_reference_catalogue(name)
+    catalogue = read_reference_catalogue(name)
+    if not catalogue.of_service:
+        return catalogue
+    epochs = [pointing.epoch for pointing in pointings if pointing.epoch is not None]
+    if not epochs:
+        raise BadDataError(f"{name}: no exposure has a date (EXPMID or DATE-OBS), so the epoch is unknown")
+    return catalogue.at_epoch(np.mean(epochs))
 
 
 def read_reference_catalogue(path):
@@ -113,6 +125,11 @@ def read_reference_catalogue(path):
     from astropy.table import Table
 
     path = Path(path)
+    if str(path).upper() in GAIA_CATALOGUES:
+        raise ConfigError(
+            f"abs_refcat: found {str(path)!r}, whose stars only a plan asks the service for; outside of a workflow write them to a file "
+            "with snakewebb.io.star_service.fetch_stars, and give that"
+        )
     if not path.is_file():
         raise ConfigError(
             f"steps.tweakreg.abs_refcat: found {str(path)!r}, expected an existing file or one of "
@@ -179,115 +196,11 @@ def catalogue_of_table(table, name):
             raise BadDataError(f"catalogue {name}, column {epoch}: found empty values, expected decimal years")
         for key in ("pmra", "pmdec"):
             motion[key] = np.nan_to_num(_values(table[columns[key]], "mas / yr")[known])
-    if not known.any():
+    of_service = table.meta.get("catalogue") in GAIA_CATALOGUES
+    if not known.any() and not of_service:  # its answer may be that there are no stars
         raise BadDataError(f"catalogue {name}: found no row with a position")
-    return ReferenceCatalogue(name, ra[known], dec[known], None if weight is None else weight[known], **motion)
-
-
-def fetch_gaia(pointings, catalogue, *, epoch=None, margin=6.0, timeout=30.0):
-    """Ask the archive's web service for the catalogue around some exposures.
-
-    Parameters
-    ----------
-    pointings : list of Pointing
-    catalogue : str
-        One of `GAIA_CATALOGUES`.
-    epoch : float, optional
-        Decimal year of the positions; the mean of the exposures' if not given.
-    margin : float
-        Search this much beyond the farthest corner, arcsec.
-    timeout : float
-        Seconds.
-
-    Returns
-    -------
-    astropy.table.Table
-        RA, DEC (degrees, at the epoch), mag, pmra, pmdec (mas/yr), epoch; sources without proper motion are
-        left out. Written to a file it can be read by `read_reference_catalogue`.
-
-    Raises
-    ------
-    TransientError
-        If the service cannot be reached or answers with an error.
-    """
-    import urllib.error
-    import urllib.parse
-    import urllib.request
-
-    from astropy.table import Table
-
-    if epoch is None:
-        epochs = [pointing.epoch for pointing in pointings if pointing.epoch is not None]
-        if not epochs:
-            raise BadDataError(f"{catalogue}: no exposure has a date (EXPMID or DATE-OBS), so the epoch is unknown")
-        epoch = float(np.mean(epochs))
-    corners = np.concatenate([_vectors(*pointing.wcs.footprint().T) for pointing in pointings])
-    centre = corners.mean(axis=0)
-    centre /= np.linalg.norm(centre)
-    radius = np.degrees(np.arccos(np.clip((corners @ centre).min(), -1, 1))) + margin / 3600.0
-    query = {
-        "RA": float(np.degrees(np.arctan2(centre[1], centre[0])) % 360.0),
-        "DEC": float(np.degrees(np.arcsin(centre[2]))),
-        "EPOCH": epoch,
-        "SR": float(radius),
-        "FORMAT": "CSV",
-        "CAT": catalogue,
-    }
-    base = os.environ.get("ASTROMETRIC_CATALOG_URL", SERVICE)
-    url = f"{base}/vo/CatalogSearch.aspx?{urllib.parse.urlencode(query)}"
-    try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:
-            text = answer.read().decode()
-    except (urllib.error.URLError, TimeoutError, OSError, UnicodeDecodeError, ValueError) as error:
-        raise TransientError(
-            f"{catalogue}: the catalogue service {base} gave no answer within {timeout:g} s ({error}); "
-            "try again, or set steps.tweakreg.abs_refcat to a catalogue file, or to '' for relative alignment only"
-        ) from error
-    names = ("ra", "dec", "mag", "pmra", "pmdec")
-    rows = _csv_rows(text, names, f"{catalogue} from {base}")
-    table = Table(rows, names=("RA", "DEC", "mag", "pmra", "pmdec"))
-    for name, unit in (
-        ("RA", "deg"),
-        ("DEC", "deg"),
-        ("mag", "mag"),
-        ("pmra", "mas / yr"),
-        ("pmdec", "mas / yr"),
-    ):
-        table[name].unit = unit
-    table["epoch"] = np.full(len(table), epoch)
-    table.meta["catalogue"] = catalogue
-    table.sort("mag", reverse=True)
-    return table
-
-
-def _csv_rows(text, names, source):
-    """Rows with all of the named columns but mag; of an answer without records, none."""
-    import csv
-
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not lines or lines[0].startswith("No data records"):
-        return np.empty((0, len(names)))
-    rows = list(csv.DictReader(lines))
-    if not rows:
-        return np.empty((0, len(names)))
-    given = {key.strip().lower(): key for key in rows[0] if key}
-    missing = [name for name in names if name not in given]
-    if missing:
-        raise TransientError(f"{source}: the answer has no column {', '.join(missing)}: {lines[0][:80]!r}")
-
-    def number(row, name):
-        try:
-            return float(row[given[name]])
-        except (TypeError, ValueError):
-            return np.nan
-
-    values = np.array([[number(row, name) for name in names] for row in rows])
-    return values[np.isfinite(values[:, [0, 1, 3, 4]]).all(axis=1)]
-
-
-def _vectors(ra, dec):
-    ra, dec = np.radians(ra), np.radians(dec)
-    return np.stack((np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)), axis=-1)
+    weight = None if weight is None else weight[known]
+    return ReferenceCatalogue(name, ra[known], dec[known], weight, **motion, of_service=of_service)
 
 
 def _values(column, unit):

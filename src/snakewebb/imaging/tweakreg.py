@@ -213,8 +213,8 @@ def tweakreg(
         The same, arcsec north.
     abs_refcat : str
         Absolute reference: a catalogue (ECSV, CSV, FITS; see `read_reference_catalogue`), an image (FITS, with world coordinates;
-        its stars are found), or GAIADR3, GAIADR2, GAIADR1 or GAIAREFCAT from the archive's web service; empty: relative
-        alignment only.
+        its stars are found), or GAIADR3, GAIADR2, GAIADR1 or GAIAREFCAT, whose stars around a product the plan gets from the
+        observatory's service as a file; empty: relative alignment only.
     save_abs_catalog : bool
         Accepted for the archive's parameter files; it has no effect.
     abs_minobj : int
@@ -376,8 +376,6 @@ def align(
     ------
     ConfigError
         If the separation is too small for the tolerance, or the catalogue is not there.
-    TransientError
-        If the catalogue service cannot be reached.
     """
     like_jwst = compatibility == "jwst"
     relative = MatchSettings(

@@ -197,7 +197,7 @@ def _refuse_other_grids(plan, product):
 
 def _grid_of(plan, name, members, settings, recorded):
     parity = _parity(name, members)
-    vertices = [vertex for member in members for vertex in _vertices(member)]
+    vertices = [vertex for member in members for vertex in outline(member)]
     known = None
     if recorded is not None and (recorded["settings"], recorded["parity"]) == (settings, parity):
         content = {key: value for key, value in recorded.items() if key != "settings"}
@@ -234,8 +234,8 @@ def _parity(name, members):
     return next(iter(found))
 
 
-def _vertices(member):
-    """Unit vectors of the corners of an exposure by its pointing keywords."""
+def outline(member):
+    """Unit vectors of the corners of an exposure by its pointing keywords, of which it must have RA_REF and DEC_REF."""
     header = member.header
     rows, columns = member.shape[-2:]
     x0, y0 = header.get("CRPIX1") or (columns + 1) / 2, header.get("CRPIX2") or (rows + 1) / 2
@@ -310,7 +310,7 @@ def _grown(grid, vertices, settings):
 
 def _growth(known, grid, members):
     """What is to be said of a grid that was recorded and has to grow."""
-    beyond = [member.root for member in members if _grown(known, list(_vertices(member)), {"margin": 0.0}) is not known]
+    beyond = [member.root for member in members if _grown(known, list(outline(member)), {"margin": 0.0}) is not known]
     sizes = " to ".join(f"{shape[1]} x {shape[0]}" for shape in (known.shape, grid.shape))
     return (
         f"common_grid: {len(beyond)} exposures ({beyond[0]}{' ...' if len(beyond) > 1 else ''}) reach beyond the recorded grid "

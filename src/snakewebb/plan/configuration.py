@@ -18,6 +18,7 @@ KEYS = {
     "build": (str, None, 'a build such as "13.0"'),
     "crds_path": (str, None, "the folder of the CRDS cache"),
     "crds_server": (str, None, "the address of a CRDS server"),
+    "catalogue_server": (str, None, "the address of a service of star catalogues"),
     "steps": (dict, {}, "a mapping of step names to parameters"),
     "overrides": (list, [], "a list of {select: ..., steps: ...}"),
     "chain_edits": (dict, {}, "a mapping of chain names to edits"),

@@ -14,6 +14,7 @@ from snakewebb.plan.ifu_exposures import is_imprint
 from snakewebb.plan.product_members import member_jobs, offsets_before, product_jobs, read_by
 from snakewebb.plan.stage2_work import exposure_steps, members_of, slope_steps, slopes_before
 from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by, cube_steps, product_chain
+from snakewebb.plan.star_catalogues import star_field
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Job:
 
 
 def planned_jobs(plan):
-    """Jobs of a plan, each after those whose products it is made from; without those of tokens and reports.
+    """Jobs of a plan, each after those whose products it is made from; without those of tokens, star catalogues and reports.
 
     Parameters
     ----------
@@ -131,6 +132,8 @@ def _product_jobs(plan, product):
         sources = tuple(f"stage3/sources/{root}_sources.ecsv" for root in association.members)
         reference = reference_product(plan, product)
         sources += (f"stage3/{reference}_cat.ecsv",) if reference else ()
+        field = star_field(plan, product)
+        sources += (field.path,) if field else ()
         work = functools.partial(plan.alignment_work, product)
         yield Job(
             "tweakreg", product, f"{stem}_alignment.json", inputs + sources, work, _chain(plan, "tweakreg", product)

@@ -9,7 +9,6 @@ from snakewebb.imaging.pointing import group_of
 from snakewebb.plan.ifu_exposures import text
 from snakewebb.plan.names import tile_name
 from snakewebb.plan.pointings import offset
-from snakewebb.plan.stage3_work import about_target
 
 TILE = 4096
 """Rows and columns of the tiles of a mosaic at most, in pixels."""
@@ -174,6 +173,15 @@ def where_combined(plan, members):
     if text(members[0].header, "TARGTYPE") != "MOVING" or not plan.is_on("assign_mtwcs"):
         return members
     return [dataclasses.replace(member, header=about_target(member.header, members[0].header)) for member in members]
+
+
+def about_target(header, first):
+    """Keywords of an exposure of a moving target that points where it would if the target were where it is in the first one."""
+    places = [[one.get(key) for key in ("TARG_RA", "TARG_DEC", "RA_REF", "DEC_REF")] for one in (first, header)]
+    if not all(isinstance(value, (int, float)) for place in places for value in place):
+        return header
+    (ra, dec, _, _), (here_ra, here_dec, ra_ref, dec_ref) = places
+    return {**header, "RA_REF": ra_ref + ra - here_ra, "DEC_REF": dec_ref + dec - here_dec}
 
 
 def _parameters(plan, product):

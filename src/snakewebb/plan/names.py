@@ -27,6 +27,7 @@ _TARGET_BASED = r"jw\d{5}-(?:o\d{3}|[acr]\d{4})_[a-z0-9]+_[a-z0-9]+(?:_[a-z0-9-]
 PAIR_PATTERN = rf"{_TARGET_BASED}_{PAIR}-[0-9a-z]{{2}}"
 PRODUCT_PATTERN = rf"{_TARGET_BASED}(?:_{PAIR}-[0-9a-z]{{2}})?"
 
+FIELD_PATTERN = r"[A-Z0-9]+_\d+\.\d{3}_[+-]\d+\.\d{3}_\d+\.\d\d"
 TILE_PATTERN = r"r\d\d+c\d\d+"
 
 _UNDEFINED = {"", "none", "null", "n/a", "--", "undefined"}

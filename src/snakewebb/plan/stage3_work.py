@@ -8,6 +8,7 @@ from snakewebb.plan.cubes import spectra_of_leak, stitched_cubes, stitching_note
 from snakewebb.plan.detection import bands_of, reference_product
 from snakewebb.plan.ifu_exposures import missing_dithers, text
 from snakewebb.plan.masks import mask_notes, masks_of
+from snakewebb.plan.star_catalogues import star_field
 
 ALIGNMENT = {"tweakreg": "alignment", "assign_mtwcs": "mtwcs"}
 """Steps that say where the exposures of a product are, and the suffix of their tables."""
@@ -22,15 +23,6 @@ def aligned_by(plan, product):
     """The step that says where the exposures of a product are, ``None`` if it is off: stars cannot align what follows a moving target."""
     step = "assign_mtwcs" if is_moving(plan, product) else "tweakreg"
     return step if plan.is_on(step) else None
-
-
-def about_target(header, first):
-    """Keywords of an exposure of a moving target that points where it would if the target were where it is in the first one."""
-    places = [[one.get(key) for key in ("TARG_RA", "TARG_DEC", "RA_REF", "DEC_REF")] for one in (first, header)]
-    if not all(isinstance(value, (int, float)) for place in places for value in place):
-        return header
-    (ra, dec, _, _), (here_ra, here_dec, ra_ref, dec_ref) = places
-    return {**header, "RA_REF": ra_ref + ra - here_ra, "DEC_REF": dec_ref + dec - here_dec}
 
 
 def works_with_references(plan):
@@ -107,7 +99,7 @@ def product_chain(plan, step, product):
     """The resolved chain of a job of a product or a cube.
 
     Parameters of the grid of a mosaic are those of the common grid, if there is one; the absolute catalogue of an alignment is that of
-    the detection filter.
+    the detection filter, or the file with the stars of the service that is named.
     """
     chain = plan.chain(step, like=(plan.cubes.get(product) or plan.association(product)).members[0])
     given, origin = {}, ""
@@ -115,6 +107,8 @@ def product_chain(plan, step, product):
         given, origin = plan.grids[product].parameters(), "common_grid"
     if step == "tweakreg" and reference_product(plan, product):
         given, origin = {"abs_refcat": f"stage3/{reference_product(plan, product)}_cat.ecsv"}, "detection_filter"
+    elif step == "tweakreg" and (field := star_field(plan, product)):
+        given, origin = {"abs_refcat": field.path}, f"{chain.origins[step]['abs_refcat']}: {field.catalogue}"
     (entry, *_) = chain.entries
     if not given or entry.get("skip"):
         return chain
