@@ -90,15 +90,18 @@ def _thumbnails(drawn):
         left.append(
             f"residuals of {THUMBNAILS} of {len(residuals)} products are in this page, the others in their own pages"
         )
-    exposures = [(product, path) for product, folder in drawn.items() for path in sorted(Path(folder).glob("jw*.png"))]
+    exposures = {}
+    for product, folder in drawn.items():
+        for path in sorted(Path(folder).glob("jw*.png")):
+            exposures.setdefault(path.stem, (product, path))  # of several products, once
     if len(exposures) > THUMBNAILS:
         left.append(
             f"pictures of the {len(exposures)} exposures are in the pages of their products, which the table of depths leads to: "
             f"here are those of programmes with up to {THUMBNAILS}"
         )
-        exposures = []
-    for product, path in exposures:
-        caption = f"{path.stem}: slopes, flagged pixels, slope over error"
+        exposures = {}
+    for root, (product, path) in exposures.items():
+        caption = f"{root}: slopes, flagged pixels, slope over error"
         pictures.append(Picture(path, f"Exposures of {product}", caption, thumbnail=True))
     return pictures, left
 
