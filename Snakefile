@@ -92,7 +92,11 @@ for STAGE in filter(None, (PLAN.mode.stage2, PLAN.mode.stage3)):
 onstart:
     clear_unfinished()
     expect_scripts(
-        script, {job: workflow.dag.dependencies[job] for job in workflow.dag.needrun_jobs()}
+        script,
+        {
+            job: workflow.dag.dependencies[job]
+            for job in workflow.dag.needrun_jobs()
+        },
     )
     WATCHER.expect(
         (workflow.dag.jobid(job), job.rule.name, job.wildcards_dict)

@@ -52,7 +52,9 @@ def test_every_rule_that_is_submitted_is_in_a_group_or_an_array():
         for rule, text in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
     }
     submitted = {rule for rule, text in rules.items() if "localrule: True" not in text}
-    assert set(rules) - submitted == {"association", "fetch", "references", "report_exposures", "report_programme"}
+    assert set(rules) - submitted == {
+        *("association", "fetch", "references", "report_exposures", "report_programme", "star_catalogue")
+    }
     for path in site_profiles(REPOSITORY / "config" / "profiles"):
         content = yaml.safe_load(path.read_text())
         found = set(content["groups"]) | set(content.get("slurm-array-jobs", "").split(","))
