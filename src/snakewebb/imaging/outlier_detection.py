@@ -35,7 +35,7 @@ LARGEST_MINORITY = 0.5
 """Fraction of the pixels compared above which it is the exposure that disagrees with the others, not single pixels."""
 
 
-@step(version=3, keyword="S_OUTLIR")
+@step(version=4, keyword="S_OUTLIR")
 def outlier_detection(
     mosaic,
     references,
@@ -67,7 +67,8 @@ def outlier_detection(
     pixels of each exposure. A pixel is flagged DO_NOT_USE and OUTLIER, and its values become NaN, if it differs from
     that by more than ``snr`` errors plus ``scale`` times the largest step to a neighbour in the interpolated median:
     by the second pair of limits, where it or a neighbour differs by the first one. It is kept if the 3 x 3 pixels around it
-    together hold the light that the median has there: undersampled stars look different in each dither, but are as bright.
+    together hold the light that the median has there, and it is no brighter than a star of which the median shows that much would be
+    without the blur of resampling: undersampled stars look different in each dither, but are as bright.
     Exposures are read one at a time and handed to their ``save`` function. Of the resampled groups and their median, the part of the
     grid that a group covers is in memory at once; the rest lies in temporary files if it is large, so memory does not depend on the
     number of exposures, and time and files grow in proportion to it.
@@ -119,7 +120,8 @@ def outlier_detection(
     by_band : bool
         Compare exposures of the same band only, not all of the detector; a band with one exposure is left as it is.
     core_change : float
-        Largest change of the light in 3 x 3 pixels, relative to that of the source there, for which a pixel is kept (no unit).
+        Largest change of the light in 3 x 3 pixels, relative to that of the source there, for which a pixel is kept that is no
+        brighter than the sampling of stars explains (no unit).
     compatibility : {"native", "jwst"}
         ``"jwst"`` rejects the cores of undersampled stars, as `jwst` 3.0.0 does: ``core_change`` has no effect.
 
