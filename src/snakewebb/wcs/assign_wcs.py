@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -64,7 +64,7 @@ _SIP_RESIDUALS = {
 
 
 @step(
-    version=1,
+    version=2,
     keyword="S_WCS",
     references=("distortion",),
     optional_references=("filteroffset",),
@@ -80,6 +80,7 @@ def assign_wcs(
     sip_max_inv_pix_error: float = 0.01,
     sip_inv_degree: Annotated[int | None, Between(None, 6)] = None,
     sip_npoints: int = 12,
+    compatibility: Literal["native", "jwst"] = "native",
 ) -> Status:
     """Build the WCS of an image from its pointing and the distortion of its detector.
 
@@ -102,6 +103,10 @@ def assign_wcs(
         Degree of the polynomials of the inverse; null: the lowest sufficient one, at most 5.
     sip_npoints : int
         Number of points a side of the grid of pixels that is fitted, at least 8.
+    compatibility : str
+        ``native``: the bounding box of a subarray is that of its array. ``jwst``: if it begins with the first pixel of the detector, as
+        those of NRCA4 and NRCB1 in SUB160, SUB320 and SUB640 do, the bounding box of the reference file, which is that of the whole
+        detector, and so is the footprint.
 
     Raises
     ------
@@ -121,7 +126,7 @@ def assign_wcs(
     if imager is None or exp_type not in imager.exp_types:
         return Status(NOT_APPLICABLE, f"no imaging WCS is defined for EXP_TYPE {exp_type!r} of {instrument!r}")
     pointing = _pointing(image)
-    distortion = _distortion(image, refs, imager)
+    distortion = _distortion(image, refs, imager, whole_box=compatibility == "jwst")
     image.wcs = ImageWCS(
         [
             Frame("detector", "pixel"),
@@ -173,7 +178,7 @@ def _pointing(image):
     return {key: float(image.sci_header[key]) for key in POINTING_KEYWORDS}
 
 
-def _distortion(image, refs, imager):
+def _distortion(image, refs, imager, whole_box):
     """Detector pixel of this array to telescope frame, with its bounding box."""
     transform = _reference_model(refs)
     box = transform.bounding_box
@@ -184,11 +189,14 @@ def _distortion(image, refs, imager):
     ny, nx = image.data.shape[-2:]
     transform.bounding_box = box or ((-0.5, nx - 0.5), (-0.5, ny - 0.5))
     first = [int(image.header.get(key, 1)) - 1 for key in ("SUBSTRT1", "SUBSTRT2")]
+    beyond = any(length - 0.5 < end for length, (_, end) in zip((nx, ny), transform.bounding_box, strict=True))
     if any(first):
         to_full = [Shift(start) if start else Identity(1) for start in first]
         transform = (to_full[0] & to_full[1]) | transform
         size = [int(image.header[key]) for key in ("SUBSIZE1", "SUBSIZE2")]
         transform.bounding_box = tuple((-0.5, length - 0.5) for length in size)
+    elif beyond and not whole_box:
+        transform.bounding_box = ((-0.5, nx - 0.5), (-0.5, ny - 0.5))
     return transform
 
 

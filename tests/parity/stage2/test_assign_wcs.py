@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 pytest.importorskip("jwst")
@@ -26,10 +27,34 @@ def both(make_rate, oracle_model, references_of, run_oracle):
     return run
 
 
+def assert_footprint(image, size):
+    """S_REGION has the area of so many pixels a side, on the sky."""
+    corners = np.radians(np.array(image.sci_header["S_REGION"].split()[2:], float).reshape(4, 2))
+    x, y = (corners - corners[0]).T * np.array([[np.cos(corners[0, 1])], [1.0]])
+    area = 0.5 * abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
+    assert np.degrees(np.sqrt(area)) * 3600 / size == pytest.approx(0.031, rel=0.03)
+
+
 def test_a_subarray(both, distortion, filteroffset):
     image, theirs = both({"distortion": distortion("NRCALONG"), "filteroffset": filteroffset})
     assert_equal_wcs(image, theirs)
     assert_equal_keywords(image, theirs)
+
+
+@pytest.mark.parametrize(("compatibility", "size"), [("native", 160), ("jwst", 2048)])
+def test_a_subarray_at_the_first_pixel_of_the_detector(
+    make_rate, oracle_model, references_of, run_oracle, distortion, compatibility, size
+):
+    # NRCB1_SUB160, as it is in flight: the oracle takes it for a full frame
+    image = make_rate(shape=(160, 160), corner=(1, 1), DETECTOR="NRCB1", SUBARRAY="SUB160")
+    refs = references_of(image, distortion=distortion("NRCB1"), filteroffset=None)
+    theirs = run_oracle(AssignWcsStep, oracle_model(image), refs)
+    assert assign_wcs(image, refs, compatibility=compatibility).state == COMPLETE
+    assert theirs.meta.wcs.bounding_box.bounding_box(order="F") == ((-0.5, 2047.5), (-0.5, 2047.5))
+    assert image.wcs.bounding_box == ((-0.5, size - 0.5), (-0.5, size - 0.5))
+    x, y = np.meshgrid(np.linspace(-0.5, 159.5, 7), np.linspace(-0.5, 159.5, 7))
+    np.testing.assert_allclose(image.wcs(x, y), theirs.meta.wcs(x, y), rtol=0, atol=1e-11)
+    assert_footprint(image, size)
 
 
 @pytest.mark.parametrize("detector", ["NRCB4", "NRCALONG"])
