@@ -254,6 +254,43 @@ def test_what_is_expected_is_imported_before_it_is_asked_for(server, tmp_path):
     assert (tmp_path / "record").read_text().splitlines()[2].split()[1] == "expected2"
 
 
+def wait_until_it_sleeps(pid):
+    """Wait until a process has used no processor's time for half a second."""
+    spent, seconds = [None] * 10, 0
+    while len(set(spent)) > 1 or spent[0] in (None, ("0", "0")):
+        assert seconds < 60
+        time.sleep(0.05)
+        seconds += 0.05
+        spent = [*spent[1:], tuple(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])]
+
+
+def test_the_next_server_begins_with_what_this_one_expected(tmp_path, monkeypatch):
+    monkeypatch.setenv("SNAKEWEBB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\nimport sys\nPath('imported').write_text('')\nif 'snakemake' in globals():\n"
+        "    Path('found').write_text(str('colorsys' in sys.modules))\n    import colorsys\n"
+    )
+    for seen in ("False", "True"):
+        server = JobServer()
+        if seen == "False":
+            server.expect([script])
+            assert server.run(script, pickle.dumps(None), environment={}) == 0
+            assert (tmp_path / "found").read_text() == seen
+            # what a job imported is told at its end, and kept with the next job
+            assert server.run(script, pickle.dumps(None), environment={}) == 0
+        else:
+            (tmp_path / "imported").unlink()
+            other = tmp_path / "other.py"
+            other.write_text(script.read_text().replace("'imported'", "'other'"))
+            wait_until_it_sleeps(server._process.pid)
+            assert server.run(other, pickle.dumps(None), environment={}) == 0
+            assert (tmp_path / "found").read_text() == seen
+            assert not (tmp_path / "imported").exists()
+        server.close()
+
+
 @dataclass(frozen=True)
 class Rule:
     script: str | None

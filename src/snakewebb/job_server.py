@@ -27,6 +27,7 @@ import tempfile
 import threading
 import traceback
 from graphlib import TopologicalSorter
+from itertools import chain
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -231,7 +232,8 @@ def serve(control):
 
     The first time a script comes, the server itself imports what it does: scripts only define functions unless there is a
     ``snakemake`` object. What its jobs import and load besides, they tell through another socket; the server has it from
-    then on (`snakewebb.job_start`). Scripts that it is told to expect it imports while no job is asked for.
+    then on (`snakewebb.job_start`). Scripts that it is told to expect it imports while no job is asked for, and
+    before it is told what those needed that the last server was told of.
 
     Parameters
     ----------
@@ -253,11 +255,11 @@ def serve(control):
         _import_for(script)
         return job_start.prepare(job_start.remembered(script))
 
-    expected = []
+    # what the jobs of the last server imported, until it is known which scripts will come; scripts may not be of this workflow
+    ahead = chain.from_iterable(map(job_start.prepare, map(job_start.remembered, job_start.remembered_order())))
     while True:
-        while expected and not select.select([control], [], [], 0)[0]:
-            if next(preparing(expected[0]), ENDED) is ENDED:
-                del expected[0]
+        while not select.select([control], [], [], 0)[0] and next(ahead, ENDED) is not ENDED:
+            pass
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         starts = list(_told(told))
         for script, start in starts:
@@ -267,7 +269,8 @@ def serve(control):
         job = Connection(descriptors[0])
         asked = job.recv()
         if isinstance(asked, list):
-            expected = asked
+            ahead = chain.from_iterable(map(preparing, asked))
+            job_start.remember_order(asked)
             job.close()
             continue
         script, folder, environment, payload = asked

@@ -72,11 +72,30 @@ def remember(script, start):
     """Keep what jobs of a script need besides what is known already."""
     known = remembered(script)
     merged = {key: list(dict.fromkeys([*known.get(key, ()), *start[key]])) for key in ("modules", "kernels")}
-    path = _file_of(script)
+    _write(_file_of(script), merged)
+
+
+_ORDER = "expected"
+
+
+def remembered_order():
+    """Scripts that the last server was told to expect, in their order."""
+    try:
+        return list(pickle.loads(_file_of(_ORDER).read_bytes()))
+    except Exception:  # as above
+        return []
+
+
+def remember_order(scripts):
+    """Keep which scripts are expected, for the next server."""
+    _write(_file_of(_ORDER), list(scripts))
+
+
+def _write(path, content):
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(pickle.dumps(merged))
+        part.write_bytes(pickle.dumps(content))
         os.replace(part, path)
 
 

@@ -1,11 +1,12 @@
 """Page of a programme of images: its targets in colour, depth, number counts, colours, alignment, and what the jobs took."""
 
+from functools import partial
 from pathlib import Path
 
 from snakewebb.job import job
 from snakewebb.plan.resources import THUMBNAILS
-from snakewebb.report.composite import chosen, colours_of, read_band, write_composite_figure
-from snakewebb.report.coverage import MAPS, read_coverage, write_coverage_figure
+from snakewebb.report.composite import chosen, colours_of, write_composite_figure
+from snakewebb.report.coverage import MAPS, write_coverage_figure
 from snakewebb.report.multiband import SEEN, band_table, read_bands, write_colour_figure
 from snakewebb.report.page import Link, Picture, write_page
 from snakewebb.report.programme import (
@@ -17,13 +18,16 @@ from snakewebb.report.programme import (
     rule_table,
     write_counts_figure,
 )
+from snakewebb.report.style import draw
 
 
-def draw_programme(folder, page, *, title, targets, alignments, multibands, drawn, records, notes, **circumstances):
+def draw_programme(
+    folder, page, *, title, targets, alignments, multibands, drawn, records, notes, threads=1, **circumstances
+):
     """Draw the pictures of all products together into a folder and write the page, with what their own pages have too."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pictures, fields = [], []
+    pictures, fields, calls = [], [], []
     for number, (target, products) in enumerate(targets.items()):
         bands = {}
         for product in products:
@@ -34,15 +38,15 @@ def draw_programme(folder, page, *, title, targets, alignments, multibands, draw
         caption = f"In colour: {colours_of(bands)}"
         caption += "; white is what is as bright in all, per unit of frequency" if len(bands) > 1 else ""
         pictures.append(Picture(folder / f"{number}.png", target, caption))
-        mosaics = [read_band(f"stage3/{product}_i2d.fits") for name, product in bands.items() if name in shown]
-        write_composite_figure(mosaics, pictures[-1].path, target)
+        mosaics = [f"stage3/{product}_i2d.fits" for name, product in bands.items() if name in shown]
+        calls.append(partial(write_composite_figure, mosaics, pictures[-1].path, target))
         pictures.append(Picture(folder / f"coverage{number}.png", target, _coverage_caption(products)))
         mapped = fields[-len(products) :][:MAPS]
-        maps = {field.filter: read_coverage(f"stage3/{field.product}_i2d.fits") for field in mapped}
-        write_coverage_figure(maps, pictures[-1].path)
+        maps = {field.filter: f"stage3/{field.product}_i2d.fits" for field in mapped}
+        calls.append(partial(write_coverage_figure, maps, pictures[-1].path))
     caption = "Number counts of the sources of each filter; dotted lines: 5 sigma in the smallest empty circle"
     pictures.append(Picture(folder / "counts.png", "All products", caption))
-    write_counts_figure(fields, pictures[-1].path)
+    calls.append(partial(write_counts_figure, fields, pictures[-1].path))
     heading, columns, rows = depth_table(fields)
     linked = [[Link(row[0], f"{row[0]}.html"), *row[1:]] for row in rows]
     tables = [
@@ -52,8 +56,9 @@ def draw_programme(folder, page, *, title, targets, alignments, multibands, draw
         caption = f"{name}: sources of the detection filter with S/N > {SEEN:.0f} in the filters of a colour; total fluxes of stars"
         pictures.append(Picture(folder / f"colours{number}.png", "Colours", caption))
         fluxes, extended = read_bands(path)
-        write_colour_figure(fluxes, extended, pictures[-1].path)
+        calls.append(partial(write_colour_figure, fluxes, extended, pictures[-1].path))
         tables.append((*band_table(name, fluxes), "Forced photometry at the places of the detection filter."))
+    draw(calls, processes=threads)
     if alignments:
         tables.append((*alignment_table(alignments), "How the exposures of each product were put in place."))
     jobs = jobs_of("logs", "benchmarks")
@@ -125,4 +130,5 @@ if "snakemake" in globals():
             context=snakemake.params.context,
             left_out=snakemake.params.left_out,
             notes=snakemake.params.notes,
+            threads=snakemake.threads,
         )

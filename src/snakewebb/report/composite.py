@@ -224,6 +224,6 @@ def colours_of(filters):
     return f"red {red}, green {green[0] if len(green) == 1 else 'their mean'}, blue {blue}"
 
 
-def write_composite_figure(bands, path, title):
-    """Write `composite_figure` as PNG, in all its colours."""
-    style.save(composite_figure(bands, title), path, few_colours=False)
+def write_composite_figure(i2ds, path, title):
+    """Write `composite_figure` of mosaics as PNG, in all its colours."""
+    style.save(composite_figure([read_band(i2d) for i2d in i2ds], title), path, few_colours=False)

@@ -79,6 +79,6 @@ def coverage_figure(maps):
     return sheet
 
 
-def write_coverage_figure(maps, path):
-    """Write `coverage_figure` as PNG or SVG."""
-    style.save(coverage_figure(maps), path)
+def write_coverage_figure(i2ds, path):
+    """Write `coverage_figure` of mosaics, a dict by name, as PNG or SVG."""
+    style.save(coverage_figure({name: read_coverage(i2d) for name, i2d in i2ds.items()}), path)
