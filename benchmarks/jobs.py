@@ -162,7 +162,12 @@ def jobs_of(plan, rule, *, roots=(), product=None, scratch=Path("bench")):
 
             outputs = {"alignment": "alignment.ecsv", "residuals": "residuals.ecsv", "record": "alignment.json"}
             reference = reference_product(plan, product)
-            inputs = {**members, "sources": sources, "reference": [f"stage3/{reference}_cat.ecsv"] if reference else []}
+            inputs = {
+                **members,
+                "sources": sources,
+                "stars": [],
+                "reference": [f"stage3/{reference}_cat.ecsv"] if reference else [],
+            }
             return [of_product(inputs, outputs)]
         case "skymatch":
             return [of_product({**members, "alignment": table}, {"sky": "sky.ecsv", "record": "sky.json"})]

@@ -300,6 +300,7 @@ class Rule:
 @dataclass(frozen=True)
 class Job:
     rule: Rule
+    name: str = ""
 
 
 def test_scripts_are_expected_in_the_order_of_their_jobs(tmp_path):
@@ -320,4 +321,9 @@ def test_scripts_are_expected_in_the_order_of_their_jobs(tmp_path):
         },
     )
     assert [path.name for path in told] == ["first.py", "between.py", "last.py"]
+    told.clear()
+    # a catalogue that another product is aligned with: rules wait for each other, jobs do not
+    catalogue, alignment = Job(rules["first"]), Job(rules["last"], "of another filter")
+    expect_scripts(script, {Job(rules["last"]): [], catalogue: [Job(rules["last"])], alignment: [catalogue]})
+    assert [path.name for path in told] == ["last.py", "first.py"]
     expect_scripts(print, jobs)  # without a server

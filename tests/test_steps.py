@@ -147,6 +147,7 @@ OURS = dict.fromkeys(
         "source_catalog.compatibility",
         "source_catalog.star_excess",
         "assign_mtwcs.compatibility",
+        "assign_wcs.compatibility",
         "tweakreg.compatibility",
         "tweakreg.group_by",
         "tweakreg.pointing_limit",

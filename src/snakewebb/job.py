@@ -87,14 +87,15 @@ def job(log_file, *, exposure=None, transition="", work=None):
 
 
 def largest_memory_mb():
-    """Largest memory of this process so far, in MB, without that of the process that started it."""
+    """Largest memory of this process so far, or of one that it started, in MB, without that of the process that started it."""
+    import resource
+
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     try:
         status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024 // 1_000_000
+        return max(int(status.split("VmHWM:")[1].split()[0]), largest) * 1024 // 1_000_000
     except (OSError, IndexError):  # not Linux; the unit there is a byte
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1_000_000
+        return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, largest) // 1_000_000
 
 
 def _digest(work):

@@ -186,10 +186,10 @@ def expect_scripts(script, jobs):
     """
     if not hasattr(script, "server"):
         return
-    before = {}
-    for job, awaited in jobs.items():
-        before.setdefault(job.rule, set()).update(other.rule for other in awaited if other.rule is not job.rule)
-    ordered = [rule for rule in TopologicalSorter(before).static_order() if rule in before and rule.script]
+    # not of rules: a job may wait for one of a rule that others of its own rule come before
+    ordered = dict.fromkeys(
+        job.rule for job in TopologicalSorter(jobs).static_order() if job in jobs and job.rule.script
+    )
     paths = [_local_script({"path": rule.script, "basedir": rule.basedir}) for rule in ordered]
     script.server().expect(dict.fromkeys(filter(None, paths)))
 

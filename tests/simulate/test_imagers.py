@@ -364,7 +364,7 @@ def test_the_sky_of_another_field_is_drawn_for_it():
         ("niriss_imaging", {"pattern": "RAPID"}, "unknown readout pattern 'RAPID'; valid: NISRAPID, NIS"),
         ("niriss_imaging", {"configurations": ((("NIS", "CLEAR", "F212N"),),)}, "unknown NIRISS filter 'CLEAR' with"),
         ("miri_imaging", {"configurations": ((("MIRIMAGE", "F200W", "N/A"),),)}, "unknown MIRI filter 'F200W'"),
-        ("miri_imaging", {"background_dithers": 12}, "background_dithers: 12; valid: 0 to 9"),
+        ("miri_imaging", {"background_dithers": 31}, "background_dithers: 31; valid: 0 to 30"),
     ],
 )  # fmt: skip
 def test_bad_designs_are_refused(mode, changes, message):

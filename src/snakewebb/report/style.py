@@ -79,6 +79,8 @@ def draw(calls, processes):
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         for _ in pool.imap(_made, calls):
             pass
+        pool.close()
+        pool.join()  # their memory counts as that of the job
 
 
 def _made(call):

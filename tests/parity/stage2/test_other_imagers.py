@@ -69,7 +69,8 @@ def both(oracle_model, references_of, run_oracle):
     def run(image, paths):
         model, refs = oracle_model(image), references_of(image, **paths)
         theirs = run_oracle(AssignWcsStep, model, refs)
-        assert assign_wcs(image, refs).state == theirs.meta.cal_step.assign_wcs == COMPLETE
+        state = assign_wcs(image, refs, compatibility="jwst").state  # the distortion is of a larger array
+        assert state == theirs.meta.cal_step.assign_wcs == COMPLETE
         return image, theirs
 
     return run
