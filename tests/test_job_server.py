@@ -316,7 +316,7 @@ def test_scripts_are_expected_in_the_order_of_their_jobs(tmp_path):
         {
             jobs["last"]: [jobs["between"], jobs["shell"]],
             jobs["first"]: [],
-            jobs["between"]: [jobs["first"], Job(rules["between"])],
+            jobs["between"]: [jobs["first"], Job(rules["between"], "of another product")],
             jobs["shell"]: [jobs["between"]],
         },
     )

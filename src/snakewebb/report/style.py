@@ -72,12 +72,14 @@ def draw(calls, processes):
     calls : list of functools.partial
     processes : int
     """
+    first, *others = calls
+    first()  # which imports what the others need: their processes share its memory
     if processes == 1 or sys.platform != "linux":
-        for call in calls:
+        for call in others:
             call()
         return
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for _ in pool.imap(_made, calls):
+        for _ in pool.imap(_made, others):
             pass
         pool.close()
         pool.join()  # their memory counts as that of the job
