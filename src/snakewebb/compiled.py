@@ -23,7 +23,6 @@ os.environ["NUMBA_CACHE_DIR"] = str(cache_root() / f"kernels-{version('numba')}-
 
 import numba
 import numpy as np
-from numba import prange  # noqa: F401
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.runtime import rtsys
 
@@ -63,7 +62,7 @@ class _Cache(FunctionCache):
 
 
 _kernels = {}
-"""Kernels by module and name, but for those that start threads when they are loaded."""
+"""Kernels by module and name."""
 
 
 def njit(function=None, **options):
@@ -72,8 +71,7 @@ def njit(function=None, **options):
         return partial(njit, **options)
     kernel = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     kernel._cache.__class__ = _Cache
-    if not options.get("parallel"):
-        _kernels[function.__module__, function.__qualname__] = kernel
+    _kernels[function.__module__, function.__qualname__] = kernel
     return kernel
 
 
@@ -109,7 +107,6 @@ def set_threads(granted):
     """Let kernels use ``min(granted, available)`` threads, and return that number."""
     global _threads
     _threads = max(1, min(int(granted), available_threads(), numba.config.NUMBA_NUM_THREADS))
-    numba.set_num_threads(_threads)
     return _threads
 
 

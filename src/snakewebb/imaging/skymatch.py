@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import njit, numba
+from snakewebb.compiled import granted_threads, njit
 from snakewebb.dq import bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging import polygons
@@ -206,7 +206,7 @@ def _measured(data, good, tasks, statistic):
         _select(values[part], scratch.inside[part], chosen)
         return statistic(chosen)
 
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+    with ThreadPoolExecutor(granted_threads()) as pool:
         return list(pool.map(measure, tasks))
 
 

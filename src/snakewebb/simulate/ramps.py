@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from astropy.table import Table
 
-from snakewebb.compiled import njit, prange
+from snakewebb.compiled import by_rows, njit
 from snakewebb.simulate import charge as movement
 from snakewebb.simulate import particles
 from snakewebb.simulate.random_numbers import normal as _normal
@@ -201,7 +201,7 @@ def expose(
             )
             if apart:
                 arrived = np.empty_like(charge)
-                _collect(arriving, row_states, "poisson" in effects, arrived)
+                by_rows(_collect, ny, arriving, row_states, "poisson" in effects, arrived)
                 if "charge_migration" in effects:
                     arrived = movement.spilled(charge, arrived, truth, sensitive)
                 charge += arrived
@@ -210,9 +210,12 @@ def expose(
                     if "ipc" in effects:
                         signal = movement.coupled(signal, sensitive)
                     signal = wires.spread(signal * inverse_gain)
-                    _read(signal, row_states_2, within == 0, level, read_noise, *noise, total, first_frame)
+                    read = (signal, row_states_2, within == 0, level, read_noise, *noise, total, first_frame)
+                    by_rows(_read, ny, *read)
             else:
-                _frame(
+                by_rows(
+                    _frame,
+                    ny,
                     charge,
                     arriving,
                     row_states,
@@ -254,8 +257,10 @@ def _slow(drift, output, time):
     return earlier + part * (drift[0, index + 1] + drift[output, index + 1])
 
 
-@njit(parallel=True)
+@njit
 def _frame(
+    first,
+    last,
     charge,
     expected,
     states,
@@ -282,7 +287,7 @@ def _frame(
 ):
     """Accumulate a frame; if it is kept, add its reading to the group. Each row has its own generator."""
     ny, nx = charge.shape
-    for j in prange(ny):
+    for j in range(first, last):
         state = states[j]
         spare, has_spare = 0.0, False
         row_start = clock + (j if slow_axis > 0 else ny - 1 - j) * row_clocks
@@ -308,18 +313,20 @@ def _frame(
                 total[j, i] += number
 
 
-@njit(parallel=True)
-def _collect(expected, states, poisson, arrived):
+@njit
+def _collect(first, last, expected, states, poisson, arrived):
     """Electrons that arrive in a frame."""
-    ny, nx = expected.shape
-    for j in prange(ny):
+    nx = expected.shape[1]
+    for j in range(first, last):
         state = states[j]
         for i in range(nx):
             arrived[j, i] = _poisson(state, expected[j, i]) if poisson else expected[j, i]
 
 
-@njit(parallel=True)
+@njit
 def _read(
+    first,
+    last,
     signals,
     states,
     first_of_group,
@@ -340,7 +347,7 @@ def _read(
 ):
     """Read a signal given in DN, as `_frame` does, and add it to the group."""
     ny, nx = signals.shape
-    for j in prange(ny):
+    for j in range(first, last):
         state = states[j]
         spare, has_spare = 0.0, False
         row_start = clock + (j if slow_axis > 0 else ny - 1 - j) * row_clocks
