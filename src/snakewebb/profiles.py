@@ -30,6 +30,8 @@ snakefile: Snakefile
 cores: all
 keep-going: true
 rerun-incomplete: true
+# jobs are few at a time: an exact solution starts another process each time, which takes longer than it can gain
+scheduler: greedy
 # not `code`: comment edits and git checkouts rerun nothing, versions of steps are in the params
 rerun-triggers: [mtime, input, params]
 show-failed-logs: true
