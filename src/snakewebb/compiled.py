@@ -149,7 +149,8 @@ def by_rows(kernel, nrows, *arguments, block=32, blocks_only=False):
     blocks_only : bool
         Never give a call more rows, also where there is one thread.
     """
-    if any(_on_scratch(argument) for argument in arguments):
+    scratch = any(_on_scratch(argument) for argument in arguments)
+    if scratch:
         block = 8
     elif nrows <= block or (_free_threads() == 1 and not blocks_only):
         kernel(0, nrows, *arguments)
@@ -158,6 +159,9 @@ def by_rows(kernel, nrows, *arguments, block=32, blocks_only=False):
         for first in range(0, nrows, block):
             kernel(first, min(first + block, nrows), *arguments)
         return
+    if not (blocks_only or scratch):
+        # few calls for each thread: between two it waits for its turn to run Python
+        block *= max(1, nrows // (block * _CALLS * _free_threads()))
     _results([(kernel, first, min(first + block, nrows), *arguments) for first in range(0, nrows, block)])
 
 
@@ -184,6 +188,28 @@ def one_ahead(function, items):
                 yield made.popleft().result()
         while made:
             yield made.popleft().result()
+
+
+_CALLS = 4  # of a kernel for each thread, so that none waits long for another at the end
+
+
+@contextlib.contextmanager
+def behind():
+    """A function that makes a call, where more than one thread is granted beside what follows, when the call before it has ended."""
+    if _free_threads() == 1:
+        yield lambda call: call()
+        return
+    with ThreadPoolExecutor(1) as pool:
+        made = deque()
+
+        def make(call):
+            while made:
+                made.popleft().result()
+            made.append(pool.submit(call))
+
+        yield make
+        while made:
+            made.popleft().result()
 
 
 _own = threading.local()

@@ -18,22 +18,25 @@ def weight_threshold(weight, maskpt):
         return np.nan
     sort(values)
     offset = np.float64(values[values.size // 2])
-    first, second = np.empty(values.size + 1), np.empty(values.size + 1)
-    _running_sums(values, offset, first, second)
+    running = np.zeros((2, -(-values.size // _BLOCK) + 1))
+    _running_sums(values, offset, running)
     low, high = 0, values.size
     for _ in range(5):
         count = high - low
         middle = low + count // 2
         median = values[middle] if count % 2 else 0.5 * (np.float64(values[middle - 1]) + values[middle])
-        mean = (first[high] - first[low]) / count
-        deviation = np.sqrt(max((second[high] - second[low]) / count - mean**2, 0.0))
+        mean, square = _sums(values, offset, running, low, high) / count
+        deviation = np.sqrt(max(square - mean**2, 0.0))
         # limits in the type of the values, or all of them would be converted
         new_low = max(low, int(np.searchsorted(values, np.float32(median - 3 * deviation), "left")))
         new_high = min(high, int(np.searchsorted(values, np.float32(median + 3 * deviation), "right")))
         if (new_low, new_high) == (low, high):
             break
         low, high = new_low, new_high
-    return maskpt * (offset + (first[high] - first[low]) / (high - low))
+    return maskpt * (offset + _sums(values, offset, running, low, high)[0] / (high - low))
+
+
+_BLOCK = 4096  # values, of which the sums are kept
 
 
 @njit
@@ -48,18 +51,26 @@ def _used_weights(weight, used):
 
 
 @njit
-def _running_sums(values, offset, first, second):
-    """Sums of the differences of the first k values from an offset, and of their squares, for all k."""
-    total = 0.0
-    squares = 0.0
-    first[0] = 0.0
-    second[0] = 0.0
-    for k in range(values.size):
-        difference = np.float64(values[k]) - offset
-        total += difference
-        squares += difference * difference
-        first[k + 1] = total
-        second[k + 1] = squares
+def _running_sums(values, offset, running):
+    """Sums of the differences of the values of the first k blocks from an offset, and of their squares, for all k."""
+    for block in range(running.shape[1] - 1):
+        total = squares = 0.0
+        for value in values[block * _BLOCK : (block + 1) * _BLOCK]:
+            difference = np.float64(value) - offset
+            total += difference
+            squares += difference * difference
+        running[0, block + 1] = running[0, block] + total
+        running[1, block + 1] = running[1, block] + squares
+
+
+def _sums(values, offset, running, low, high):
+    """Sums of the differences of the values ``low`` to ``high - 1`` from an offset, and of their squares."""
+    first, last = low // _BLOCK, high // _BLOCK
+    sums = running[:, last] - running[:, first]
+    for sign, part in ((-1, values[first * _BLOCK : low]), (1, values[last * _BLOCK : high])):
+        difference = part.astype(np.float64) - offset
+        sums += sign * np.array([difference.sum(), (difference**2).sum()])
+    return sums
 
 
 def keep_heavy(data, weight, threshold, kept):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit, one_ahead
+from snakewebb.compiled import behind, by_rows, njit, one_ahead
 from snakewebb.dq import DO_NOT_USE, OUTLIER, bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.drizzle_kernel import Drizzle, blot
@@ -298,19 +298,24 @@ def _median_of_groups(median, groups, grid, maskpt, settings, drizzle_settings, 
     windows = [_window_of_group(exposures, grid) if parts else whole(grid) for exposures in groups.values()]
     images = one_ahead(lambda exposure: exposure.load(), itertools.chain(*groups.values()))
     with Planes(windows, largest) as planes:
-        for number, (group, exposures) in enumerate(groups.items()):
-            window = windows[number]
-            origin = (window.row, window.column)
-            drizzled = Drizzle(window.shape, len(exposures), context=False, origin=origin, **drizzle_settings)
-            for exposure in exposures:
-                drizzle_exposure(drizzled, exposure, next(images), grid, settings)
+
+        def finish(number, group, drizzled):
             data = drizzled.finished_data()
             if keep is not None:
                 keep("outlier_i2d", group, data)
-            kept = np.empty(window.shape, np.float32)
+            kept = np.empty(drizzled.shape, np.float32)
             keep_heavy(data, drizzled.weight, weight_threshold(drizzled.weight, maskpt), kept)
-            planes.write(number, window, kept)
-            del drizzled, data
+            planes.write(number, windows[number], kept)
+
+        with behind() as then:
+            for number, (group, exposures) in enumerate(groups.items()):
+                window = windows[number]
+                origin = (window.row, window.column)
+                drizzled = Drizzle(window.shape, len(exposures), context=False, origin=origin, **drizzle_settings)
+                for exposure in exposures:
+                    drizzle_exposure(drizzled, exposure, next(images), grid, settings)
+                then(functools.partial(finish, number, group, drizzled))
+                del drizzled
         for block in _blocks(grid.shape):
             touching = [number for number, window in enumerate(windows) if window.common(block)]
             if touching:

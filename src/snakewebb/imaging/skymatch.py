@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import granted_threads, njit
+from snakewebb.compiled import granted_threads, njit, one_ahead
 from snakewebb.dq import bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging import polygons
@@ -135,8 +135,7 @@ def skymatch(
     pairs = np.full((len(pointings), len(groups)), np.nan)  # sky of an exposure where it overlaps a group
     counts = np.zeros((len(pointings), len(groups)))
     own = np.full(len(pointings), np.nan)  # sky of an exposure as a whole
-    for i, source in enumerate(images):
-        image = source() if callable(source) else source
+    for i, image in enumerate(one_ahead(lambda source: source() if callable(source) else source, images)):
         _refuse_subtracted(image.header, exposures[i])
         data, good = np.asarray(image.data, np.float32), _good_pixels(image, dqbits)
         if slopes is not None:

@@ -326,19 +326,18 @@ def write(path, units):
             for unit in units:
                 with _shortened_comments():
                     header, data = _layout(unit)
-                header["DATASUM"] = ("0" * 10, "data unit checksum")
-                header["CHECKSUM"] = ("0" * 16, "HDU checksum")
+                for keyword in ("DATASUM", "CHECKSUM"):
+                    header.remove(keyword, ignore_missing=True)
+                cards = _cards(header)
                 place = stream.tell()
-                stream.write(_text(header))
+                stream.write(_with_sums(cards, 0))
                 stream.flush()
                 total = _store(stream.fileno(), stream.tell(), data)
                 stream.seek(data.nbytes, os.SEEK_CUR)
                 stream.write(b"\0" * (-data.nbytes % BLOCK))
-                header["DATASUM"] = (str(total), "data unit checksum")
-                header["CHECKSUM"] = encode(ones_complement_sum(_text(header), total))
                 end = stream.tell()
                 stream.seek(place)
-                stream.write(_text(header))
+                stream.write(_with_sums(cards, total))
                 stream.seek(end)
                 _begin_to_store(stream, place, end)
                 name = header.get("EXTNAME", "PRIMARY")
@@ -364,9 +363,22 @@ def _shortened_comments():
         yield
 
 
-def _text(header):
+def _cards(header):
     with _shortened_comments():
-        return header.tostring().encode("ascii")
+        return header.tostring(endcard=False, padding=False).encode("ascii")
+
+
+def _with_sums(cards, total):
+    """Text of a header with the sum of its data and, so that all words of the unit sum up to minus zero, that of the unit."""
+    text = b""
+    for checksum in ("0" * 16, None):
+        checksum = checksum or encode(ones_complement_sum(text, total))
+        sums = ("DATASUM", str(total), "data unit checksum"), ("CHECKSUM", checksum, "HDU checksum")
+        quoted = [(keyword, f"'{value:8}'", comment) for keyword, value, comment in sums]
+        records = [f"{keyword:8}= {value:20} / {comment}".ljust(80) for keyword, value, comment in quoted]
+        text = cards + "".join([*records, "END".ljust(80)]).encode("ascii")
+        text += b" " * (-len(text) % BLOCK)
+    return text
 
 
 def _note_offset(header, dtype):

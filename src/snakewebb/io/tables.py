@@ -6,9 +6,7 @@ from astropy.io import fits
 
 def asdf_table(content):
     """The ASDF extension that holds the bytes of an ASDF file, as the data models lay it out."""
-    data = np.frombuffer(content, np.uint8).reshape(1, -1)
-    column = fits.Column("ASDF_METADATA", f"{data.size}B", array=data)
-    return table_unit(fits.FITS_rec.from_columns(fits.ColDefs([column])), "ASDF")
+    return PlainTable(np.frombuffer(content, [("ASDF_METADATA", np.uint8, (len(content),))]), "ASDF")
 
 
 def table_unit(rows, name):
@@ -40,8 +38,8 @@ class PlainTable:
     """
 
     def __init__(self, rows, name):
-        kinds = [(column, _table_format(rows.dtype[column])) for column in rows.dtype.names]
-        stored = np.empty(rows.shape, [(column, kind) for column, (_, kind) in kinds])
+        kinds = [(column, *_table_format(rows.dtype[column])) for column in rows.dtype.names]
+        stored = np.empty(rows.shape, [(column, kind) for column, _, kind in kinds])
         for column in rows.dtype.names:
             values = rows[column]
             if values.dtype.kind == "b":
@@ -58,13 +56,17 @@ class PlainTable:
             ("GCOUNT", 1, "number of groups"),
             ("TFIELDS", len(kinds), "number of table fields"),
         ]
-        for number, (column, (code, _)) in enumerate(kinds, 1):
+        for number, (column, code, _) in enumerate(kinds, 1):
             cards += [(f"TTYPE{number}", column), (f"TFORM{number}", code)]
         self.header = fits.Header([*cards, ("EXTNAME", name, "extension name")])
 
 
 def _table_format(dtype):
     """TFORM of a column, and the type of its values in the file."""
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        code, kind = _table_format(base)
+        return f"{int(np.prod(shape))}{code}", (kind, shape)
     if dtype.kind in "US":
         length = max(dtype.itemsize // (4 if dtype.kind == "U" else 1), 1)
         return f"{length}A", f"S{length}"

@@ -6,6 +6,7 @@ Shupe et al. (2005), ASP Conf. Ser. 347, 491 (the SIP convention); ``gwcs.WCS.to
 normal equations in pixel coordinates, summed in extended precision.
 """
 
+import functools
 import logging
 from dataclasses import dataclass
 
@@ -165,7 +166,7 @@ def _fit(degree, max_error, scale, points, values, points_check, values_check):
     """Polynomials without constant term, of the lowest degree that is sufficient, or of the given one."""
     degrees = range(1, MAXIMUM_DEGREE + 1) if degree is None else [degree]
     best, reached, number = None, np.inf, 0
-    powers = _Powers(*points)
+    powers = _Powers(*points, values)
     for number in degrees:
         found = _least_squares(powers, values, number)
         if found is None or found.error >= reached:
@@ -190,27 +191,34 @@ def _fit(degree, max_error, scale, points, values, points_check, values_check):
 
 
 class _Powers:
-    """Products of powers of coordinates in extended precision, each made once."""
+    """Products of powers of coordinates and their sums in extended precision, each made once."""
 
-    def __init__(self, x, y):
-        self.x, self.y = np.asarray(x, np.longdouble), np.asarray(y, np.longdouble)
-        self._made = {}
+    def __init__(self, x, y, values):
+        self._powers = [[np.ones(len(axis), np.longdouble), np.asarray(axis, np.longdouble)] for axis in (x, y)]
+        self._values = [np.asarray(value, np.longdouble) for value in values]
+        self.product = functools.cache(self._product)
+        self.sum = functools.cache(self._sum)
+        self.sums_of_values = functools.cache(self._sums_of_values)
 
-    def __call__(self, p, q):
-        if (p, q) not in self._made:
-            self._made[p, q] = self.x**p * self.y**q
-        return self._made[p, q]
+    def _product(self, p, q):
+        """Of the powers ``p`` and ``q`` of the two coordinates."""
+        for made, power in zip(self._powers, (p, q), strict=True):
+            while len(made) <= power:
+                made.append(made[-1] * made[1])
+        return self._powers[0][p] * self._powers[1][q]
+
+    def _sum(self, p, q):
+        return float(self.product(p, q).sum())
+
+    def _sums_of_values(self, p, q):
+        return [float((value * self.product(p, q)).sum()) for value in self._values]
 
 
 def _least_squares(powers, values, degree):
     """Fit of one degree, or None if the system is singular."""
     terms = _terms(degree, lowest=1)
-    columns = [powers(*term) for term in terms]
-    normal = np.empty((len(terms), len(terms)))
-    for row, (i, j) in enumerate(terms):
-        for column, (k, m) in enumerate(terms):
-            normal[row, column] = np.sum(powers(i + k, j + m), dtype=np.longdouble)
-    right = np.array([[np.sum(value * column, dtype=np.longdouble) for value in values] for column in columns], float)
+    normal = np.array([[powers.sum(i + k, j + m) for k, m in terms] for i, j in terms])
+    right = np.array([powers.sums_of_values(*term) for term in terms])
     try:
         solution = np.linalg.solve(normal, right)
     except np.linalg.LinAlgError:
@@ -220,7 +228,7 @@ def _least_squares(powers, values, degree):
     tables = np.zeros((2, degree + 1, degree + 1))
     for (i, j), (x, y) in zip(terms, solution, strict=True):
         tables[:, i, j] = x, y
-    design = np.stack([column.astype(float) for column in columns], axis=1)
+    design = np.stack([powers.product(*term).astype(float) for term in terms], axis=1)
     difference = np.stack(values, axis=1) - design @ solution
     return _Fit(tables[0], tables[1], float(np.hypot(*difference.T).max()))
 
