@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from snakewebb import dq
 from snakewebb.cubes.spectral_leak import SpectrumSet
 from snakewebb.cubes.spectrum import Spectrum, empty_table
 from snakewebb.cubes.stitch_spectra import stitch_spectra
+from snakewebb.imaging.wfs_combine import Pair, wfs_combine
 from snakewebb.io.models import Image
 from snakewebb.io.products import write_image
 from snakewebb.io.spectrum_file import write_spectra
@@ -23,6 +25,8 @@ from snakewebb.report.page import Picture, write_page
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 SHORT, LONG = (f"jw01234-o001_t001_nircam_clear-{name}" for name in ("f200w", "f444w"))
+PAIR = "jw01234-o002_t001_nircam_clear-f212n-nrcalong_wfscmb-01"
+OFFSET = 20, -7  # columns and rows, of the second image of the pair
 ROOTS = [f"jw01234001001_02101_0000{number}_nrcalong" for number in (1, 2)]
 CIRCUMSTANCES = {
     "mode": "nircam_imaging",
@@ -124,7 +128,7 @@ def _write_record(path, steps):
 def write_pages(monkeypatch, folder):
     """Pages of a product, of its programme and of single exposures, written by the scripts of the jobs; their paths by name."""
     monkeypatch.chdir(folder)
-    for name in ("stage1", "stage3", "logs/resample", "report"):
+    for name in ("stage1", "stage2", "stage3", "logs/resample", "report"):
         (folder / name).mkdir(parents=True)
     steps = [
         ("dq_init", 1, "COMPLETE", ""),
@@ -162,9 +166,10 @@ def write_pages(monkeypatch, folder):
         "report/programme",
         "report/programme.html",
         title="Imaging with NIRCam",
-        targets={"a cluster": [SHORT, LONG]},
+        targets={"a cluster": [SHORT, LONG], "a part of it": [SHORT]},
         alignments={product: f"stage3/{product}_alignment.ecsv" for product in drawn},
         multibands={LONG: f"stage3/{LONG}_multiband.ecsv"},
+        pairs=[PAIR],
         drawn=drawn,
         records=[Path(f"stage3/{product}_i2d.json") for product in drawn],
         **CIRCUMSTANCES,
@@ -178,8 +183,59 @@ def write_pages(monkeypatch, folder):
         **CIRCUMSTANCES,
     )
     _write_page_of_spectra()
-    names = {"product": SHORT, "programme": "programme", "exposures": "exposures", "spectra": "spectra"}
+    _write_page_of_a_pair(rates)
+    names = {"pair": PAIR, "product": SHORT, "programme": "programme", "exposures": "exposures", "spectra": "spectra"}
     return {name: folder / f"report/{page}.html" for name, page in names.items()}
+
+
+def _write_page_of_a_pair(rates):
+    """Two images of a star of noise 0.05, of which the second one is 20 columns and -7 rows off, combined by the step."""
+    cals = [Path(f"stage2/{root}_cal.fits") for root in ROOTS]
+    rows, columns = np.indices((_SIDE, _SIDE))
+    pair = []
+    for cal, (x, y) in zip(cals, ((0, 0), OFFSET), strict=True):
+        light = 3 * np.exp(-0.5 * ((columns - 150 - x) ** 2 + (rows - 170 - y) ** 2) / 12.0**2)
+        data = (light + _RNG.normal(0.2, 0.05, light.shape)).astype(np.float32)
+        flags = np.where(_RNG.random(data.shape) < 0.01, dq.DO_NOT_USE | dq.JUMP_DET, 0).astype(np.uint32)
+        header = fits.Header(
+            {"INSTRUME": "NIRCAM", "DETECTOR": "NRCALONG", "EXP_TYPE": "NRC_IMAGE", "FILENAME": cal.name}
+        )
+        header.update(SUBSTRT1=1, SUBSTRT2=1, SUBSIZE1=_SIDE, SUBSIZE2=_SIDE)
+        error = np.full(data.shape, 0.05, np.float32)
+        pair.append(Image(header, fits.Header({"BUNIT": "MJy/sr"}), data, error, flags, wcs=Shifted(x, y)))
+    for cal, image in zip(cals, pair, strict=True):
+        write_image(cal, replace(image, wcs=None), "ImageModel")
+    pair = Pair(*pair)
+    status = wfs_combine(pair, None)
+    write_image(f"stage3/{PAIR}.fits", replace(pair.combined, wcs=None), "ImageModel")
+    record = _write_record(Path(f"stage3/{PAIR}.json"), [("wfs_combine", 1, status.state, status.reason)])
+    content = json.loads(record.read_text())
+    content["work"]["chain"] = [{"step": "wfs_combine", "version": 1, "parameters": {"psf_size": 100, "blur_size": 10}}]
+    record.write_text(json.dumps(content))
+    _script("report_pair", "draw_pair")(
+        f"report/{PAIR}",
+        f"report/{PAIR}.html",
+        product=PAIR,
+        cals=cals,
+        combined=f"stage3/{PAIR}.fits",
+        record=record,
+        rates=rates,
+        records=[rate.with_suffix(".json") for rate in rates],
+        **CIRCUMSTANCES,
+    )
+
+
+class Shifted:
+    """A WCS that is a plane: pixels, moved, are degrees."""
+
+    def __init__(self, x, y):
+        self.shift = x, y
+
+    def __call__(self, x, y, *, with_bounding_box=True):
+        return x - self.shift[0], y - self.shift[1]
+
+    def invert(self, ra, dec, *, with_bounding_box=True):
+        return ra + self.shift[0], dec + self.shift[1]
 
 
 def _write_page_of_spectra():

@@ -91,7 +91,7 @@ _MOSAICS = ("resample", "source_catalog", "report")
 _BANDS = ("forced_photometry", "multiband_catalog")
 _PRODUCTS = (
     *(*OF_MEMBERS, *(name for name in OF_PRODUCTS if name not in (*_MOSAICS, *_BANDS))),
-    *("mosaic_grid", "report_spectra"),
+    *("mosaic_grid", "report_spectra", "report_pair"),
 )
 
 MARK = "# written by `snakewebb profiles`; it may write this file again"

@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(bool(ABSENT), reason=f"{', '.join(ABSENT)} not installed (Debian: chromium chromium-driver)"),
 ]
-PAGES = ("product", "programme", "exposures", "spectra")
+PAGES = ("product", "programme", "exposures", "spectra", "pair")
 WIDTHS = (1280, 390)
 
 # texts whose contrast with what lies behind them is too low, by the formula of WCAG 2
@@ -89,6 +89,11 @@ def test_a_page_alone(opened, name, width):
         assert complete, alternative
         assert natural > 0, alternative
         assert alternative.strip(), "a picture says nothing to who does not see it"
+    figures = driver.execute_script(
+        "return [...document.querySelectorAll('figure')].map(f => f.querySelector('figcaption').innerText.trim())"
+    )
+    assert len(figures) == len(images)
+    assert all(figures), "a picture without a caption"
     room, needed = driver.execute_script(
         "return [document.documentElement.clientWidth, document.documentElement.scrollWidth]"
     )
@@ -110,7 +115,7 @@ def test_a_page_alone(opened, name, width):
 
 
 @pytest.mark.parametrize("by_key", [False, True])
-@pytest.mark.parametrize("name", ["product", "programme", "exposures"])
+@pytest.mark.parametrize("name", ["product", "programme", "exposures", "pair"])
 def test_a_thumbnail_opens_and_closes(opened, name, by_key):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
@@ -143,4 +148,5 @@ def test_a_thumbnail_opens_and_closes(opened, name, by_key):
 
 def test_the_programme_leads_to_its_products(opened):
     links = opened("programme", 1280).execute_script("return [...document.links].map(a => a.getAttribute('href'))")
-    assert len([link for link in links if link.endswith("f200w.html")]) == 1
+    assert len([link for link in links if link.endswith("f200w.html")]) == 2, "of both targets"
+    assert len([link for link in links if link.endswith("wfscmb-01.html")]) == 1

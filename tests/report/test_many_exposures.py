@@ -11,6 +11,7 @@ from snakewebb.plan import resources
 @pytest.mark.parametrize("room", [1, 100])
 def test_pages_stay_bounded(tmp_path, monkeypatch, room):
     monkeypatch.setattr(resources, "THUMBNAILS", room)
+    monkeypatch.setattr(resources, "TARGETS", room)
     pages = {name: path.read_text() for name, path in report_pages.write_pages(monkeypatch, tmp_path).items()}
     alternatives = {name: re.findall(r'<img alt="([^"]*)"', text) for name, text in pages.items()}
     shown = {
@@ -18,13 +19,15 @@ def test_pages_stay_bounded(tmp_path, monkeypatch, room):
         for name, found in alternatives.items()
     }
     residuals = [text for text in alternatives["programme"] if text.endswith("how well the positions of stars agree")]
-    said = "pictures of 1 of the 2 exposures are in this page, all in report/jw01234-o001_t001_nircam_clear-f200w"
+    said = "pictures of 1 of the 2 exposures are drawn, evenly chosen"
     assert (said in pages["product"]) == (room == 1)
-    assert ("pictures of the 2 exposures are in the pages of their products" in pages["programme"]) == (room == 1)
+    assert ("1 of the 2 targets are shown" in pages["programme"]) == (room == 1)
     assert ("residuals of 1 of 2 products are in this page" in pages["programme"]) == (room == 1)
     # the same exposures are in both products, and are shown once
     counts = (len(shown["product"]), len(shown["programme"]), len(residuals))
-    assert counts == ((1, 0, 1) if room == 1 else (2, 2, 2))
-    for root in report_pages.ROOTS:
-        assert (tmp_path / f"report/{report_pages.SHORT}/{root}.png").exists()
+    assert counts == ((1, 1, 1) if room == 1 else (2, 2, 2))
+    colours = [text for text in alternatives["programme"] if text.startswith("In colour")]
+    assert len(colours) == min(room, 2)
+    for number, root in enumerate(report_pages.ROOTS):
+        assert (tmp_path / f"report/{report_pages.SHORT}/{root}.png").exists() == (number < room), "it is not drawn"
     assert "8.3" in pages["programme"], "of a log that says what its job took"

@@ -83,6 +83,28 @@ def test_there_is_no_colour_where_a_band_is_missing(tmp_path):
     assert np.ptp(alone[:-1, :-1].astype(int), axis=2).max() == 0
 
 
+def test_all_mosaics_of_a_filter_are_shown(tmp_path):
+    """Two observations of a target in one filter, side by side: each half is known from one, the middle from both."""
+    west = composite.read_band(write_mosaic(tmp_path / "a_i2d.fits", "F200W", [(-8.0, 4.0, 3.0)], covered=False))
+    both = [(8.0, 4.0, 3.0), (-8.0, 4.0, 1.0)]
+    whole = composite.read_band(write_mosaic(tmp_path / "b_i2d.fits", "F200W", both))
+    image, scale = composite.composite([west, whole])
+    alone, _ = composite.composite([whole])
+    assert image.shape == alone.shape
+    east, shared = (8.0, 4.0), (-8.0, 4.0)
+    assert colour_at(image, scale, *east)[0] == pytest.approx(colour_at(alone, scale, *east)[0], abs=12)
+    assert colour_at(image, scale, *shared)[0] > colour_at(alone, scale, *shared)[0] + 10, "the mean of 3 and 1"
+    assert np.ptp(image[:-1, :-1].astype(int), axis=2).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("F2550W", 2550), ("F150W2-F162M", 162), ("F444W-F470N", 470), ("O002_CLEAR-F200W", 200), ("FGS", 0)],
+)
+def test_wavelengths_in_names(name, number):
+    assert composite.wavelength_of(name) == number
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
@@ -105,10 +127,11 @@ def test_a_large_mosaic_is_reduced_where_it_lies(tmp_path, monkeypatch):
     monkeypatch.setattr(composite, "_PIXELS", 5000)
     band = composite.read_band(path)
     assert band.name == "F162M"
-    assert band.image.shape == (73, 78)
+    image = band.image()
+    assert image.shape == band.shape == (73, 78)
     data = fits.getdata(path, "SCI")
-    np.testing.assert_allclose(band.image[3, 5], data[12:16, 20:24].mean(), rtol=1e-6)
-    row, column = np.unravel_index(np.nanargmax(band.image), band.image.shape)
+    np.testing.assert_allclose(band.image()[3, 5], data[12:16, 20:24].mean(), rtol=1e-6)
+    row, column = np.unravel_index(np.nanargmax(image), image.shape)
     ra, dec = band.wcs.wcs_pix2world(column, row, 0)
     assert abs((float(ra) - RA) * 3600 * np.cos(np.radians(DEC)) - 5.0) < 0.4
     assert abs((float(dec) - DEC) * 3600 - 3.0) < 0.4

@@ -256,9 +256,8 @@ def product_targets():
     targets = [
         f"stage3/{product}_asn.json" for product in (*PLAN.associations, *PLAN.pairs)
     ]
-    if PLAN.is_on("wfs_combine"):
-        ends = (".fits", ".json")
-        targets += [f"stage3/{pair}{end}" for pair in PLAN.pairs for end in ends]
+    ends = (".fits", ".json")
+    targets += [f"stage3/{pair}{end}" for pair in combined_pairs() for end in ends]
     if PLAN.mode.stage3 == "spec3":
         made = [
             f"{product}_stitched"
@@ -289,6 +288,11 @@ def product_targets():
     return targets
 
 
+def combined_pairs():
+    """Pairs of wavefront sensing that are combined."""
+    return list(PLAN.pairs) if PLAN.is_on("wfs_combine") else []
+
+
 def products_by_target():
     """Products of images by the name of their target."""
     targets = {}
@@ -307,12 +311,15 @@ def aligned_products():
 
 
 def report_targets():
-    """A page for each product that has a catalogue, and one of all; in modes without products, one for all exposures."""
+    """A page for each pair, for each product that has a catalogue, and one of all; in modes without products, one for all exposures."""
     if PLAN.mode.stage3 == "spec3":
         return [f"report/{product}.html" for product in reported_products(PLAN)]
     if PLAN.mode.stage3 is None:
         return [f"report/{PLAN.mode.name}.html"] if PLAN.exposures else []
-    if PLAN.is_on("source_catalog") and PLAN.is_on("resample"):
-        pages = [f"report/{product}.html" for product in PLAN.associations]
-        return pages + (["report/programme.html"] if pages else [])
-    return []
+    pages = [f"report/{pair}.html" for pair in combined_pairs()]
+    if PLAN.associations and PLAN.is_on("source_catalog") and PLAN.is_on("resample"):
+        pages += [
+            *(f"report/{product}.html" for product in PLAN.associations),
+            "report/programme.html",
+        ]
+    return pages

@@ -48,6 +48,54 @@ rule report:
         "../scripts/report.py"
 
 
+# a pair is a product too, without a mosaic
+ruleorder: report_pair > report
+
+
+rule report_pair:
+    input:
+        rates=lambda wildcards: [ancient(path) for path in rates_of(wildcards)],
+        cals=calibrated_members,
+        cal_records=calibrated_member_records,
+        combined=ancient("stage3/{product}.fits"),
+        record="stage3/{product}.json",
+    output:
+        pictures=report(
+            directory("report/{product}"),
+            patterns=["{picture}.png"],
+            caption="../report/picture.rst",
+            category="Products",
+            subcategory="{product}",
+            labels={"picture": "{picture}"},
+        ),
+        page=report(
+            "report/{product}.html",
+            caption="../report/page.rst",
+            category="Summary",
+            labels={"product": "{product}"},
+        ),
+    log:
+        "logs/report_pair/{product}.log",
+    wildcard_constraints:
+        product=PAIR_PATTERN,
+    conda:
+        "../../envs/conda.yaml"
+    threads: threads_of("report_pair")
+    resources:
+        mem_mb=mem_mb_of("report_pair"),
+        runtime=runtime_of("report_pair"),
+        disk_mb=disk_mb_of("report_pair"),
+    params:
+        left_out=lambda wildcards, output: PLAN.left_out,
+        notes=lambda wildcards, output: PLAN.notes,
+        mode=PLAN.mode.name,
+        context=lambda wildcards, output: PLAN.context,
+    message:
+        "report: {wildcards.product}"
+    script:
+        "../scripts/report_pair.py"
+
+
 rule report_exposures:
     input:
         records=lambda wildcards: exposure_targets(),
@@ -138,6 +186,7 @@ rule report_programme:
         products=lambda wildcards, output: list(PLAN.associations),
         aligned=lambda wildcards: aligned_products(),
         detections=lambda wildcards: detection_images(PLAN),
+        pairs=lambda wildcards: combined_pairs(),
         left_out=lambda wildcards, output: PLAN.left_out,
         notes=lambda wildcards, output: PLAN.notes,
         mode=PLAN.mode.name,

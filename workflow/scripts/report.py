@@ -10,13 +10,11 @@ from snakewebb.plan.names import parse_exposure
 from snakewebb.plan.resources import THUMBNAILS
 from snakewebb.report.alignment import write_alignment_figure, write_residual_figure, write_sky_figure
 from snakewebb.report.composite import filter_of
-from snakewebb.report.exposure import write_exposure_figure
+from snakewebb.report.exposure import CAPTION, write_exposure_figure
 from snakewebb.report.mosaic import write_mosaic_figure
-from snakewebb.report.page import Picture, write_page
+from snakewebb.report.page import Picture, evenly_chosen, logs_of, write_page
 from snakewebb.report.style import draw
 from snakewebb.report.truth import write_truth_figure
-
-EXPOSURE = "slopes, flagged pixels, and slope over error against the Gaussian of noise alone"
 
 
 def draw_product(
@@ -79,19 +77,15 @@ def draw_product(
             )
         )
         calls.append(partial(write_sky_figure, sky, pictures[-1].path))
-    drawn = []
-    for rate in rates:
-        root = parse_exposure(Path(rate).name).root
-        drawn.append(Picture(folder / f"{root}.png", "Exposures", f"{root}: {EXPOSURE}", thumbnail=True))
-        calls.append(partial(write_exposure_figure, rate, drawn[-1].path))
+    roots = [parse_exposure(Path(rate).name).root for rate in rates]
+    for root, rate in evenly_chosen(list(zip(roots, rates, strict=True)), THUMBNAILS):
+        pictures.append(Picture(folder / f"{root}.png", "Exposures", f"{root}: {CAPTION}", thumbnail=True))
+        calls.append(partial(write_exposure_figure, rate, pictures[-1].path))
+    if len(rates) > THUMBNAILS:
+        notes = [*notes, f"pictures of {THUMBNAILS} of the {len(rates)} exposures are drawn, evenly chosen"]
     draw(calls, processes=threads)
-    if len(drawn) > THUMBNAILS:
-        drawn = [drawn[number * len(drawn) // THUMBNAILS] for number in range(THUMBNAILS)]
-        notes = [*notes, f"pictures of {THUMBNAILS} of the {len(rates)} exposures are in this page, all in {folder}"]
-    # of the logs of the whole programme those that tell of this product
-    subjects = {product, *(parse_exposure(Path(rate).name).root for rate in rates)}
-    logs = [path for path in sorted(Path("logs").glob("*/*.log")) if path.stem in subjects]
-    write_page(page, title=product, records=records, pictures=pictures + drawn, logs=logs, notes=notes, **circumstances)
+    logs = logs_of({product, *roots})
+    write_page(page, title=product, records=records, pictures=pictures, logs=logs, notes=notes, **circumstances)
 
 
 if "snakemake" in globals():

@@ -5,12 +5,12 @@ from pathlib import Path
 from snakewebb.job import job
 from snakewebb.plan.names import parse_exposure
 from snakewebb.plan.resources import PICTURES
-from snakewebb.report.exposure import write_exposure_figure
+from snakewebb.report.exposure import CAPTION, write_exposure_figure
 from snakewebb.report.guider import write_guider_figure
-from snakewebb.report.page import Picture, write_page
+from snakewebb.report.page import Picture, evenly_chosen, write_page
 
 DRAWN = {
-    "rate": (write_exposure_figure, "slopes, flagged pixels, and slope over error against the Gaussian of noise alone"),
+    "rate": (write_exposure_figure, CAPTION),
     "cal": (write_guider_figure, "mean of the integrations, and the signal of each"),
 }
 """How the products of stage 1 are drawn, and the caption, by suffix."""
@@ -20,7 +20,7 @@ def draw_exposures(folder, page, *, rates, title, records, notes, **circumstance
     """Draw the slopes of exposures, evenly chosen if there are many, into a folder and write the page of all."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    shown = rates if len(rates) <= PICTURES else [rates[number * len(rates) // PICTURES] for number in range(PICTURES)]
+    shown = evenly_chosen(rates, PICTURES)
     if len(shown) < len(rates):
         notes = [*notes, f"pictures of {PICTURES} of the {len(rates)} exposures are shown"]
     pictures = []

@@ -4,11 +4,11 @@ from functools import partial
 from pathlib import Path
 
 from snakewebb.job import job
-from snakewebb.plan.resources import THUMBNAILS
+from snakewebb.plan.resources import TARGETS, THUMBNAILS
 from snakewebb.report.composite import chosen, colours_of, write_composite_figure
 from snakewebb.report.coverage import MAPS, write_coverage_figure
 from snakewebb.report.multiband import SEEN, band_table, read_bands, write_colour_figure
-from snakewebb.report.page import Link, Picture, write_page
+from snakewebb.report.page import Link, Picture, evenly_chosen, write_page
 from snakewebb.report.programme import (
     alignment_table,
     depth_table,
@@ -22,28 +22,30 @@ from snakewebb.report.style import draw
 
 
 def draw_programme(
-    folder, page, *, title, targets, alignments, multibands, drawn, records, notes, threads=1, **circumstances
+    folder, page, *, title, targets, alignments, multibands, pairs, drawn, records, notes, threads=1, **circumstances
 ):
     """Draw the pictures of all products together into a folder and write the page, with what their own pages have too."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pictures, fields, calls = [], [], []
-    for number, (target, products) in enumerate(targets.items()):
-        bands = {}
-        for product in products:
-            fields.append(read_field(product, f"stage3/{product}_i2d.fits", f"stage3/{product}_cat.ecsv"))
-            # of several mosaics in one filter the first is drawn
-            bands.setdefault(fields[-1].filter, product)
-        shown = {name for names in chosen(bands) for name in names}
-        caption = f"In colour: {colours_of(bands)}"
-        caption += "; white is what is as bright in all, per unit of frequency" if len(bands) > 1 else ""
-        pictures.append(Picture(folder / f"{number}.png", target, caption))
-        mosaics = [f"stage3/{product}_i2d.fits" for name, product in bands.items() if name in shown]
-        calls.append(partial(write_composite_figure, mosaics, pictures[-1].path, target))
-        pictures.append(Picture(folder / f"coverage{number}.png", target, _coverage_caption(products)))
-        mapped = fields[-len(products) :][:MAPS]
-        maps = {field.filter: f"stage3/{field.product}_i2d.fits" for field in mapped}
-        calls.append(partial(write_coverage_figure, maps, pictures[-1].path))
+    if len(targets) > TARGETS:
+        notes = [
+            *notes,
+            f"{TARGETS} of the {len(targets)} targets are shown, evenly chosen; the table of depths leads to all",
+        ]
+    pictured = evenly_chosen(list(targets), TARGETS)
+    for target, products in targets.items():
+        fields += [read_field(name, f"stage3/{name}_i2d.fits", f"stage3/{name}_cat.ecsv") for name in products]
+        if target in pictured:
+            number, members = len(calls) // 2, fields[-len(products) :]
+            filters = [field.filter for field in members]
+            shown = {name for names in chosen(set(filters)) for name in names}
+            mosaics = [f"stage3/{field.product}_i2d.fits" for field in members if field.filter in shown]
+            pictures.append(Picture(folder / f"{number}.png", target, _composite_caption(filters)))
+            calls.append(partial(write_composite_figure, mosaics, pictures[-1].path, target))
+            pictures.append(Picture(folder / f"coverage{number}.png", target, _coverage_caption(products)))
+            maps = {name: f"stage3/{product}_i2d.fits" for name, product in _map_names(members).items()}
+            calls.append(partial(write_coverage_figure, maps, pictures[-1].path))
     caption = "Number counts of the sources of each filter; dotted lines: 5 sigma in the smallest empty circle"
     pictures.append(Picture(folder / "counts.png", "All products", caption))
     calls.append(partial(write_counts_figure, fields, pictures[-1].path))
@@ -52,6 +54,9 @@ def draw_programme(
     tables = [
         (heading, columns, linked, "Scatter of the fluxes in circles without a source, and that over the stated error.")
     ]
+    if pairs:
+        rows = [[Link(pair, f"{pair}.html")] for pair in pairs]
+        tables.append(("Pairs of wavefront sensing", ["Pair"], rows, "They have pages of their own."))
     for number, (name, path) in enumerate(multibands.items()):
         caption = f"{name}: sources of the detection filter with S/N > {SEEN:.0f} in the filters of a colour; total fluxes of stars"
         pictures.append(Picture(folder / f"colours{number}.png", "Colours", caption))
@@ -78,6 +83,23 @@ def draw_programme(
     )
 
 
+def _composite_caption(filters):
+    caption = f"In colour: {colours_of(set(filters))}"
+    caption += "; white is what is as bright in all, per unit of frequency" if len(set(filters)) > 1 else ""
+    return caption + ("; of several mosaics in one filter their mean" if len(set(filters)) < len(filters) else "")
+
+
+def _map_names(fields):
+    """Products whose coverage is drawn, by what is written above: the filter; where several have it observation and optical elements."""
+    filters = [field.filter for field in fields]
+    names = {}
+    for field in fields[:MAPS]:
+        programme, _, _, elements = field.product.split("_", 3)
+        own = f"{programme.partition('-')[2]} {elements}".upper()
+        names[field.filter if filters.count(field.filter) == 1 else own] = field.product
+    return names
+
+
 def _coverage_caption(products):
     caption = "Exposures in each pixel of the mosaics"
     return caption if len(products) <= MAPS else f"{caption}, of {MAPS} of {len(products)}"
@@ -101,11 +123,10 @@ def _thumbnails(drawn):
             exposures.setdefault(path.stem, (product, path))  # of several products, once
     if len(exposures) > THUMBNAILS:
         left.append(
-            f"pictures of the {len(exposures)} exposures are in the pages of their products, which the table of depths leads to: "
-            f"here are those of programmes with up to {THUMBNAILS}"
+            f"pictures of {THUMBNAILS} exposures are in this page, evenly chosen; {len(exposures)} are in the pages of their products, "
+            "which the table of depths leads to"
         )
-        exposures = {}
-    for root, (product, path) in exposures.items():
+    for root, (product, path) in evenly_chosen(list(exposures.items()), THUMBNAILS):
         caption = f"{root}: slopes, flagged pixels, slope over error"
         pictures.append(Picture(path, f"Exposures of {product}", caption, thumbnail=True))
     return pictures, left
@@ -119,6 +140,7 @@ if "snakemake" in globals():
             title=snakemake.params.title,
             targets=snakemake.params.targets,
             alignments=dict(zip(snakemake.params.aligned, snakemake.input.alignments, strict=True)),
+            pairs=snakemake.params.pairs,
             drawn=dict(zip(snakemake.params.products, snakemake.input.pictures, strict=True)),
             multibands=dict(zip(snakemake.params.detections, snakemake.input.multibands, strict=True)),
             records=[

@@ -10,7 +10,7 @@ from snakewebb.plan.detection import detection_images
 from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.product_members import FOLDERS
 
-REPORTS = ("report", "report_spectra", "report_exposures", "report_programme")
+REPORTS = ("report", "report_pair", "report_spectra", "report_exposures", "report_programme")
 """Rules whose pages tell dates and seconds: they are bundled as they are, and not compared."""
 _TABLES = (
     "find_sources",
@@ -130,6 +130,9 @@ def _pages(plan, products):
             spectra += (f"stage3/{product}_stitched.json",) if stitched_cubes(plan, product) else ()
             yield Product("report_spectra", product, None, (f"report/{product}.html",), spectra)
         return
+    for pair in plan.pairs:
+        if f"stage3/{pair}.json" in products:
+            yield Product("report_pair", pair, None, (f"report/{pair}.html",), (f"stage3/{pair}.json",))
     catalogs = {product: f"stage3/{product}_cat.json" for product in plan.associations}
     catalogs = {product: catalog for product, catalog in catalogs.items() if catalog in products}
     for product, catalog in catalogs.items():

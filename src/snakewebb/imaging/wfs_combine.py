@@ -139,7 +139,7 @@ def _usable(image, native):
     return good & np.isfinite(image.data) if native else good
 
 
-def _common(shape, shift):
+def common_part(shape, shift):
     """The part of the first image that the second one covers, and the same part in the second one, as slices."""
     here, there = [], []
     for length, along in zip(shape, reversed(shift), strict=True):
@@ -150,7 +150,7 @@ def _common(shape, shift):
 
 def _combined(first, second, usable, shift, native):
     """The mean of two images in the frame of the first one."""
-    here, there = _common(first.data.shape, shift)
+    here, there = common_part(first.data.shape, shift)
 
     def moved(plane, fill):
         whole = np.full_like(plane, fill)
@@ -188,7 +188,7 @@ def _refined(images, usable, shift, psf_size, blur_size, n_size):
     change : (float, float) or None
     problem : str
     """
-    window, problem = _around_the_light(images[0].data, usable[0], psf_size, blur_size)
+    window, problem = around_the_light(images[0].data, usable[0], psf_size, blur_size)
     if problem:
         return None, problem
     first, second = (
@@ -197,7 +197,7 @@ def _refined(images, usable, shift, psf_size, blur_size, n_size):
     size = f"{first.shape[1]} x {first.shape[0]} pixels around the light"
     if any(abs(along) >= length for length, along in zip(first.shape, reversed(shift), strict=True)):
         return None, f"the shift is larger than the {size}; raise psf_size"
-    here, there = _common(first.shape, shift)
+    here, there = common_part(first.shape, shift)
     middle = tuple(
         slice(int(max(0, length / 2 + 1 - psf_size)), int(min(length - 1, length / 2 + 1 + psf_size)))
         for length in first[here].shape
@@ -208,7 +208,7 @@ def _refined(images, usable, shift, psf_size, blur_size, n_size):
     return _peak_of_correlation(*(part - gaussian_filter(part, _BROAD) for part in (first, second)))
 
 
-def _around_the_light(data, good, psf_size, blur_size):
+def around_the_light(data, good, psf_size, blur_size):
     """Slices around the light of an image, that of pixels above half of the maximum of the smoothed image; or why there are none."""
     reach = np.arange(-blur_size, blur_size + 1)
     if not good.any():

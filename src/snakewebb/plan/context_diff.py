@@ -192,6 +192,8 @@ def stale_rules(old, new):
             stale.setdefault(job.rule, set()).add(job.name)
     stale.pop("association", None)
     found = {rule: stale[rule] for rule in dict.fromkeys(job.rule for job in after.values()) if rule in stale}
+    if "wfs_combine" in found:
+        found["report_pair"] = found["wfs_combine"]
     if "source_catalog" in found:
         found["report"] = found["source_catalog"]
         found["report_programme"] = {"programme"}

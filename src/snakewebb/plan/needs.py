@@ -42,6 +42,7 @@ _WITH_MEMBERS = ("spec2", "bkg_subtract", "dither_background")
 _FINDING_SOURCES = ("wisp_subtract", "background_2d")
 _FITS = (".fits", ".fit", ".fits.gz", ".fits.bz2")
 _STAR_FINDER = 3_000_000  # pixels whose need is that of the compiled code that finds stars
+_OF_A_PAIR = ("wfs_combine", "report_pair")
 _OF_A_CUBE = ("cube_build", "extract_1d", "spectral_leak")
 _OF_AN_EXPOSURES_CUBE = ("cube_build_exposure", "extract_1d_exposure")
 
@@ -189,7 +190,7 @@ class Needs:
             pixels = _reference_pixels(self._plan, product)
             return Work(largest.shape, largest.header, exposures=len(members), mosaic=pixels)
         images = product is not None and self._plan.mode.stage3 == "image3"
-        if not images or rule in ("skymatch", "mosaic_grid", "wfs_combine"):
+        if not images or rule in ("skymatch", "mosaic_grid", *_OF_A_PAIR):
             return Work(largest.shape, largest.header, exposures=len(members))
         mosaic, groups, group = math.prod(shape_of_mosaic(self._plan, product)), 1, 0
         if rule == "outlier_detection":
@@ -224,7 +225,7 @@ class Needs:
             return (self.work(rule),)
         if rule in _OF_A_CUBE:
             return tuple(self.work(rule, None, name) for name in self._plan.cubes)
-        if rule == "wfs_combine":
+        if rule in _OF_A_PAIR:
             return tuple(self.work(rule, None, pair) for pair in self._plan.pairs)
         if rule == "mosaic_tile":
             tiled = [product for product in self._plan.associations if tiles_of(self._plan, product)]

@@ -33,6 +33,9 @@ PICTURES = 24
 THUMBNAILS = 100
 """Exposures with pictures in the page of a product or programme, which have 0.2 MB each."""
 
+TARGETS = 24
+"""Targets with pictures in the page of a programme, which have 1.5 MB each."""
+
 PICTURE_SIDE = 900
 """Largest side of the picture of a target, pixels."""
 
@@ -110,7 +113,8 @@ MODELS = {
     "forced_photometry": Model(process=262, mosaic=50, seconds=0.5),
     "wfs_combine": Model(process=92, frame=66, written=15, seconds=0.3),
     "multiband_catalog": Model(process=150, seconds=0.05),
-    "report": Model(process=195, frame=36, mosaic=27, written=2, seconds=0.5),
+    "report": Model(process=195, frame=36, mosaic=27, written=2, seconds=0.5, images=THUMBNAILS),
+    "report_pair": Model(process=195, frame=110, written=2, seconds=0.5),
     "spec2": Model(process=190, frame=150, members=26, written=45, seconds=5.0),
     "master_background": Model(process=185, frame=210, written=45, seconds=1.0),
     "nod_subtract": Model(process=185, frame=210, members=26, written=45, seconds=1.0),
@@ -147,7 +151,7 @@ _START = 3  # minutes: a start from a cold file system, and kernels to compile
 
 THREADS = {
     **dict.fromkeys(("detector1", "dark", "resample_exposure", "skymatch", "outlier_detection", "resample"), 2),
-    **dict.fromkeys(("mosaic_tile", "report", "report_programme"), 2),
+    **dict.fromkeys(("mosaic_tile", "report", "report_pair", "report_programme"), 2),
     **dict.fromkeys(
         ("bkg_subtract", "spec2", "cube_build_exposure", "measured_offsets", "cube_outliers", "cube_build"), 2
     ),

@@ -14,32 +14,47 @@ _SCALE_BARS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
 def wavelength_of(filter_name):
-    """Number in the name of a filter, which grows with the wavelength; 0 if there is none."""
-    found = re.search(r"\d+", filter_name)
-    return int(found.group()) if found else 0
+    """Number in the name of a filter, which grows with the wavelength, of two filters that of the narrower; 0 if there is none."""
+    found = re.findall(r"F(\d{3,4})([NMCW])", filter_name)
+    return int(min(found, key=lambda parts: "NMCW".index(parts[1]))[0]) if found else 0
 
 
 @dataclass(frozen=True)
 class Band:
-    """A mosaic as the composite needs it.
+    """A mosaic as the composite needs it, in blocks of pixels.
 
     Attributes
     ----------
     name : str
         Of the filter.
-    image : ndarray (ny, nx)
-        Means of blocks of pixels; NaN without data.
+    path : path-like
+        Its file.
+    size : int
+        Side of a block, pixels.
+    shape : (int, int)
+        Rows and columns of blocks.
     wcs : WCS
         Of the blocks.
     """
 
     name: str
-    image: np.ndarray
+    path: str
+    size: int
+    shape: tuple
     wcs: object
+
+    def image(self):
+        """Means of the blocks, NaN without data: reduced while they are read, so that memory does not grow with the mosaic."""
+        from astropy.io import fits
+
+        with fits.open(self.path, memmap=True) as units:
+            header = units["SCI"].header
+            rows = strips((header["NAXIS2"], header["NAXIS1"]), self.size)
+            return np.concatenate([style.block_means(units["SCI"].section[part], self.size) for part in rows])
 
 
 def read_band(i2d):
-    """A mosaic, reduced while it is read: memory does not grow with it.
+    """A mosaic of a filter: what its header says.
 
     Parameters
     ----------
@@ -54,14 +69,13 @@ def read_band(i2d):
 
     with fits.open(i2d, memmap=True) as units:
         header = units["SCI"].header
-        shape = header["NAXIS2"], header["NAXIS1"]
-        size = max(1, -(-max(shape) // (2 * PICTURE_SIDE)))
-        parts = [style.block_means(units["SCI"].section[rows], size) for rows in strips(shape, size)]
         name = filter_of(units[0].header)
+    shape = header["NAXIS2"], header["NAXIS1"]
+    size = max(1, -(-max(shape) // (2 * PICTURE_SIDE)))
     wcs = WCS(header, naxis=2)
     wcs.wcs.crpix = (wcs.wcs.crpix - 0.5) / size + 0.5
     wcs.wcs.cdelt = wcs.wcs.cdelt * size
-    return Band(name, np.concatenate(parts), wcs)
+    return Band(name, i2d, size, tuple(-(-length // size) for length in shape), wcs)
 
 
 def strips(shape, size):
@@ -96,13 +110,14 @@ def chosen(filters):
     Parameters
     ----------
     filters : iterable of str
+        Each once.
 
     Returns
     -------
     list of list of str
         For each colour.
     """
-    ordered = sorted(filters, key=wavelength_of)
+    ordered = sorted(filters, key=lambda name: (wavelength_of(name), name))
     blue, red = ordered[0], ordered[-1]
     middle = np.sqrt(max(1, wavelength_of(blue)) * max(1, wavelength_of(red)))
     between = sorted(ordered[1:-1], key=lambda name: abs(np.log(max(1, wavelength_of(name)) / middle)))
@@ -112,13 +127,13 @@ def chosen(filters):
 def composite(bands):
     """Colours of a target, north up and east left.
 
-    Surface brightness per unit frequency is shown: a source whose spectrum is flat in it is white. Where a band has no data
-    the others are shown in grey.
+    Surface brightness per unit frequency is shown: a source whose spectrum is flat in it is white. Where a filter has no data
+    the others are shown in grey. Of several mosaics in one filter the mean is shown; one is in memory at a time.
 
     Parameters
     ----------
     bands : list of Band
-        One to three.
+        In one to three filters.
 
     Returns
     -------
@@ -129,7 +144,10 @@ def composite(bands):
     from astropy.visualization import make_lupton_rgb
 
     grid, shape, scale = _grid(bands)
-    planes = {band.name: _sampled(band, grid, shape) for band in bands}
+    planes = {
+        name: _plane([band for band in bands if band.name == name], grid, shape)
+        for name in dict.fromkeys(band.name for band in bands)
+    }
     colours = np.array([np.mean([planes[name] for name in members], axis=0) for members in chosen(planes)])
     cube = np.array(list(planes.values()))
     known = np.isfinite(cube)
@@ -151,7 +169,7 @@ def _grid(bands):
 
     corners = []
     for band in bands:
-        ny, nx = band.image.shape
+        ny, nx = band.shape
         corners.append(band.wcs.pixel_to_world([0, nx - 1, 0, nx - 1], [0, 0, ny - 1, ny - 1]))
     directions = np.concatenate([corner.cartesian.xyz.value for corner in corners], axis=1)
     centre = SkyCoord(*directions.mean(axis=1), representation_type="cartesian").spherical
@@ -169,16 +187,30 @@ def _grid(bands):
     return wcs, shape, 3600 * scale
 
 
+def _plane(bands, grid, shape):
+    """Mean of the mosaics of a filter on the grid, each less its median; NaN without data."""
+    if len(bands) == 1:
+        return _sampled(bands[0], grid, shape)
+    light, count = np.zeros(shape), np.zeros(shape, np.int32)
+    for band in bands:
+        sampled = _sampled(band, grid, shape)
+        known = np.isfinite(sampled)
+        light[known] += sampled[known]
+        count += known
+    return np.divide(light, count, out=np.full(shape, np.nan), where=count > 0)
+
+
 def _sampled(band, grid, shape):
-    """A band on the grid, less its median."""
+    """A mosaic on the grid, less its median."""
     from scipy.ndimage import map_coordinates
 
+    image = band.image()
     rows, columns = np.indices(shape, dtype=float)
     x, y = band.wcs.wcs_world2pix(*grid.wcs_pix2world(columns.ravel(), rows.ravel(), 0), 0)
-    good = np.isfinite(band.image)
+    good = np.isfinite(image)
     places = np.array([y, x])
     weight = map_coordinates(good.astype(float), places, order=1, cval=0.0)
-    values = map_coordinates(np.where(good, band.image, 0.0), places, order=1, cval=0.0)
+    values = map_coordinates(np.where(good, image, 0.0), places, order=1, cval=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         sampled = np.where(weight > 0.5, values / weight, np.nan).reshape(shape)
     return sampled - np.nanmedian(sampled) if good.any() and np.isfinite(sampled).any() else sampled

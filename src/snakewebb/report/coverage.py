@@ -10,6 +10,7 @@ MAPS = 12
 
 _COLUMNS = 3
 _SIDE = 350  # blocks
+_SHORT = 12  # letters of a name that has room for numbers behind it
 
 
 def read_coverage(i2d):
@@ -63,8 +64,8 @@ def coverage_figure(maps):
     sheet, axes = style.figure(
         4.1 * columns,
         3.7 * rows,
-        margins=(0.6, 0.55, 0.5, 0.3),
-        gaps=(0.95, 0.8),
+        margins=(0.6, 0.55, 0.5, 0.45),
+        gaps=(0.95, 0.95),
         nrows=rows,
         ncols=columns,
         squeeze=False,
@@ -75,7 +76,9 @@ def coverage_figure(maps):
         most = np.nanmax(count) if np.isfinite(count).any() else 1.0
         style.show(panel, count, Normalize(0, most), label="exposures", step=step, cmap="viridis", whole=True)
         covered = count[np.isfinite(count)]
-        panel.set_title(f"{name}: median {np.median(covered):.3g}, at most {most:.3g}" if covered.size else name)
+        between = ": " if len(name) < _SHORT else "\n"
+        numbers = f"{between}median {np.median(covered):.3g}, at most {most:.3g}" if covered.size else ""
+        panel.set_title(name + numbers)
     return sheet
 
 

@@ -12,6 +12,9 @@ CLASSES = (
     ("do not use", dq.DO_NOT_USE, style.BLACK),
 )
 
+CAPTION = "slopes, flagged pixels, and slope over error against the Gaussian of noise alone"
+"""What the picture of an exposure shows."""
+
 STRIP = 3
 """Frames this many times wider than high are drawn as a strip."""
 
@@ -49,14 +52,14 @@ def exposure_figure(rate):
     style.show(axes["slope"], slopes, style.asinh_norm(slopes), label=unit, step=step)
     axes["slope"].set_title("Slope")
     # all classes are of the lowest bits, and a quarter of the bytes takes a quarter of the time
-    _draw_flags(axes["flags"], flags.astype(np.uint8), step)
+    draw_flags(axes["flags"], flags.astype(np.uint8), step)
     if not wide:
         axes["flags"].set(ylabel="", yticklabels=[])
     if wide:
         axes["slope"].set_aspect("auto")
         axes["flags"].set_aspect("auto")
     # reference pixels see no background
-    _draw_pulls(axes["noise"], data, err, bad | ((flags & dq.REFERENCE_PIXEL) != 0))
+    draw_pulls(axes["noise"], data, err, bad | ((flags & dq.REFERENCE_PIXEL) != 0))
     return sheet
 
 
@@ -108,7 +111,8 @@ def flag_colours(flags, step):
     return (1 - shade) * np.array(to_rgb("#F7F7F7")) + shade * mixed
 
 
-def _draw_flags(axes, flags, step):
+def draw_flags(axes, flags, step):
+    """Draw `flag_colours` with the fraction of each class beside it."""
     from matplotlib.patches import Patch
 
     colours = flag_colours(flags, step)
@@ -127,14 +131,14 @@ def _percent(fraction):
     return f"{100 * fraction:.2g} %" if fraction < 0.1 else f"{100 * fraction:.0f} %"
 
 
-def _draw_pulls(axes, data, err, bad):
-    """Histogram of slope less background over error; noise alone gives a Gaussian of unit width."""
+def draw_pulls(axes, data, err, bad, *, label="(slope − background) / ERR"):
+    """Draw the histogram of values less their median over error; noise alone gives a Gaussian of unit width."""
     from PIL import Image
 
     good = np.isfinite(data)
     good &= err > 0
     good &= ~bad
-    axes.set(xlabel="(slope − background) / ERR", ylabel="Pixels")
+    axes.set(xlabel=label, ylabel="Pixels")
     axes.set_title("Noise")
     if not good.any():
         axes.text(0.5, 0.5, "no usable pixel", ha="center", transform=axes.transAxes, color=style.GREY)

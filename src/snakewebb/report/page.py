@@ -55,6 +55,16 @@ class Picture:
     thumbnail: bool = False
 
 
+def evenly_chosen(items, most):
+    """So many of a list at most, evenly chosen over it, in its order."""
+    return items if len(items) <= most else [items[number * len(items) // most] for number in range(most)]
+
+
+def logs_of(subjects):
+    """Of the logs of the programme in the working folder those that tell of exposures or products of these names."""
+    return [path for path in sorted(Path("logs").glob("*/*.log")) if path.stem in subjects]
+
+
 def read_records(paths):
     """Records of products by name of the record file, with what the page needs.
 

@@ -322,7 +322,7 @@ def asinh_norm(image, low=0.5, high=99.7):
     return FuncNorm((forward, backward), vmin=min(bottom, median - noise), vmax=max(top, median + 10 * noise))
 
 
-def show(axes, image, norm, *, label, cmap="gray", step=1, whole=False):
+def show(axes, image, norm, *, label, cmap="gray", step=1, whole=False, corner=(0, 0)):
     """Draw an image with its colour bar; axes are in pixels of the image before `reduced`.
 
     Parameters
@@ -337,12 +337,15 @@ def show(axes, image, norm, *, label, cmap="gray", step=1, whole=False):
         Size of a block.
     whole : bool
         Whether the ticks of the colour bar are whole numbers.
+    corner : (int, int)
+        Column and row of the first pixel.
     """
     import matplotlib
 
     colours = matplotlib.colormaps[cmap].with_extremes(bad=NO_DATA)
     rows, columns = image.shape
-    extent = (-0.5, columns * step - 0.5, -0.5, rows * step - 0.5)
+    x, y = corner
+    extent = (x - 0.5, x + columns * step - 0.5, y - 0.5, y + rows * step - 0.5)
     drawn = axes.imshow(image, norm=norm, cmap=colours, extent=extent, origin="lower", interpolation="nearest")
     bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.85, pad=0.02, aspect=30)
     bar.outline.set_visible(False)
