@@ -20,13 +20,16 @@ STRIP = 3
 
 
 @style.styled
-def exposure_figure(rate):
+def exposure_figure(rate, sheets=None):
     """Slopes, flagged pixels by class, and the distribution of slope over error.
 
     Parameters
     ----------
     rate : path-like
         A rate file.
+    sheets : dict, optional
+        Figures of former calls by the shape of their frames, of which one is drawn anew if it can be: half of the time goes to axes,
+        which are the same for all exposures.
 
     Returns
     -------
@@ -38,15 +41,11 @@ def exposure_figure(rate):
     data, err, flags = (plane[0] if plane.ndim == 3 else plane for plane in (image.data, image.err, image.dq))
     bad = (flags & dq.DO_NOT_USE) != 0
     wide = data.shape[1] > STRIP * data.shape[0]
-    margins = (0.6, 0.1, 0.5, 0.3)
-    if wide:
-        # one above the other, and rows wider than columns, or a strip of the detector would be a line
-        layout = {"mosaic": [["slope", ".", "noise"], ["flags", ".", "noise"]], "width_ratios": [7.4, 1.2, 2.6]}
-        sheet, axes = style.figure(12.5, 4.1, margins=margins, gaps=(0.2, 0.75), **layout)
-    else:
-        layout = {"mosaic": [["slope", "flags", ".", "noise"]], "width_ratios": [4.0, 3.3, 1.4, 2.4]}
-        sheet, axes = style.figure(12.5, 4.1, margins=margins, gaps=(0.2, 0.2), **layout)
-        axes["flags"].set_anchor("W")
+    sheets = {} if sheets is None else sheets
+    if data.shape not in sheets:
+        sheets[data.shape] = _empty_sheet(wide)
+    sheet, axes = sheets[data.shape]
+    style.wipe(axes.values())
     unit = image.sci_header.get("BUNIT", "DN/s")
     slopes, step = style.reduced(np.where(bad, np.nan, data), side=900 if wide else 450)
     style.show(axes["slope"], slopes, style.asinh_norm(slopes), label=unit, step=step)
@@ -61,6 +60,18 @@ def exposure_figure(rate):
     # reference pixels see no background
     draw_pulls(axes["noise"], data, err, bad | ((flags & dq.REFERENCE_PIXEL) != 0))
     return sheet
+
+
+def _empty_sheet(wide):
+    margins = (0.6, 0.1, 0.5, 0.3)
+    if wide:
+        # one above the other, and rows wider than columns, or a strip of the detector would be a line
+        layout = {"mosaic": [["slope", ".", "noise"], ["flags", ".", "noise"]], "width_ratios": [7.4, 1.2, 2.6]}
+        return style.figure(12.5, 4.1, margins=margins, gaps=(0.2, 0.75), **layout)
+    layout = {"mosaic": [["slope", "flags", ".", "noise"]], "width_ratios": [4.0, 3.3, 1.4, 2.4]}
+    sheet, axes = style.figure(12.5, 4.1, margins=margins, gaps=(0.2, 0.2), **layout)
+    axes["flags"].set_anchor("W")
+    return sheet, axes
 
 
 def flag_fractions(flags):
@@ -171,6 +182,9 @@ def draw_pulls(axes, data, err, bad, *, label="(slope − background) / ERR"):
     axes.text(0.98, 0.91, f"measured, width {high - low:.2f}", color=style.GREY, **place)
 
 
+_SHEETS = {}  # of this process
+
+
 def write_exposure_figure(rate, path):
     """Write `exposure_figure` of a rate file as PNG or SVG."""
-    style.save(exposure_figure(rate), path)
+    style.save(exposure_figure(rate, _SHEETS), path)

@@ -1,12 +1,14 @@
 """Looks of the report's pictures: colours that colour-blind people can tell apart, stretch, and saving."""
 
 import functools
+import importlib
 import math
-import multiprocessing
-import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
+
+from snakewebb.processes import in_processes
 
 # Okabe & Ito
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
@@ -72,21 +74,10 @@ def draw(calls, processes):
     calls : list of functools.partial
     processes : int
     """
-    first, *others = calls
-    first()  # which imports what the others need: their processes share its memory
-    if processes == 1 or sys.platform != "linux":
-        for call in others:
-            call()
-        return
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for _ in pool.imap(_made, others):
-            pass
-        pool.close()
-        pool.join()  # their memory counts as that of the job
-
-
-def _made(call):
-    call()
+    # what the calls need is imported here: their processes share it
+    importlib.import_module("matplotlib.figure")
+    importlib.import_module("matplotlib.backends.backend_agg")
+    in_processes(calls, processes)
 
 
 def figure(width, height, *, margins=None, gaps=(0.25, 0.25), **layout):
@@ -322,6 +313,16 @@ def asinh_norm(image, low=0.5, high=99.7):
     return FuncNorm((forward, backward), vmin=min(bottom, median - noise), vmax=max(top, median + 10 * noise))
 
 
+_bars = weakref.WeakKeyDictionary()  # of axes that are drawn anew
+
+
+def wipe(axes):
+    """Take from axes what was drawn in them, but not their titles and scales, and not the colour bar that `show` gave them."""
+    for each in axes:
+        for artist in (*each.images, *each.patches, *each.lines, *each.texts, *filter(None, [each.get_legend()])):
+            artist.remove()
+
+
 def show(axes, image, norm, *, label, cmap="gray", step=1, whole=False, corner=(0, 0)):
     """Draw an image with its colour bar; axes are in pixels of the image before `reduced`.
 
@@ -347,7 +348,11 @@ def show(axes, image, norm, *, label, cmap="gray", step=1, whole=False, corner=(
     x, y = corner
     extent = (x - 0.5, x + columns * step - 0.5, y - 0.5, y + rows * step - 0.5)
     drawn = axes.imshow(image, norm=norm, cmap=colours, extent=extent, origin="lower", interpolation="nearest")
-    bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.85, pad=0.02, aspect=30)
+    bar = _bars.get(axes)
+    if bar is None:
+        bar = _bars[axes] = axes.figure.colorbar(drawn, ax=axes, shrink=0.85, pad=0.02, aspect=30)
+    else:
+        bar.update_normal(drawn)
     bar.outline.set_visible(False)
     bar.set_label(label)
     ticks = _ticks(norm)

@@ -1,0 +1,84 @@
+"""Calls that are made in several processes at once, where threads would wait for each other."""
+
+import ctypes
+import os
+import pickle
+import signal
+import sys
+import traceback
+
+from snakewebb.errors import SnakewebbError
+
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
+
+
+def in_processes(calls, number):
+    """Results of calls without arguments, in order; on Linux made in so many forks of this process, else one after the other.
+
+    A fork shares the memory of this process, and its own counts as that of the job. It ends when this process does.
+
+    Parameters
+    ----------
+    calls : list of callable
+        Their results can be pickled.
+    number : int
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    Exception
+        The first one that a call raised, when all processes have ended.
+    MemoryError
+        If a process was killed.
+    """
+    number = min(number, len(calls))
+    if number < 2 or sys.platform != "linux":
+        return [call() for call in calls]
+    made = [_fork(calls[first::number]) for first in range(number)]
+    ended = [_result(pid, stream) for pid, stream in made]
+    for _, error in ended:
+        if error is not None:
+            raise error
+    return [ended[k % number][0][k // number] for k in range(len(calls))]
+
+
+def _fork(calls):
+    """Start a process for calls; its id, and the end of a pipe from which `_result` is read."""
+    readable, writable = os.pipe()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        os.close(writable)
+        return pid, os.fdopen(readable, "rb")
+    code = 1
+    try:
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() == parent:
+            results, error = [], None
+            try:
+                results = [call() for call in calls]
+            except Exception as raised:
+                if not isinstance(raised, SnakewebbError):
+                    raised.add_note(traceback.format_exc())  # which is not handed over
+                error = raised
+            with os.fdopen(writable, "wb") as stream:
+                pickle.dump((results, error), stream)
+            code = 0
+    finally:
+        os._exit(code)
+
+
+def _result(pid, stream):
+    """Results of a process and the exception that one of its calls raised."""
+    with stream:
+        content = stream.read()
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGKILL:
+        return [], MemoryError("a process of the job was killed")
+    if code:
+        return [], RuntimeError(f"a process of the job ended with exit code {code}")
+    return pickle.loads(content)

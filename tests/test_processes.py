@@ -1,0 +1,60 @@
+"""Calls in several processes."""
+
+import os
+import signal
+import sys
+from functools import partial
+
+import pytest
+
+from snakewebb.errors import BadDataError
+from snakewebb.processes import in_processes
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 9])
+def test_results_are_in_the_order_of_the_calls(number):
+    assert in_processes([partial(pow, 2, k) for k in range(7)], number) == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_calls_are_shared_out_to_processes_of_their_own():
+    first, second, third = in_processes([os.getpid] * 3, 2)
+    assert first == third != second
+    assert os.getpid() not in (first, second)
+
+
+def test_no_calls():
+    assert in_processes([], 2) == []
+
+
+def test_an_error_is_that_of_the_call():
+    def fail():
+        raise BadDataError("a.fits[SCI]: NAXIS is 1, expected 2")
+
+    with pytest.raises(BadDataError, match=r"a.fits\[SCI\]: NAXIS is 1"):
+        in_processes([os.getpid, fail], 2)
+
+
+def test_an_unforeseen_error_tells_where_it_came_from():
+    def fail():
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        in_processes([fail, fail], 2)
+    assert "return 1 / 0" in caught.value.__notes__[0]
+
+
+def test_a_killed_process_is_lack_of_memory():
+    with pytest.raises(MemoryError, match="a process of the job was killed"):
+        in_processes([os.getpid, lambda: os.kill(os.getpid(), signal.SIGKILL)], 2)
+
+
+def test_a_process_that_ends_without_results():
+    with pytest.raises(RuntimeError, match="exit code 3"):
+        in_processes([os.getpid, lambda: os._exit(3)], 2)
+
+
+def test_what_cannot_be_handed_over():
+    with pytest.raises(RuntimeError, match="exit code 1"):
+        in_processes([os.getpid, lambda: lambda: None], 2)
