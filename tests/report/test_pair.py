@@ -29,7 +29,7 @@ def images_of(folder, offset):
 def test_the_offset_is_what_the_step_said(made):
     _, offset = made
     assert offset == pair.Offset(f"{ROOTS[1]}_cal.fits", OFFSET, None, OFFSET, (100, 10))
-    heading, columns, rows, caption = pair.offset_table(offset)
+    _, _, rows, caption = pair.offset_table(offset)
     assert rows == [["pointings", "20.00", "-7.00"], ["taken", "20", "-7"]]
     assert caption.startswith(f"Where {ROOTS[1]}_cal.fits has what the other image has")
 
