@@ -205,15 +205,32 @@ def _sampled(band, grid, shape):
     from scipy.ndimage import map_coordinates
 
     image = band.image()
-    rows, columns = np.indices(shape, dtype=float)
-    x, y = band.wcs.wcs_world2pix(*grid.wcs_pix2world(columns.ravel(), rows.ravel(), 0), 0)
     good = np.isfinite(image)
-    places = np.array([y, x])
+    places = _places(band, grid, shape)
     weight = map_coordinates(good.astype(float), places, order=1, cval=0.0)
     values = map_coordinates(np.where(good, image, 0.0), places, order=1, cval=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        sampled = np.where(weight > 0.5, values / weight, np.nan).reshape(shape)
+        sampled = np.where(weight > 0.5, values / weight, np.nan)
     return sampled - np.nanmedian(sampled) if good.any() and np.isfinite(sampled).any() else sampled
+
+
+_NODES = 32
+"""Pixels of the grid between those whose places are calculated; the others are interpolated."""
+
+
+def _places(band, grid, shape):
+    """Row and column in a mosaic of each pixel of the grid."""
+    (rows, down), (columns, across) = (_nodes(length) for length in shape)
+    sky = grid.wcs_pix2world(np.tile(columns, len(rows)), np.repeat(rows, len(columns)), 0)
+    x, y = (values.reshape(len(rows), len(columns)) for values in band.wcs.wcs_world2pix(*sky, 0))
+    return np.array([down @ y @ across.T, down @ x @ across.T])
+
+
+def _nodes(length):
+    """Some pixels of an axis, the first and one that is not before the last among them, and what makes all pixels of them."""
+    nodes = np.arange(0.0, length + _NODES, _NODES)
+    weights = 1 - np.abs(np.arange(length)[:, None] - nodes) / _NODES
+    return nodes, np.maximum(weights, 0)
 
 
 @style.styled
