@@ -29,7 +29,7 @@ def images_of(folder, offset):
 def test_the_offset_is_what_the_step_said(made):
     _, offset = made
     assert offset == pair.Offset(f"{ROOTS[1]}_cal.fits", OFFSET, None, OFFSET, (100, 10))
-    heading, columns, rows, caption = pair.offset_table(offset)
+    _, _, rows, caption = pair.offset_table(offset)
     assert rows == [["pointings", "20.00", "-7.00"], ["taken", "20", "-7"]]
     assert caption.startswith(f"Where {ROOTS[1]}_cal.fits has what the other image has")
 
@@ -97,7 +97,8 @@ def test_the_figure_shows_the_images_and_that_they_agree(made):
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     (width,) = (float(word.split()[-1]) for word in words if word.startswith("measured"))
     assert width == pytest.approx(1.0, abs=0.03), "two images of independent noise"
-    near = figure.axes[titles.index("Combined: around the light")]
+    near = figure.axes[titles.index("Combined") + 4]
+    assert near.get_title(loc="left") == "Around the light"
     assert near.get_xlim()[0] < 150 < near.get_xlim()[1]
     assert near.get_ylim()[0] < 170 < near.get_ylim()[1]
     assert near.get_xlim()[0] >= 150 - 101
