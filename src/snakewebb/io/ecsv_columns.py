@@ -72,7 +72,7 @@ def _described(lines):
     Loader.add_constructor("tag:yaml.org,2002:omap", _ordered_map)
     Loader.add_multi_constructor("!astropy.", lambda loader, _, node: loader.construct_mapping(node, deep=True))
     try:
-        return yaml.load("\n".join(lines), Loader=Loader)  # noqa: S506
+        return yaml.load("\n".join(lines), Loader=Loader)
     except yaml.YAMLError:
         return get_header_from_yaml(lines)
 
