@@ -227,6 +227,34 @@ def test_two_stars_are_divided_only_if_asked(references):
     assert first.catalog["nn_dist"].value == pytest.approx(np.hypot(6.5, 1.0), abs=0.3)
 
 
+@pytest.mark.parametrize(
+    ("separation", "found", "scatter"), [(1.5, 0.0, 0.0), (2.0, 0.67, 0.04), (2.5, 1.0, 0.01), (4.0, 1.0, 0.005)]
+)
+def test_deblended_pairs_have_the_flux_of_each_star(references, separation, found, scatter):
+    """Pairs of a star and one of a third to all of its flux, at a distance in FWHM and any angle."""
+    rng = np.random.default_rng(21)
+    x, y = (np.mgrid[:7, :7] * 60.0 + 30).reshape(2, -1) + rng.uniform(-0.5, 0.5, (2, 49))
+    angle, flux = rng.uniform(0, 2 * np.pi, 49), 10 ** rng.uniform(2.0, 2.6, 49)
+    x = np.concatenate([x, x + separation * FWHM * np.cos(angle)])
+    y = np.concatenate([y, y + separation * FWHM * np.sin(angle)])
+    flux = np.concatenate([flux, flux * rng.uniform(0.33, 1.0, 49)])
+    mosaic = mosaic_of(*observed(star_image((420, 420), x, y, flux), seed=9))
+    source_catalog(mosaic, references, npixels=6)
+    catalog = mosaic.catalog
+    assert (len(catalog) - 49) / 49 == pytest.approx(found, abs=0.06)
+    if not found:
+        return
+    distance = np.hypot(x - catalog["xcentroid"][:, None], y - catalog["ycentroid"][:, None])
+    nearest = np.argmin(distance, axis=0)
+    both = nearest[:49] != nearest[49:]
+    both = np.concatenate([both, both])
+    assert np.median(distance.min(axis=0)[both]) < 0.25
+    ratio = catalog["isophotal_flux"].value[nearest[both]] / (flux[both] * PIXEL_AREA * 1e6)
+    # light of each is in the segment of the other
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.005)
+    assert np.std(ratio) < scatter
+
+
 @pytest.mark.parametrize("starfinder", ["dao", "iraf"])
 def test_star_finders(references, starfinder):
     x, y = np.array([30.3, 80.0, 55.1]), np.array([33.0, 40.6, 77.7])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from raw_exposures import write_raw
+from snakewebb.bundle.products import products_of
 from snakewebb.errors import ConfigError
 from snakewebb.plan.context_diff import stale_rules
 from snakewebb.plan.jobs import planned_jobs
@@ -54,6 +55,10 @@ def test_two_dithers_of_an_activity_and_detector_are_a_pair(expose, plan_of):
         assert Needs(plan).megabytes("wfs_combine", None, product) < 200
     assert {job.rule for job in jobs.values()} == {
         *("detector1", "image2", "resample_exposure", "association", "wfs_combine")
+    }
+    pages = [product for product in products_of(plan) if product.rule == "report_pair"]
+    assert {page.name: (page.files, page.inputs) for page in pages} == {
+        product: ((f"report/{product}.html",), (f"stage3/{product}.json",)) for product in found
     }
     lines = summary_lines(plan)
     assert lines[0].endswith("6 exposures, 3 products")
@@ -166,4 +171,7 @@ def test_the_step_is_switched_like_others(expose, plan_of):
         after = planned_jobs(plan_of(MODE, **configuration))
         assert before.keys() - after.keys() == {f"stage3/{pair_name()}.json"}
     other = plan_of(MODE, steps={"wfs_combine": {"do_refine": True}})
-    assert stale_rules(plan_of(MODE), other) == {"wfs_combine": {pair_name()}}
+    assert stale_rules(plan_of(MODE), other) == {
+        "wfs_combine": {pair_name()},
+        "report_pair": {pair_name()},
+    }

@@ -156,6 +156,31 @@ def test_alignment(tmp_path):
     assert len(empty.axes) == 2
 
 
+def test_of_many_exposures_some_have_their_names(tmp_path):
+    count = 1000
+    roots = [f"jw01234001001_02101_{number:05d}_nrca1" for number in range(1, 1 + count)]
+    rows = [(root, "SUCCESS" if n % 10 else "FAILED", 9, 0.002, 0.01, 0.0) for n, root in enumerate(roots)]
+    figure = alignment.alignment_figure(alignment_table(tmp_path / "a.ecsv", rows))
+    right = figure.axes[1]
+    assert len(right.get_yticklabels()) == 40
+    assert sum(len(line.get_xdata()) for line in right.lines) == count, "each has a point"
+    assert len(texts(figure)) < 100
+    table = Table({"exposure": roots, "level": np.arange(count) / 1e3, "status": ["COMPLETE"] * count})
+    table["level"][3] = np.nan
+    table.write(tmp_path / "s.ecsv", format="ascii.ecsv")
+    figure = alignment.sky_figure(tmp_path / "s.ecsv")
+    assert len(figure.axes[0].get_yticklabels()) == 40
+    assert len(texts(figure)) < 100
+
+
+def test_the_axes_of_a_mosaic_are_those_of_what_was_seen(i2d):
+    """A grid that mosaics share is larger than each: the first twelve columns have no data."""
+    figure = mosaic.mosaic_figure(i2d)
+    for axes in figure.axes[:2]:
+        assert axes.get_xlim() == (11.5, 119.5)
+        assert axes.get_ylim() == (-0.5, 89.5)
+
+
 def test_short_names():
     names = ["jw01234001001_02101_00001_nrca1", "jw01234001001_02101_00012_nrcalong"]
     assert alignment.short_names(names) == ["00001 nrca1", "00012 nrcalong"]

@@ -97,7 +97,8 @@ def test_the_figure_shows_the_images_and_that_they_agree(made):
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     (width,) = (float(word.split()[-1]) for word in words if word.startswith("measured"))
     assert width == pytest.approx(1.0, abs=0.03), "two images of independent noise"
-    near = figure.axes[titles.index("Combined: around the light")]
+    near = figure.axes[titles.index("Combined") + 4]
+    assert near.get_title(loc="left") == "Around the light"
     assert near.get_xlim()[0] < 150 < near.get_xlim()[1]
     assert near.get_ylim()[0] < 170 < near.get_ylim()[1]
     assert near.get_xlim()[0] >= 150 - 101

@@ -1,5 +1,8 @@
 """A pair of dithers of wavefront sensing, simulated and combined as a user would."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -63,8 +66,23 @@ def test_nothing_is_left_to_be_made_and_the_steps_parameters_rerun_it_alone(prog
     assert not list(programme.folder.glob("stage3/*_i2d.fits"))
     assert programme.counts(MODE) == {}
     programme.configure("steps: {wfs_combine: {do_refine: true, psf_size: 60}}\n")
-    assert programme.counts(MODE) == {"wfs_combine": 1}
+    assert programme.counts(MODE) == {"wfs_combine": 1, "report_pair": 1}
     programme.configure()
+
+
+def test_it_has_a_page_with_its_exposures_offset_and_flags(programme):
+    path = product_of(programme)
+    assert not (programme.folder / "report/programme.html").exists(), "there is no mosaic"
+    page = (programme.folder / f"report/{path.stem}.html").read_text()
+    roots = [cal.name.removesuffix("_cal.fits") for cal in sorted(programme.folder.glob("stage2/*_cal.fits"))]
+    assert len(roots) == 2
+    for root in roots:
+        assert f"{root}: slopes, flagged pixels" in page
+    reason = json.loads(path.with_suffix(".json").read_text())["steps"][0]["reason"]
+    moved = [-int(number) for number in re.search(r"moved by (-?\d+), (-?\d+) pixels", reason).groups()]
+    cells = "".join(f"<td>{number}</td>" for number in moved)
+    assert f"<td>taken</td>{cells}" in page
+    assert "Flagged pixels of the two images" in page
 
 
 def test_its_memory_and_disk_are_predicted(programme, monkeypatch):
@@ -73,10 +91,13 @@ def test_its_memory_and_disk_are_predicted(programme, monkeypatch):
     path = product_of(programme)
     programme.snakemake(MODE, "--forcerun", "wfs_combine")
     needs = Needs(plan_of_folder(MODE, repository=None))
-    (log,) = programme.folder.glob("logs/wfs_combine/*.log")
-    measured = int(log.read_text().rpartition("the job's memory: at most ")[2].split()[0])
-    assert 1.0 <= needs.megabytes("wfs_combine", None, path.stem) / measured <= 1.5
+    for rule in ("wfs_combine", "report_pair"):
+        (log,) = programme.folder.glob(f"logs/{rule}/*.log")
+        measured = int(log.read_text().rpartition("the job's memory: at most ")[2].split()[0])
+        assert 1.0 <= needs.megabytes(rule, None, path.stem) / measured <= 1.5, rule
     assert path.stat().st_size / 1e6 <= needs.disk_megabytes("wfs_combine", None, path.stem)
+    pictures = sum(file.stat().st_size for file in programme.folder.glob(f"report/{path.stem}*/*"))
+    assert pictures / 1e6 <= needs.disk_megabytes("report_pair", None, path.stem)
 
 
 def test_the_oracle_reads_it_and_combines_the_same_pair(programme):

@@ -86,6 +86,7 @@ def draw_programme(
 def _composite_caption(filters):
     caption = f"In colour: {colours_of(set(filters))}"
     caption += "; white is what is as bright in all, per unit of frequency" if len(set(filters)) > 1 else ""
+    caption += "; where one of them has no data its neighbour stands for it" if len(set(filters)) > 2 else ""
     return caption + ("; of several mosaics in one filter their mean" if len(set(filters)) < len(filters) else "")
 
 

@@ -97,6 +97,18 @@ def _rings(reach):
 
 def _draw_scatter(axes, rmse, matches, names, status):
     places = np.arange(len(names))[::-1]
+    axes.set_xlabel("rms of the matches (mas)")
+    axes.set_title("Scatter of the matched sources")
+    top = np.max(rmse, initial=0.0, where=np.isfinite(rmse))
+    axes.set(xlim=(0, 1.25 * top if top > 0 else 1), ylim=(-0.7, len(names) - 0.3))
+    _name_places(axes, places, names)
+    if len(names) > _NAMED:
+        values = np.nan_to_num(rmse)
+        for kind in dict.fromkeys(status):
+            colour, marker = _MARKS.get(kind, _MARKS["SUCCESS"])
+            chosen = np.array([entry == kind for entry in status])
+            axes.plot(values[chosen], places[chosen], marker, color=colour, markersize=3, clip_on=False)
+        return
     for place, value, count, kind in zip(places, rmse, matches, status, strict=True):
         colour, marker = _MARKS.get(kind, _MARKS["SUCCESS"])
         if np.isfinite(value) and value > 0:
@@ -108,11 +120,15 @@ def _draw_scatter(axes, rmse, matches, names, status):
         else:
             axes.annotate(kind.lower(), (0, place), (6, 0), textcoords="offset points", fontsize=7, va="center")
             axes.plot(0, place, marker, color=colour, markersize=5, clip_on=False)
-    axes.set_yticks(places, names)
-    top = np.max(rmse, initial=0.0, where=np.isfinite(rmse))
-    axes.set(xlim=(0, 1.25 * top if top > 0 else 1), ylim=(-0.7, len(names) - 0.3))
-    axes.set_xlabel("rms of the matches (mas)")
-    axes.set_title("Scatter of the matched sources")
+
+
+_NAMED = 40
+"""Exposures up to which each has its name beside it; of more, so many names are evenly chosen."""
+
+
+def _name_places(axes, places, names):
+    every = -(-len(names) // _NAMED)
+    axes.set_yticks(places[::every], names[::every])
 
 
 def short_names(names):
@@ -235,8 +251,9 @@ def sky_figure(table):
     axes.hlines(places[good], 0, levels[good], color=style.PALE, linewidth=1.5)
     axes.plot(levels[good], places[good], "o", color=style.BLUE, markersize=5)
     for place, status in zip(places[~good], np.asarray(rows["status"])[~good], strict=True):
-        axes.annotate(str(status).lower(), (0, place), (6, 0), textcoords="offset points", fontsize=7, va="center")
-    axes.set_yticks(places, names)
+        if len(names) <= _NAMED:
+            axes.annotate(str(status).lower(), (0, place), (6, 0), textcoords="offset points", fontsize=7, va="center")
+    _name_places(axes, places, names)
     axes.set_ylim(-0.7, len(names) - 0.3)
     unit = str(rows["level"].unit or "MJy/sr").replace(" ", "")
     methods = ", ".join(sorted({str(value) for value in rows["method"]})) if "method" in rows.colnames else ""

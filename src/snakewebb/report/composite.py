@@ -127,8 +127,9 @@ def chosen(filters):
 def composite(bands):
     """Colours of a target, north up and east left.
 
-    Surface brightness per unit frequency is shown: a source whose spectrum is flat in it is white. Where a filter has no data
-    the others are shown in grey. Of several mosaics in one filter the mean is shown; one is in memory at a time.
+    Surface brightness per unit frequency is shown: a source whose spectrum is flat in it is white. Where one of three filters has no
+    data its neighbour stands for it; what only one has seen is grey. Of several mosaics in one filter the mean is shown; one is in
+    memory at a time.
 
     Parameters
     ----------
@@ -148,12 +149,19 @@ def composite(bands):
         name: _plane([band for band in bands if band.name == name], grid, shape)
         for name in dict.fromkeys(band.name for band in bands)
     }
-    colours = np.array([np.mean([planes[name] for name in members], axis=0) for members in chosen(planes)])
+    red, green, blue = (np.mean([planes[name] for name in members], axis=0) for members in chosen(planes))
+    if len(planes) > 2:
+        red, green, blue = (
+            np.where(np.isfinite(red), red, green),
+            np.where(np.isfinite(green), green, 0.5 * (red + blue)),
+            np.where(np.isfinite(blue), blue, green),
+        )
+    colours = np.array([red, green, blue])
     cube = np.array(list(planes.values()))
     known = np.isfinite(cube)
     seen = known.any(axis=0)
     light = np.where(known, cube, 0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
-    # where a band is missing there is no colour
+    # of one filter there is no colour
     colours = np.where(np.isfinite(colours).all(axis=0), colours, light)
     noise = 1.4826 * np.median(np.abs(light[seen])) if seen.any() else 0.0
     image = make_lupton_rgb(*colours, minimum=-2 * noise, stretch=8 * noise or 1.0, Q=8)
@@ -162,15 +170,19 @@ def composite(bands):
 
 
 def _grid(bands):
-    """WCS around all mosaics with north up, its shape, and arcsec per pixel."""
+    """WCS around what all mosaics have data of, with north up, its shape, and arcsec per pixel."""
     from astropy.coordinates import SkyCoord
     from astropy.wcs import WCS
     from astropy.wcs.utils import proj_plane_pixel_scales
 
     corners = []
     for band in bands:
-        ny, nx = band.shape
-        corners.append(band.wcs.pixel_to_world([0, nx - 1, 0, nx - 1], [0, 0, ny - 1, ny - 1]))
+        seen = np.isfinite(band.image())
+        # a grid that mosaics share is larger than each
+        rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+        if rows.size == 0:
+            rows, columns = (np.arange(length) for length in band.shape)
+        corners.append(band.wcs.pixel_to_world(columns[[0, -1, 0, -1]], rows[[0, 0, -1, -1]]))
     directions = np.concatenate([corner.cartesian.xyz.value for corner in corners], axis=1)
     centre = SkyCoord(*directions.mean(axis=1), representation_type="cartesian").spherical
     centre = SkyCoord(centre.lon, centre.lat)
@@ -256,12 +268,13 @@ def composite_figure(bands, title):
     axes.axis("off")
     axes.set_title(title)
     length = max((bar for bar in _SCALE_BARS if bar / scale <= 0.3 * columns), default=_SCALE_BARS[0])
+    outline = [withStroke(linewidth=4, foreground="black", alpha=0.7)]
     left, low = 0.04 * columns, 0.04 * rows
-    outline = [withStroke(linewidth=3, foreground="black")]
-    axes.plot([left, left + length / scale], [low, low], color="white", linewidth=2, path_effects=outline)
     name = f"{length} arcsec" if length < 60 else f"{length / 60:g} arcmin"
-    axes.text(left, low + 0.012 * rows, name, color="white", va="bottom", path_effects=outline)
-    axes.text(0.985 * columns, 0.03 * rows, "N up, E left", color="white", ha="right", path_effects=outline)
+    ground = {"facecolor": "black", "alpha": 0.7, "linewidth": 0, "pad": 3}
+    axes.plot([left, left + length / scale], [low, low], color="white", linewidth=2, path_effects=outline)
+    axes.text(left, low + 0.018 * rows, name, color="white", va="bottom", bbox=ground)
+    axes.text(0.98 * columns, low, "N up, E left", color="white", ha="right", va="bottom", bbox=ground)
     return sheet
 
 

@@ -32,15 +32,21 @@ def mosaic_figure(i2d, catalog=None):
         data, weight = units["SCI"].data, units["WHT"].data
         unit = units["SCI"].header.get("BUNIT", "MJy/sr")
     sheet, (left, right) = style.figure(12.5, 6.2, margins=(0.6, 0.6, 1.0, 0.3), gaps=(0.7, 0), ncols=2)
+    # a grid that mosaics share is larger than each
+    places = [np.flatnonzero((weight > 0).any(axis=axis)) for axis in (1, 0)]
+    seen = tuple(slice(found[0], found[-1] + 1) if found.size else slice(None) for found in places)
+    corner = tuple(part.start or 0 for part in reversed(seen))
+    covered = np.mean(weight > 0)
+    data, weight = data[seen], weight[seen]
     image, step = style.reduced(np.where(weight > 0, data, np.nan), side=600)
-    style.show(left, image, style.asinh_norm(image), label=unit, step=step, cmap="gray_r")
+    style.show(left, image, style.asinh_norm(image), label=unit, step=step, cmap="gray_r", corner=corner)
     left.set_title("Mosaic")
     rows = None
     if catalog is not None:
         rows = read_columns(catalog, _COLUMNS)
         _mark_sources(left, rows)
     coverage, step = style.reduced(np.where(weight > 0, weight, np.nan))
-    _draw_weight(right, coverage, step, np.mean(weight > 0))
+    _draw_weight(right, coverage, step, covered, corner)
     if rows is not None:
         lines = "\n".join(depth_lines(rows.meta))
         right.annotate(lines, (0.5, 0), (0, -38), "axes fraction", "offset points", ha="center", va="top", fontsize=8)
@@ -114,7 +120,7 @@ def _mark_sources(axes, rows):
     axes.set_title(f"Mosaic and its {len(rows)} sources")
 
 
-def _draw_weight(axes, weight, step, covered):
+def _draw_weight(axes, weight, step, covered, corner):
     from matplotlib.colors import Normalize
 
     good = weight[np.isfinite(weight)]
@@ -129,6 +135,7 @@ def _draw_weight(axes, weight, step, covered):
         label="relative weight",
         step=step,
         cmap="viridis",
+        corner=corner,
     )
     axes.set_title(f"Weight ({100 * covered:.0f} % of the pixels covered)")
 

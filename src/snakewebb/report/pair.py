@@ -161,6 +161,8 @@ def pair_figure(images, offset):
     -------
     Figure
     """
+    from matplotlib.colors import Normalize
+
     sheet, axes = style.figure(14.5, 7.0, margins=(0.6, 0.2, 0.5, 0.3), gaps=(0.95, 0.75), nrows=2, ncols=4)
     combined = images["combined"]
     good = np.isfinite(combined.data) & ((combined.dq & DO_NOT_USE) == 0)
@@ -168,21 +170,18 @@ def pair_figure(images, offset):
     if problem:
         window = tuple(slice(0, length) for length in combined.data.shape)
     unit = combined.sci_header.get("BUNIT", "MJy/sr")
-    for column, (name, image) in enumerate(images.items()):
-        shown, step = style.reduced(np.where(image.dq & DO_NOT_USE, np.nan, image.data))
-        style.show(axes[0, column], shown, style.asinh_norm(shown), label=unit, step=step)
+    corner = window[1].start, window[0].start
+    norms = None
+    for name, column in (("combined", 2), ("first", 0), ("second", 1)):
+        image = images[name]
+        usable = np.where(image.dq & DO_NOT_USE, np.nan, image.data)
+        shown, near = style.reduced(usable), style.reduced(usable[window])
+        # one scale for all, that of the combined image
+        norms = norms or [style.asinh_norm(part) for part, _ in (shown, near)]
+        style.show(axes[0, column], shown[0], norms[0], label=unit, step=shown[1])
         axes[0, column].set_title(_TITLES[name])
-        near, step = style.reduced(np.where(image.dq & DO_NOT_USE, np.nan, image.data)[window])
-        style.show(
-            axes[1, column],
-            near,
-            style.asinh_norm(near),
-            label=unit,
-            step=step,
-            cmap="inferno",
-            corner=(window[1].start, window[0].start),
-        )
-        axes[1, column].set_title(f"{_TITLES[name]}: around the light")
+        style.show(axes[1, column], near[0], norms[1], label=unit, step=near[1], cmap="inferno", corner=corner)
+        axes[1, column].set_title("Around the light")
     first, second = images["first"], images["second"]
     bad = ((first.dq | second.dq) & DO_NOT_USE) != 0
     difference, error = second.data - first.data, np.hypot(first.err, second.err)
@@ -191,17 +190,8 @@ def pair_figure(images, offset):
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(bad, np.nan, difference / error)[window]
     pulls, step = style.reduced(ratio)
-    from matplotlib.colors import Normalize
-
-    style.show(
-        axes[1, 3],
-        pulls,
-        Normalize(-5, 5),
-        label="(second − first) / ERR",
-        step=step,
-        cmap="RdBu_r",
-        corner=(window[1].start, window[0].start),
-    )
+    label = "(second − first) / ERR"
+    style.show(axes[1, 3], pulls, Normalize(-5, 5), label=label, step=step, cmap="RdBu_r", corner=corner)
     axes[1, 3].set_title("Difference around the light")
     return sheet
 
