@@ -218,7 +218,7 @@ def _sampled(band, grid, shape):
 
     image = band.image()
     good = np.isfinite(image)
-    places = _places(band, grid, shape)
+    places = _places(band.wcs, grid, shape)
     weight = map_coordinates(good.astype(float), places, order=1, cval=0.0)
     values = map_coordinates(np.where(good, image, 0.0), places, order=1, cval=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -230,11 +230,11 @@ _NODES = 32
 """Pixels of the grid between those whose places are calculated; the others are interpolated."""
 
 
-def _places(band, grid, shape):
+def _places(wcs, grid, shape):
     """Row and column in a mosaic of each pixel of the grid."""
     (rows, down), (columns, across) = (_nodes(length) for length in shape)
     sky = grid.wcs_pix2world(np.tile(columns, len(rows)), np.repeat(rows, len(columns)), 0)
-    x, y = (values.reshape(len(rows), len(columns)) for values in band.wcs.wcs_world2pix(*sky, 0))
+    x, y = (values.reshape(len(rows), len(columns)) for values in wcs.wcs_world2pix(*sky, 0))
     return np.array([down @ y @ across.T, down @ x @ across.T])
 
 
