@@ -49,7 +49,7 @@ def _sky(count=60):
     return image.astype(np.float32), x, y, flux
 
 
-def _write_rate(path):
+def _write_image(path, unit):
     data = _sky()[0]
     flags = np.where(_RNG.random(data.shape) < 0.05, dq.JUMP_DET, 0).astype(np.uint32)
     flags[100:104, 50:60] |= dq.SATURATED
@@ -57,7 +57,7 @@ def _write_rate(path):
     header = fits.Header({"INSTRUME": "NIRCAM", "DETECTOR": "NRCALONG", "EXP_TYPE": "NRC_IMAGE"})
     header.update(SUBSTRT1=1, SUBSTRT2=1, SUBSIZE1=_SIDE, SUBSIZE2=_SIDE)
     error = np.full(data.shape, 0.05, np.float32)
-    write_image(path, Image(header, fits.Header({"BUNIT": "DN/s"}), data, error, flags), "ImageModel")
+    write_image(path, Image(header, fits.Header({"BUNIT": unit}), data, error, flags), "ImageModel")
 
 
 def _write_mosaic(stem, filter_name):
@@ -137,8 +137,11 @@ def write_pages(monkeypatch, folder):
     ]
     rates = [Path(f"stage1/{root}_rate.fits") for root in ROOTS]
     for rate in rates:
-        _write_rate(rate)
+        _write_image(rate, "DN/s")
         _write_record(rate.with_suffix(".json"), steps)
+    cals = [Path(f"stage2/{root}_cal.fits") for root in ROOTS]
+    for cal in cals:
+        _write_image(cal, "MJy/sr")
     for product, filter_name in ((SHORT, "F200W"), (LONG, "F444W")):
         _write_mosaic(f"stage3/{product}", filter_name)
         _write_tables(f"stage3/{product}")
@@ -153,6 +156,7 @@ def write_pages(monkeypatch, folder):
             f"report/{product}.html",
             product=product,
             rates=rates,
+            cals=cals,
             alignment=f"{stem}_alignment.ecsv",
             residuals=f"{stem}_residuals.ecsv",
             sky=f"{stem}_sky.ecsv",

@@ -19,6 +19,7 @@ def test_pages_stay_bounded(tmp_path, monkeypatch, room):
         for name, found in alternatives.items()
     }
     residuals = [text for text in alternatives["programme"] if text.endswith("how well the positions of stars agree")]
+    assert sum(text.startswith("What is left below the sources") for text in alternatives["product"]) == 1
     said = "pictures of 1 of the 2 exposures are drawn, evenly chosen"
     assert (said in pages["product"]) == (room == 1)
     assert ("1 of the 2 targets are shown" in pages["programme"]) == (room == 1)

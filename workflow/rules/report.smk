@@ -4,6 +4,7 @@
 rule report:
     input:
         rates=lambda wildcards: [ancient(path) for path in rates_of(wildcards)],
+        cals=calibrated_members,
         cal_records=calibrated_member_records,
         alignment=corrections_of,
         residuals=residuals_of,

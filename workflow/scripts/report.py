@@ -13,6 +13,7 @@ from snakewebb.report.composite import filter_of
 from snakewebb.report.exposure import CAPTION, write_exposure_figure
 from snakewebb.report.mosaic import write_mosaic_figure
 from snakewebb.report.page import Picture, evenly_chosen, logs_of, write_page
+from snakewebb.report.residual_light import write_residual_light_figure
 from snakewebb.report.style import draw
 from snakewebb.report.truth import write_truth_figure
 
@@ -23,6 +24,7 @@ def draw_product(
     *,
     product,
     rates,
+    cals,
     alignment,
     residuals,
     sky,
@@ -68,6 +70,15 @@ def draw_product(
             )
         )
         calls.append(partial(write_residual_figure, residuals, pictures[-1].path))
+    pictures.append(
+        Picture(
+            folder / "background.png",
+            product,
+            "What is left below the sources: scattered light, as wisps, in what the exposures of a detector have in common, and stripes "
+            "as of 1/f noise in each",
+        )
+    )
+    calls.append(partial(write_residual_light_figure, evenly_chosen(list(cals), THUMBNAILS), pictures[-1].path))
     if sky:
         pictures.append(
             Picture(
@@ -99,6 +110,7 @@ if "snakemake" in globals():
             snakemake.output.page,
             product=snakemake.wildcards.product,
             rates=snakemake.input.rates,
+            cals=snakemake.input.cals,
             alignment=next(iter(snakemake.input.alignment), None),
             residuals=next(iter(snakemake.input.residuals), None),
             sky=next(iter(snakemake.input.sky), None),
