@@ -1,6 +1,7 @@
 """Alignment against constructed pointing errors."""
 
 import inspect
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -84,6 +85,52 @@ def test_exact_positions_give_the_exact_correction(geometry, expand):
     np.testing.assert_allclose([row["shift_x"], row["shift_y"]], [0.7, -0.3], atol=1e-8)
     assert row["rmse"] < 1e-8
     np.testing.assert_allclose([row["dx"], row["dy"]], [0.7, -0.3], atol=2e-3)
+
+
+NEAR = {"use2dhist": False, "separation": 0.3, "tolerance": 0.12, "minobj": 5}
+"""Matching without an offset: of an image that is turned by 1.4 degrees the middle matches, and the fit moves corners by 0.3 arcsec."""
+
+
+def test_a_group_that_would_move_too_far_fails_alone():
+    stars = star_positions(700)
+    pointings, tables = [], []
+    for number, (offset, matrix, shift) in enumerate(
+        [((0, 0), np.eye(2), (0, 0)), ((1.5, -1), np.eye(2), (0.02, 0.01)), ((-1, 1.2), rotation(1.4), (0, 0))]
+    ):
+        wcs = tangent_wcs(*offset)
+        pointings.append(exposure(number, wcs))
+        tables.append(positions_table(wcs.corrected(matrix, np.array(shift) * ARCSEC), stars))
+    table = align(pointings, tables, **NEAR)
+    assert list(table["status"]) == ["REFERENCE", "SUCCESS", "FAILED"]
+    np.testing.assert_allclose([table["shift_x"][1], table["shift_y"][1]], [0.02, 0.01], atol=1e-4)
+    assert re.match(
+        rf"the fit moves a corner of {pointings[2].exposure} by 0.3\d arcsec, more than 0.24$", table["reason"][2]
+    )
+    # where its header says
+    assert [table[name][2] for name in ("m11", "m12", "shift_x", "shift_y")] == [1, 0, 0, 0]
+
+
+def test_exposures_that_a_catalogue_would_move_too_far_keep_their_relative_alignment():
+    """The catalogue is turned by 1.4 degrees about the middle of the exposures."""
+    stars, wcs = star_positions(700), tangent_wcs(0.0, 0.0)
+    pointings = [exposure(number, wcs) for number in range(2)]
+    shifted = wcs.corrected(np.eye(2), np.array([0.3, -0.1]) * ARCSEC)
+    tables = [positions_table(wcs, stars), positions_table(shifted, stars)]
+    x, y = wcs.sky_to_pixel(*stars)
+    turned = wcs.corrected(rotation(1.4), np.zeros(2)).pixel_to_sky(x, y)
+    catalogue = Table(dict(zip(("ra", "dec"), turned, strict=True)))
+    relative = align(pointings, tables)
+    parameters = {f"abs_{name}": value for name, value in NEAR.items()}
+    table = align(pointings, tables, None, catalogue, abs_refcat="turned", **parameters)
+    assert all("absolute alignment: the fit moves a corner of" in reason for reason in table["reason"])
+    assert not table["absolute"].any()
+    assert list(table["status"]) == ["REFERENCE", "SUCCESS"]
+    for name in ("m11", "m12", "shift_x", "shift_y"):
+        np.testing.assert_allclose(table[name], relative[name], atol=1e-9)
+    np.testing.assert_allclose(table["shift_x"], [0, 0.3], atol=1e-4)
+    # a large search radius allows such a move
+    far = align(pointings, tables, None, catalogue, abs_refcat="turned", **parameters | {"abs_use2dhist": True})
+    assert far["absolute"].all()
 
 
 def test_false_sources_are_clipped():
@@ -302,6 +349,8 @@ def test_exposures_of_a_visit_move_as_one():
     tables[3] = tables[3][:3]
     alone = align(pointings, tables, minobj=5)
     assert list(alone["status"]) == ["REFERENCE", "SUCCESS", "SUCCESS", "FAILED"]
+    # those with enough stars are moved onto the reference, whatever their visit
+    assert max(rms_error(pointings[k], alone[k], truth[k]) for k in (0, 1, 2)) < 2e-3
     together = align(pointings, tables, minobj=5, group_by="visit")
     assert list(together["status"]) == ["REFERENCE", "REFERENCE", "SUCCESS", "SUCCESS"]
     assert list(together["group"]) == ["jw01234001001"] * 2 + ["jw01234001002"] * 2

@@ -181,6 +181,49 @@ def test_the_axes_of_a_mosaic_are_those_of_what_was_seen(i2d):
         assert axes.get_ylim() == (-0.5, 89.5)
 
 
+@pytest.mark.parametrize("catalogue", [False, True])
+def test_residuals(tmp_path, catalogue):
+    """3 mas east and 1 south of the others with a scatter of 2; half of the field 10 mas east of the catalogue, half 10 west."""
+    rng = np.random.default_rng(6)
+    ra, dec = 359.999 + rng.uniform(0, 0.02, 800) - 0.01, rng.uniform(-0.01, 0.01, 800)
+    offsets = {
+        "ra": ra % 360,
+        "dec": dec,
+        "east": rng.normal(0.003, 0.002, 800),
+        "north": rng.normal(-0.001, 0.002, 800),
+        "cat_east": np.where(dec > 0, 0.01, -0.01) if catalogue else np.full(800, np.nan),
+        "cat_north": np.zeros(800) if catalogue else np.full(800, np.nan),
+    }
+    offsets["east"][:3] = 0.5
+    Table(offsets).write(tmp_path / "r.ecsv", format="ascii.ecsv")
+    figure = alignment.residual_figure(tmp_path / "r.ecsv")
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    against = ["Against the other exposures", "Against the catalogue"][: 1 + catalogue]
+    assert titles == [*against, "Median over the field"]
+    lines = next(text for text in texts(figure) if text.startswith("east ")).splitlines()
+    numbers = [[float(word) for word in line.split() if word[-1].isdigit()] for line in lines[:2]]
+    np.testing.assert_allclose(numbers, [[3, 2], [-1, 2]], atol=0.25)
+    assert lines[2] == "800 sources, 3 beyond the frame"
+    assert figure.axes[0].get_xlim()[0] > figure.axes[0].get_xlim()[1]  # east is left
+    # arrows of 81 cells at most, of the catalogue where there is one
+    (arrows,) = [entry for entry in figure.axes[-1].collections if hasattr(entry, "U")]
+    assert 60 < len(arrows.U) <= 81
+    places = arrows.get_offsets()[:, 1]
+    if catalogue:
+        np.testing.assert_allclose(
+            arrows.U[np.abs(places) > 0.1], 10 * np.sign(places[np.abs(places) > 0.1]), atol=1e-6
+        )
+    else:
+        np.testing.assert_allclose(np.median(arrows.U), 3, atol=0.3)
+
+
+def test_residuals_of_nothing(tmp_path):
+    names = ("ra", "dec", "east", "north", "cat_east", "cat_north")
+    Table({name: np.empty(0) for name in names}).write(tmp_path / "r.ecsv", format="ascii.ecsv")
+    (message,) = texts(alignment.residual_figure(tmp_path / "r.ecsv"))
+    assert message == "no star was seen in two exposures or in the catalogue"
+
+
 def test_short_names():
     names = ["jw01234001001_02101_00001_nrca1", "jw01234001001_02101_00012_nrcalong"]
     assert alignment.short_names(names) == ["00001 nrca1", "00012 nrcalong"]

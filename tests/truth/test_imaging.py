@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table, vstack
+from astropy.wcs import WCS
 
 from snakewebb.simulate import recovery
 
@@ -75,6 +76,24 @@ def test_pointing_errors_are_recovered(programme, truth):
     assert list(programme.alignment["status"]) == ["REFERENCE", "SUCCESS", "SUCCESS", "SUCCESS"]
     assert np.sqrt(np.mean(before["rms"] ** 2)) > 0.3
     assert np.sqrt(np.mean(after["rms"] ** 2)) < 0.02
+
+
+@pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
+def test_aligned_coordinates_as_fits_keywords(programme):
+    """Those of the crf files are the corrected ones, within the error that is stated."""
+    x, y = (values.ravel() for values in np.meshgrid(np.linspace(0, 399, 21), np.linspace(0, 399, 21)))
+    moves = []
+    for cal, crf in zip(programme.cals.values(), programme.crfs.values(), strict=True):
+        before, after = (fits.getheader(path, "SCI") for path in (cal, crf))
+        assert after["CTYPE1"] == "RA---TAN-SIP"
+        assert 0 < after["SIPMXERR"] < 0.01
+        assert 0 < after["SIPIVERR"] < 0.01
+        exact, earlier = (WCS(header).all_world2pix(*recovery.wcs_of(crf)(x, y), 0) for header in (after, before))
+        assert np.hypot(exact[0] - x, exact[1] - y).max() < 1.1 * after["SIPMXERR"] + 1e-4
+        moves.append(np.hypot(earlier[0] - x, earlier[1] - y).max())
+    # the first one is the reference of the alignment
+    assert moves[0] < 0.02
+    assert min(moves[1:]) > 0.1
 
 
 def test_positions_in_the_catalogue(catalogue):
