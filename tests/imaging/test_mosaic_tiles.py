@@ -74,6 +74,8 @@ def test_a_mosaic_of_tiles_is_the_file_of_the_whole_one(tmp_path, parameters):
     sums = write_mosaic(tmp_path / "whole_i2d.fits", whole)
     tiled = write_mosaic(tmp_path / "tiled_i2d.fits", in_tiles(exposures, tmp_path, parameters))
     assert list(tiled) == list(sums)
+    depths = [whole.header.get(f"EMPTYN{number}", 0) for number in (1, 2, 3)]
+    assert (min(depths) > 20) == parameters.get("enable_err", True), depths
     with (
         fits.open(tmp_path / "whole_i2d.fits") as ours,
         fits.open(tmp_path / "tiled_i2d.fits", checksum=True) as theirs,

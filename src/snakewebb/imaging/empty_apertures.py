@@ -53,16 +53,31 @@ def _of_radius(data, err, taken, radius, correction, ring):
     flux -= ring_background(data, x, y, *ring)[0] * np.pi * radius**2
     known = np.isfinite(flux) & np.isfinite(error) & (error > 0)
     flux, error = flux[known], error[known]
+    names = ("scatter", "stated", "pull", "limiting_abmag")
     if flux.size < SMALLEST_COUNT:
-        return {"count": int(flux.size)} | dict.fromkeys(("scatter", "stated", "pull", "limiting_abmag"))
+        return {"count": int(flux.size)} | dict.fromkeys(names)
+    return {"count": int(flux.size)} | dict(zip(names, scatter_of(flux, error, correction), strict=True))
+
+
+def scatter_of(flux, error, correction=1.0):
+    """How much the fluxes in circles without a source scatter.
+
+    Parameters
+    ----------
+    flux, error : ndarray of float (n,)
+        Jy.
+    correction : float
+        Total flux of a star over that in the circle.
+
+    Returns
+    -------
+    scatter, stated, pull, limiting_abmag : float
+        Standard deviation (Jy) after clipping at 3, median error (Jy), standard deviation of flux over error, and the AB magnitude of a
+        star of five times the scatter.
+    """
     scatter = float(clipped_statistics(flux)[1])
-    return {
-        "count": int(flux.size),
-        "scatter": scatter,
-        "stated": float(np.median(error)),
-        "pull": float(clipped_statistics(flux / error)[1]),
-        "limiting_abmag": AB_ZERO_POINT - 2.5 * float(np.log10(5.0 * scatter * correction)),
-    }
+    limit = AB_ZERO_POINT - 2.5 * float(np.log10(5.0 * scatter * correction))
+    return scatter, float(np.median(error)), float(clipped_statistics(flux / error)[1]), limit
 
 
 def _empty_places(taken, radius):
@@ -72,12 +87,16 @@ def _empty_places(taken, radius):
     rows, columns = (np.arange(border, length - border, step) for length in taken.shape)
     y, x = (places.ravel().astype(np.float64) for places in np.meshgrid(rows, columns, indexing="ij"))
     x, y = _thinned(x, y, _CANDIDATES)
-    # sources lie anywhere in their pixel: an even sequence of offsets in two dimensions (Roberts 2018)
-    number = np.arange(x.size)
-    x, y = x + number * 0.7548776662466927 % 1.0 - 0.5, y + number * 0.5698402909980532 % 1.0 - 0.5
+    x, y = spread(x, y)
     (touched,), _ = circular_sums(taken, taken, x, y, [radius + MARGIN])
     empty = touched == 0
     return _thinned(x[empty], y[empty], LARGEST_COUNT)
+
+
+def spread(x, y):
+    """Places anywhere in their pixels, as sources lie: an even sequence of offsets in two dimensions (Roberts 2018)."""
+    number = np.arange(x.size)
+    return x + number * 0.7548776662466927 % 1.0 - 0.5, y + number * 0.5698402909980532 % 1.0 - 0.5
 
 
 def _thinned(x, y, count):

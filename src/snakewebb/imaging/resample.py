@@ -9,6 +9,7 @@ from snakewebb.dq import bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.drizzle_kernel import BITS, Drizzle
 from snakewebb.imaging.mosaic import Mosaic, grouped
+from snakewebb.imaging.mosaic_depth import RADII, note_depth
 from snakewebb.imaging.mosaic_header import MosaicHeader
 from snakewebb.imaging.output_grid import mean_pixel_area, output_grid
 from snakewebb.imaging.pixel_map import pixel_map, used_box
@@ -43,6 +44,7 @@ def resample(
     pixmap_stepsize: float = 1.0,
     pixmap_order: Annotated[int, Between(1, 3)] = 1,
     good_bits: str = "~DO_NOT_USE+NON_SCIENCE",
+    depth_radii: list[float] | None = None,
 ):
     """Drizzle exposures onto one grid of the sky.
 
@@ -98,6 +100,9 @@ def resample(
         Order of that interpolation, 1 or 3.
     good_bits : str
         Data-quality flags that a pixel may have and yet be used.
+    depth_radii : list of float
+        Radii of circles without a source, pixels of the detector: how much their fluxes scatter, over the stated error and as limiting
+        magnitude, is written into the header (EMPTYRn, EMPTYPn, DEPTHn; see `note_depth`); null: 1.5, 3 and 6; an empty list: none.
 
     Returns
     -------
@@ -153,8 +158,10 @@ def resample(
     blend = blendheaders and len(mosaic.exposures) > 1
     if mosaic.only_headers:
         _make_headers(mosaic, settings, blend=blend)
-        return Status()
-    _combine(mosaic, error=error, keep_variances=report_var, blend=blend, settings=settings)
+    else:
+        _combine(mosaic, error=error, keep_variances=report_var, blend=blend, settings=settings)
+    if mosaic.tile is None:
+        note_depth(mosaic, RADII if depth_radii is None else depth_radii)
     return Status()
 
 

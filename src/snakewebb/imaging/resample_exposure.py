@@ -92,4 +92,5 @@ def resample_exposure(
         pixmap_stepsize=pixmap_stepsize,
         pixmap_order=pixmap_order,
         good_bits=good_bits,
+        depth_radii=[],
     )

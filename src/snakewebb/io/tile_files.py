@@ -83,6 +83,30 @@ class TiledPlane:
             for row in sorted({window.row for window, _, _ in self._tiles}):
                 yield from self._strip(label, [tile for tile in self._tiles if tile[0].row == row])
 
+    def squares(self, corners, side):
+        """Squares of pixels of a plane, ndarray (n, side, side), 0 where a tile has no such extension.
+
+        Parameters
+        ----------
+        corners : ndarray of int (n, 2)
+            Row and column of their first pixels.
+        side : int
+        """
+        squares = np.zeros((len(corners), side, side), self.dtype)
+        for window, path, places in self._tiles:
+            near = (corners > np.array([window.row, window.column]) - side).all(axis=1)
+            near &= (corners < [window.row + window.rows, window.column + window.columns]).all(axis=1)
+            if self.name not in places or not near.any():
+                continue
+            shape = (window.rows, window.columns)
+            tile = np.memmap(path, self.dtype.newbyteorder(">"), "r", places[self.name], shape)
+            for number in np.flatnonzero(near):
+                row, column = corners[number] - (window.row, window.column)
+                part = tile[max(row, 0) : row + side, max(column, 0) : column + side]
+                first, left = max(-row, 0), max(-column, 0)
+                squares[number, first : first + part.shape[0], left : left + part.shape[1]] = part
+        return squares
+
     def _strip(self, label, tiles):
         """Bands of a row of tiles; 0 where a tile has no such extension."""
         columns = self.shape[-1]
