@@ -49,7 +49,7 @@ def test_scattered_light_is_common_to_the_exposures_of_a_detector(tmp_path):
     """Stars and levels are not: they differ."""
     found = [residual_light.background_of(path) for path in write_exposures(tmp_path, number=5)]
     common = residual_light.common_light(found)
-    expected = WISP * residual_light.cell_medians(filaments(SHAPE).astype(np.float32))
+    expected = WISP * residual_light.cell_medians(filaments(SHAPE).astype(np.float32), residual_light.BOX)
     expected -= np.median(expected)
     assert np.ptp(expected) > 0.4 * NOISE
     assert np.std(common - expected) < 0.05 * NOISE
