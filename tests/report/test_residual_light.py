@@ -13,13 +13,13 @@ WISP = 1.5 * NOISE
 """The brightest of the scattered light."""
 
 
-def write_exposures(folder, *, number=4, wisp=WISP, stripes=0.25 * NOISE, turned=False, **keywords):
+def write_exposures(folder, *, number=4, wisp=WISP, stripes=0.25 * NOISE, turned=False, shape=SHAPE, **keywords):
     """Exposures of different stars on different skies, with the same scattered light."""
     paths = []
     for k in range(1, number + 1):
         rng = np.random.default_rng(k)
-        x, y = rng.random((2, 150)) * SHAPE[0]
-        scene = 0.3 + 0.05 * k + stars(SHAPE, x, y, np.minimum(0.3 / rng.random(150), 300)) + wisp * filaments(SHAPE)
+        x, y = rng.random((2, 150)) * shape[0]
+        scene = 0.3 + 0.05 * k + stars(shape, x, y, np.minimum(0.3 / rng.random(150), 300)) + wisp * filaments(shape)
         image = make_slopes(scene.T if turned else scene, k, stripes=stripes, **keywords)
         if turned:
             image.data, image.dq = (np.ascontiguousarray(plane.T) for plane in (image.data, image.dq))
@@ -33,9 +33,9 @@ def texts(figure):
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["rows", "columns"])
-@pytest.mark.parametrize("stripes", [0.0, 0.1, 0.4])
-def test_stripes_are_those_that_were_put_in(tmp_path, turned, stripes):
-    (path,) = write_exposures(tmp_path, number=1, wisp=0.0, stripes=stripes * NOISE, turned=turned)
+@pytest.mark.parametrize(("stripes", "shape"), [(0.0, SHAPE), (0.1, SHAPE), (0.4, SHAPE), (0.1, (1024, 1024))], ids=str)
+def test_stripes_are_those_that_were_put_in(tmp_path, turned, stripes, shape):
+    (path,) = write_exposures(tmp_path, number=1, wisp=0.0, stripes=stripes * NOISE, turned=turned, shape=shape)
     found = residual_light.background_of(path)
     assert (found.name, found.detector, found.unit) == ("jw01234001001_02101_00001_nrcb4", "NRCB4", "DN/s")
     assert found.noise == pytest.approx(NOISE * np.hypot(1, stripes), rel=0.03)
