@@ -112,6 +112,9 @@ def test_fluxes_of_isolated_stars(isolated_stars):
     bright = 1 / error > 50
     assert bright.sum() > 60
     assert np.mean(ratio[bright]) == pytest.approx(1.0, abs=0.005)
+    for energy in (30, 50, 70):
+        inside = matched[f"aper{energy}_flux"].value / expected
+        assert np.mean(inside[bright]) == pytest.approx(energy / 100, abs=0.008)
     # for brighter stars the place of the star within its pixel dominates
     pull = ((ratio - 1) / error)[1 / error < 80]
     assert np.std(pull) == pytest.approx(1.0, abs=0.2)

@@ -1,11 +1,28 @@
 """Pages of more exposures than a page has room for: some are shown, and the pages say so."""
 
 import re
+import runpy
 
 import pytest
 
 import report_pages
 from snakewebb.plan import resources
+from snakewebb.report.programme import Field
+
+
+def test_each_of_several_mosaics_in_one_filter_has_its_map_of_coverage():
+    script = runpy.run_path(str(report_pages.SCRIPTS / "report_programme.py"))
+    names = [("o001", "f200w"), ("o002", "f200w"), ("o002", "f444w"), ("o002", "f200w-sub400p")]
+    fields = [Field(f"jw01234-{obs}_t001_nircam_clear-{name}", name[:5].upper(), 1.0, None, 4) for obs, name in names]
+    assert script["_map_names"](fields) == {
+        "O001 CLEAR-F200W": fields[0].product,
+        "O002 CLEAR-F200W": fields[1].product,
+        "F444W": fields[2].product,
+        "O002 CLEAR-F200W-SUB400P": fields[3].product,
+    }
+    caption = script["_composite_caption"]([field.filter for field in fields])
+    assert caption.startswith("In colour: red F444W, green their mean, blue F200W; white is")
+    assert caption.endswith("; of several mosaics in one filter their mean")
 
 
 @pytest.mark.parametrize("room", [1, 100])
