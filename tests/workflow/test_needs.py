@@ -12,6 +12,7 @@ from small_programmes import cache
 from small_programmes import programme as mode_programme
 from snakewebb.plan.folder import plan_of_folder
 from snakewebb.plan.needs import Needs
+from snakewebb.simulate.truth import simulate
 from snakewebb.warm_up import PROGRAMMES, mark_of
 
 __all__ = ["cache", "mode_programme"]
@@ -140,6 +141,31 @@ def test_memory_of_darks_windows_guider_and_pages_is_predicted(mode_programme, m
         rows = compare(mode_programme, monkeypatch, mode)
         # a page without pictures takes less than one with them
         check([row for row in rows if row.rule in rules], rules)
+
+
+def check_backgrounds(folder, monkeypatch, preset):
+    """Backgrounds of other exposures, of the dithers themselves, and smooth ones, in programmes calibrated up to stage 2."""
+    simulate("miri_imaging", folder, preset=preset, seed=6, dithers=3, background_dithers=2, ngroups=5)
+    programme = ModeProgramme(folder, "jwst_9999.pmap")
+    for configuration, rules in {
+        "steps: {background_2d: {skip: false}}\n": {"bkg_subtract", "image2"},
+        "steps: {dither_background: {skip: false, min_shift: 1}, bkg_subtract: {skip: true}}\n": {"dither_background"},
+    }.items():
+        shutil.rmtree(folder / "logs", ignore_errors=True)
+        programme.configure(configuration)
+        programme.snakemake("miri_imaging", "--until", "image2")
+        check([row for row in compare(programme, monkeypatch, "miri_imaging") if row.rule in rules], rules)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_memory_of_backgrounds_is_predicted(tmp_path, monkeypatch):
+    check_backgrounds(tmp_path / "programme", monkeypatch, "tiny")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("compiled")
+def test_memory_of_backgrounds_of_whole_frames_is_predicted(tmp_path, monkeypatch):
+    check_backgrounds(tmp_path / "programme", monkeypatch, "full")
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ than its part is.
 
 import numpy as np
 
+from snakewebb.compiled import by_rows, njit
 from snakewebb.imaging.aperture_photometry import circular_sums, ring_background
 from snakewebb.imaging.catalog_table import AB_ZERO_POINT
 from snakewebb.imaging.clipping import clipped_statistics
@@ -39,7 +40,6 @@ def empty_apertures(data, err, taken, calibration):
         stated error), ``limiting_abmag`` (point source of five times the scatter, corrected to its total
         flux). None where fewer than 10 circles are empty.
     """
-    taken = taken.astype(np.float32)
     rows = [
         _of_radius(data, err, taken, radius, correction, calibration.ring)
         for radius, correction in zip(calibration.radii, calibration.corrections, strict=True)
@@ -88,9 +88,22 @@ def _empty_places(taken, radius):
     y, x = (places.ravel().astype(np.float64) for places in np.meshgrid(rows, columns, indexing="ij"))
     x, y = _thinned(x, y, _CANDIDATES)
     x, y = spread(x, y)
-    (touched,), _ = circular_sums(taken, taken, x, y, [radius + MARGIN])
-    empty = touched == 0
+    empty = np.empty(x.size, np.bool_)
+    by_rows(_find_empty, x.size, taken, x, y, radius + MARGIN, empty, block=1024)
     return _thinned(x[empty], y[empty], LARGEST_COUNT)
+
+
+@njit
+def _find_empty(first, last, taken, x, y, radius, empty):
+    """Whether circles hold no part of a pixel that is taken."""
+    height, width = taken.shape
+    for k in range(first, last):
+        empty[k] = True
+        for row in range(max(int(y[k] - radius), 0), min(int(y[k] + radius) + 2, height)):
+            below = max(abs(row - y[k]) - 0.5, 0.0) ** 2
+            for column in range(max(int(x[k] - radius), 0), min(int(x[k] + radius) + 2, width)):
+                if taken[row, column] and below + max(abs(column - x[k]) - 0.5, 0.0) ** 2 < radius**2:
+                    empty[k] = False
 
 
 def spread(x, y):

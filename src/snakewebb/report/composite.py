@@ -287,5 +287,6 @@ def colours_of(filters):
 
 
 def write_composite_figure(i2ds, path, title):
-    """Write `composite_figure` of mosaics as PNG, in all its colours."""
-    style.save(composite_figure([read_band(i2d) for i2d in i2ds], title), path, few_colours=False)
+    """Write `composite_figure` of mosaics as PNG, in all its colours, which are few if it is grey."""
+    bands = [read_band(i2d) for i2d in i2ds]
+    style.save(composite_figure(bands, title), path, few_colours=len({band.name for band in bands}) == 1)
