@@ -140,6 +140,7 @@ OURS = dict.fromkeys(
         "persistence.compatibility",
         "ramp_fit.compatibility",
         "refpix.compatibility",
+        "resample.depth_radii",
         "resample.good_bits",
         "saturation.compatibility",
         "skymatch.compatibility",

@@ -174,6 +174,7 @@ VALUES = {
     "output_shape": [10, 12],
     "crpix": [5.0, 6.0],
     "crval": [80.5, -69.5],
+    "depth_radii": [2.0, 4.0, 8.0],
     "kron_params": [2.5, 1.4],
     "background_box_size": [16, 16],
     "onthefly_corr_freq": [10.0],

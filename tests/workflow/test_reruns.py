@@ -218,7 +218,8 @@ def test_an_edited_table_of_alignments_reruns_the_alignment_and_what_follows(pro
     np.testing.assert_allclose(moved["dx"] - before["dx"], [0, 0.25, 0, 0], atol=1e-9)
     residuals = Table.read(str(made).replace("_alignment", "_residuals"))
     shifted = residuals["exposure"] == moved["exposure"][1]
-    assert not shifted.any() or abs(np.median(residuals["east"][shifted])) > 0.2
+    assert shifted.sum() > 5
+    assert abs(np.median(residuals["east"][shifted])) > 0.2
 
 
 def test_an_exposure_taken_away_or_added_reruns_the_mosaic_only(programme):
