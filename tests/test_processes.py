@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from snakewebb import processes
 from snakewebb.errors import BadDataError
 from snakewebb.processes import in_processes
 
@@ -58,3 +59,11 @@ def test_a_process_that_ends_without_results():
 def test_what_cannot_be_handed_over():
     with pytest.raises(RuntimeError, match="exit code 1"):
         in_processes([os.getpid, lambda: lambda: None], 2)
+
+
+def test_memory_is_that_of_all_processes_at_once(monkeypatch):
+    monkeypatch.setattr(processes, "_beside", 0)
+    in_processes([lambda: len(bytearray(60_000_000))] * 4, 2)
+    assert 110e6 < processes.memory_beside() < 140e6
+    in_processes([os.getpid] * 2, 2)
+    assert processes.memory_beside() > 110e6

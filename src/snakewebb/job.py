@@ -87,13 +87,16 @@ def job(log_file, *, exposure=None, transition="", work=None):
 
 
 def largest_memory_mb():
-    """Largest memory of this process so far, or of one that it started, in MB, without that of the process that started it."""
+    """Largest memory of this process and its forks, or of one that it started, in MB, without that of the process that started it."""
     import resource
+
+    from snakewebb.processes import memory_beside
 
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     try:
         status = Path("/proc/self/status").read_text()
-        return max(int(status.split("VmHWM:")[1].split()[0]), largest) * 1024 // 1_000_000
+        own = int(status.split("VmHWM:")[1].split()[0]) + memory_beside() // 1024
+        return max(own, largest) * 1024 // 1_000_000
     except (OSError, IndexError):  # not Linux; the unit there is a byte
         return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, largest) // 1_000_000
 

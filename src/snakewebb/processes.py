@@ -6,6 +6,7 @@ import pickle
 import signal
 import sys
 import traceback
+from pathlib import Path
 
 from snakewebb.errors import SnakewebbError
 
@@ -15,7 +16,7 @@ _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 def in_processes(calls, number):
     """Results of calls without arguments, in order; on Linux made in so many forks of this process, else one after the other.
 
-    A fork shares the memory of this process, and its own counts as that of the job. It ends when this process does.
+    A fork shares the memory of this process, and its own counts as that of the job (`memory_beside`). It ends when this process does.
 
     Parameters
     ----------
@@ -39,10 +40,20 @@ def in_processes(calls, number):
         return [call() for call in calls]
     made = [_fork(calls[first::number]) for first in range(number)]
     ended = [_result(pid, stream) for pid, stream in made]
-    for _, error in ended:
+    global _beside
+    _beside = max(_beside, sum(memory for _, _, memory in ended))
+    for _, error, _ in ended:
         if error is not None:
             raise error
     return [ended[k % number][0][k // number] for k in range(len(calls))]
+
+
+_beside = 0
+
+
+def memory_beside():
+    """Bytes that the processes of one call of `in_processes` took at most beside what they share with this process."""
+    return _beside
 
 
 def _fork(calls):
@@ -56,6 +67,7 @@ def _fork(calls):
     code = 1
     try:
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        shared = _resident("VmRSS")
         if os.getppid() == parent:
             results, error = [], None
             try:
@@ -65,20 +77,25 @@ def _fork(calls):
                     raised.add_note(traceback.format_exc())  # which is not handed over
                 error = raised
             with os.fdopen(writable, "wb") as stream:
-                pickle.dump((results, error), stream)
+                pickle.dump((results, error, _resident("VmHWM") - shared), stream)
             code = 0
     finally:
         os._exit(code)
 
 
 def _result(pid, stream):
-    """Results of a process and the exception that one of its calls raised."""
+    """Results of a process, the exception that one of its calls raised, and the memory that it took itself."""
     with stream:
         content = stream.read()
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGKILL:
-        return [], MemoryError("a process of the job was killed")
+        return [], MemoryError("a process of the job was killed"), 0
     if code:
-        return [], RuntimeError(f"a process of the job ended with exit code {code}")
+        return [], RuntimeError(f"a process of the job ended with exit code {code}"), 0
     return pickle.loads(content)
+
+
+def _resident(name):
+    """Bytes of memory of this process: VmRSS now, VmHWM at most."""
+    return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0]) * 1024

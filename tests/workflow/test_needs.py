@@ -145,7 +145,7 @@ def test_memory_of_darks_windows_guider_and_pages_is_predicted(mode_programme, m
 
 def check_backgrounds(folder, monkeypatch, preset):
     """Backgrounds of other exposures, of the dithers themselves, and smooth ones, in programmes calibrated up to stage 2."""
-    simulate("miri_imaging", folder, preset=preset, seed=6, dithers=3, background_dithers=2, ngroups=5)
+    simulate("miri_imaging", folder, preset=preset, seed=6, dithers=5, background_dithers=2, ngroups=5)
     programme = ModeProgramme(folder, "jwst_9999.pmap")
     for configuration, rules in {
         "steps: {background_2d: {skip: false}}\n": {"bkg_subtract", "image2"},
