@@ -95,7 +95,7 @@ class Model:
 
 MODELS = {
     "bkg_subtract": Model(process=170, frame=60, held=24, written=25, seconds=0.5),
-    "dither_background": Model(process=230, frame=80, written=25, seconds=2.0),
+    "dither_background": Model(process=230, frame=120, written=25, seconds=2.0),
     "image2": Model(process=75, frame=48, written=45, seconds=0.3),
     "image2_with_sky": Model(process=210, frame=110, written=45, seconds=3.0),
     "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60, seconds=0.3),
@@ -128,7 +128,7 @@ MODELS = {
     "spectral_leak": Model(process=72, seconds=1.0),
     "stitch_spectra": Model(process=150, seconds=1.0),
     "report_spectra": Model(process=200, voxel=33, seconds=1.5),
-    "report_programme": Model(process=222, mosaic=170, seconds=1.0),
+    "report_programme": Model(process=245, mosaic=170, seconds=1.0),
     "report_exposures": Model(process=138, frame=66, written=2, seconds=0.5, images=PICTURES),
 }
 """Models of the rules beyond stage 1, of memory with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`.
