@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and sentences as people read them."""
 
 
 def size_text(size):
@@ -15,3 +15,8 @@ def size_text(size):
 def counted(number, one, more):
     """A number with its noun."""
     return f"{number} {one if number == 1 else more}"
+
+
+def fetched_later(what, folder, server):
+    """What a plan says of files that it lacks and that a run is going to fetch."""
+    return f"{what}: not in {folder}, fetched from {server} when the plan is run"

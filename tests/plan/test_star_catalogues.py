@@ -12,7 +12,7 @@ from snakewebb.plan.common_grid import outline
 from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.stage3_work import product_chain
 from snakewebb.plan.staleness import input_differences
-from snakewebb.plan.star_catalogues import fetch_missing_stars, require_stars, star_field, star_fields
+from snakewebb.plan.star_catalogues import fetch_missing_stars, fields_by_name, require_stars, star_field, star_fields
 from star_service import star_service
 from two_filters import LONG, SHORT, TWO, changed, works
 
@@ -80,6 +80,10 @@ def test_around_the_beginning_of_right_ascension_and_the_poles(filters, ra, dec)
 def test_other_filters_local_files_and_moving_targets_ask_for_none(filters):
     plan = filters(TWO, detection_filter="F444W", steps=GAIA)
     assert list(star_fields(plan).values()) == [product_of(plan, "f444w")]
+    ((name, (field, product)),) = fields_by_name(plan).items()
+    assert (name, product) == (field.name, product_of(plan, "f444w"))
+    assert field == star_field(plan, product)
+    assert fields_by_name(plan) is fields_by_name(plan)
     (filters.folder / "stars.ecsv").write_text("a catalogue")
     assert star_fields(filters(TWO, steps={"tweakreg": {"abs_refcat": "stars.ecsv"}})) == {}
     assert star_fields(filters(TWO, steps={"tweakreg": {"abs_refcat": "GAIADR3", "skip": True}})) == {}

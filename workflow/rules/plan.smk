@@ -16,7 +16,7 @@ from snakewebb.plan.names import (
 from snakewebb.plan.stage2_work import last_records, members_of, slopes_before
 from snakewebb.plan.stage3_work import ALIGNMENT, aligned_by
 from snakewebb.plan.staleness import MARK
-from snakewebb.plan.star_catalogues import field_of_name, star_field, star_fields
+from snakewebb.plan.star_catalogues import fields_by_name, star_field
 
 
 wildcard_constraints:

@@ -30,10 +30,8 @@ rule star_catalogue:
     conda:
         "../../envs/conda.yaml"
     params:
-        field=lambda wildcards: asdict(field_of_name(PLAN, wildcards.field)),
-        product=lambda wildcards, output: star_fields(PLAN)[
-            field_of_name(PLAN, wildcards.field)
-        ],
+        field=lambda wildcards: asdict(fields_by_name(PLAN)[wildcards.field][0]),
+        product=lambda wildcards, output: fields_by_name(PLAN)[wildcards.field][1],
         catalogue_server=lambda wildcards, output: PLAN.configuration[
             "catalogue_server"
         ],

@@ -3,11 +3,14 @@
 ``requests`` is imported with the first question, as every plan imports this and few ask.
 """
 
+import logging
 import time
 from urllib.parse import urlsplit
 
-from snakewebb.errors import ConfigError, TransientError
-from snakewebb.io.retries import AgainError, innermost_reason
+from snakewebb.errors import ConfigError, NotOnServerError, TransientError
+from snakewebb.io.retries import AgainError, innermost_reason, with_retries
+
+_log = logging.getLogger(__name__)
 
 
 class RefusedError(ConfigError):
@@ -138,3 +141,42 @@ def _check_status(response):
         wait = response.headers.get("Retry-After", "")
         raise AgainError(f"the server is in trouble (HTTP {code})", wait=float(wait) if wait.isdigit() else None)
     raise RefusedError(f"the server refuses (HTTP {code})", code=code)
+
+
+def ask(attempt, url, *, attempts, pause, failure, advice):
+    """Result of ``attempt()``, one question to a server, asked again while it raises `AgainError`; the log warns before each pause.
+
+    Parameters
+    ----------
+    attempt : callable
+    url : str
+        What is asked, for messages.
+    attempts : int
+        That may fail in a row.
+    pause : float
+        Seconds before the second attempt; they double.
+    failure : str
+        What is said if all attempts fail: ``"SERVER did not answer"``.
+    advice : str
+        What may be done besides running again later.
+
+    Raises
+    ------
+    NotOnServerError
+        If the server refuses, or does not have what it is asked for.
+    TransientError
+        If all attempts failed.
+    """
+    try:
+        return with_retries(
+            attempt,
+            retries=attempts - 1,
+            pause=pause,
+            tell=lambda error, seconds: _log.warning("%s: %s; the next attempt in %g s", url, error, seconds),
+        )
+    except AgainError as error:
+        raise TransientError(
+            f"{failure} after {error.attempts} attempts, the last one: {error}; run again later, or {advice}"
+        ) from error
+    except (RefusedError, NotThereError) as error:
+        raise NotOnServerError(f"{url}: {error}") from error

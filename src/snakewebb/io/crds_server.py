@@ -5,18 +5,16 @@ import functools
 import gzip
 import html
 import json
-import logging
 import os
 import re
 import uuid
 
-from snakewebb.errors import NotOnServerError, TransientError
-from snakewebb.io.connection import Connection, NotThereError, RefusedError
-from snakewebb.io.retries import AgainError, with_retries
+from snakewebb.errors import NotOnServerError
+from snakewebb.io.connection import Connection, ask
+from snakewebb.io.retries import AgainError
 
 DEFAULT_SERVER = "https://jwst-crds.stsci.edu"
 OBSERVATORY = "jwst"
-_log = logging.getLogger(__name__)
 _MAPPING = re.compile(r".+\.[pir]map")
 
 
@@ -62,20 +60,14 @@ class CrdsServer:
         url = f"{self.base}/json/{method}/{identity}/"  # method and identity are for the server's log
         question = json.dumps({"jsonrpc": "1.0", "method": method, "params": parameters, "id": identity}).encode()
         connection = Connection(timeout=self.options["timeout"])
-        try:
-            answer = with_retries(
-                lambda: _answer(connection.post(url, question)),
-                retries=self.options["attempts"] - 1,
-                pause=self.options["pause"],
-                tell=lambda error, seconds: _log.warning("%s: %s; the next attempt in %g s", url, error, seconds),
-            )
-        except AgainError as error:
-            raise TransientError(
-                f"{self.base}: the CRDS server did not answer {method} after {error.attempts} attempts, the last one: {error}; "
-                "run again later, or check the address (crds_server, CRDS_SERVER_URL)"
-            ) from error
-        except (RefusedError, NotThereError) as error:
-            raise NotOnServerError(f"{url}: {error}") from error
+        answer = ask(
+            lambda: _answer(connection.post(url, question)),
+            url,
+            attempts=self.options["attempts"],
+            pause=self.options["pause"],
+            failure=f"{self.base}: the CRDS server did not answer {method}",
+            advice="check the address (crds_server, CRDS_SERVER_URL)",
+        )
         if answer.get("error"):
             message = html.unescape(str(answer["error"].get("message", answer["error"])))
             raise NotOnServerError(f"{self.base}: {method}{tuple(parameters)!r:.200}: {' '.join(message.split())}")

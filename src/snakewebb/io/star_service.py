@@ -4,14 +4,12 @@ Only fetching and the rule ``star_catalogue`` ask it; what aligns exposures read
 """
 
 import csv
-import logging
 import math
 import os
 import urllib.parse
 
-from snakewebb.errors import NotOnServerError, TransientError
-from snakewebb.io.connection import Connection, NotThereError, RefusedError
-from snakewebb.io.retries import AgainError, with_retries
+from snakewebb.io.connection import Connection, ask
+from snakewebb.io.retries import AgainError
 
 GAIA_CATALOGUES = ("GAIAREFCAT", "GAIADR3", "GAIADR2", "GAIADR1")
 """Names of catalogues that the web service serves."""
@@ -29,7 +27,6 @@ _COLUMNS = {
     "pmdec": ("pmdec", "mas / yr"),
 }
 _NEEDED = ("ra", "dec", "pmra", "pmdec")
-_log = logging.getLogger(__name__)
 
 
 def service_url(configured=None):
@@ -76,20 +73,14 @@ def fetch_stars(path, *, catalogue, ra, dec, radius, service, attempts=5, pause=
     query = {"RA": ra, "DEC": dec, "EPOCH": EPOCH, "SR": radius, "FORMAT": "CSV", "CAT": catalogue}
     url = f"{service}/vo/CatalogSearch.aspx?{urllib.parse.urlencode(query)}"
     connection = Connection(timeout=timeout)
-    try:
-        rows = with_retries(
-            lambda: _rows(_text(connection, url)),
-            retries=attempts - 1,
-            pause=pause,
-            tell=lambda error, seconds: _log.warning("%s: %s; the next attempt in %g s", url, error, seconds),
-        )
-    except AgainError as error:
-        raise TransientError(
-            f"{catalogue}: {service} gave no catalogue after {error.attempts} attempts, the last one: {error}; run again later, or set "
-            "steps.tweakreg.abs_refcat to a catalogue file, or to '' for relative alignment only"
-        ) from error
-    except (RefusedError, NotThereError) as error:
-        raise NotOnServerError(f"{url}: {error}") from error
+    rows = ask(
+        lambda: _rows(_text(connection, url)),
+        url,
+        attempts=attempts,
+        pause=pause,
+        failure=f"{catalogue}: {service} gave no catalogue",
+        advice="set steps.tweakreg.abs_refcat to a catalogue file, or to '' for relative alignment only",
+    )
     _write(path, rows, {"catalogue": catalogue, "ra": ra, "dec": dec, "radius": radius})
     return len(rows)
 

@@ -20,7 +20,7 @@ from snakewebb.io.crds_files import (
     unverified,
 )
 from snakewebb.io.crds_server import CrdsServer, server_url
-from snakewebb.wording import counted, size_text
+from snakewebb.wording import counted, fetched_later, size_text
 
 _WORTH_TELLING = 10**9  # bytes that take seconds to read
 
@@ -81,7 +81,7 @@ def require_references(plan):
     sizes = [entry["size"] for entry in lacking if entry["size"] is not None]
     total = f", {size_text(sum(sizes))}" if len(sizes) == len(lacking) else ""
     what = counted(len(lacking), "reference file", "reference files")
-    return [f"{what}{total}: not in {plan.crds_path}, fetched from {server} when the plan is run"]
+    return [fetched_later(f"{what}{total}", plan.crds_path, server)]
 
 
 def restore_references(plan, inputs, *, stream=sys.stderr):

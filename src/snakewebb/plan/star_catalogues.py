@@ -16,7 +16,7 @@ from snakewebb.io.star_service import DEFAULT_SERVICE, GAIA_CATALOGUES, fetch_st
 from snakewebb.plan.common_grid import outline
 from snakewebb.plan.detection import reference_product
 from snakewebb.plan.ifu_exposures import text
-from snakewebb.wording import counted
+from snakewebb.wording import counted, fetched_later
 
 FOLDER = Path("catalogues")
 """Where the files are."""
@@ -134,9 +134,19 @@ def star_fields(plan):
     return found
 
 
-def field_of_name(plan, name):
-    """The circle of stars with this name."""
-    return next(field for field in star_fields(plan) if field.name == name)
+@functools.lru_cache(maxsize=16)
+def fields_by_name(plan):
+    """Circles of stars of all products by their names, each with the first product that needs it.
+
+    Parameters
+    ----------
+    plan : Plan
+
+    Returns
+    -------
+    dict of str to (StarField, str)
+    """
+    return {field.name: (field, product) for field, product in star_fields(plan).items()}
 
 
 def missing_fields(plan):
@@ -163,7 +173,7 @@ def require_stars(plan):
     what = counted(len(missing), "star catalogue", "star catalogues")
     service = service_url(plan.configuration["catalogue_server"])
     if service:
-        return [f"{what}: not in {FOLDER}, fetched from {service} when the plan is run"]
+        return [fetched_later(what, FOLDER, service)]
     raise ConfigError(
         "\n".join([f"{what} {'is' if len(missing) == 1 else 'are'} not there:", *_lines(missing), _ADVICE])
     )

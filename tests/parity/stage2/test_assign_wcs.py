@@ -57,8 +57,8 @@ def test_a_subarray_at_the_first_pixel_of_the_detector(
     assert_footprint(image, size)
 
 
-@pytest.mark.parametrize("detector", ["NRCB4", "NRCALONG"])
-def test_a_full_frame_of_other_detectors(both, make_rate, distortion, detector):
+@pytest.mark.parametrize("detector", [f"NRC{module}{part}" for module in "AB" for part in ("1", "2", "3", "4", "LONG")])
+def test_a_full_frame_of_every_detector(both, make_rate, distortion, detector):
     image = make_rate(shape=(2048, 2048), corner=(1, 1), DETECTOR=detector, SUBARRAY="FULL")
     image, theirs = both({"distortion": distortion(detector), "filteroffset": None}, image)
     assert_equal_wcs(image, theirs)
