@@ -149,10 +149,10 @@ def test_the_user_chooses_backgrounds(expose, plan_of):
         plan_of(MODE, backgrounds={"jw*": 3})
 
 
-def associate(folder, science, background):
+def associate(folder, science, others, role="background"):
     """Write an official level-2 association."""
     members = [{"expname": f"{science}_rate.fits", "exptype": "science"}]
-    members += [{"expname": f"{root}_rate.fits", "exptype": "background"} for root in background]
+    members += [{"expname": f"{root}_rate.fits", "exptype": role} for root in others]
     path = folder / "jw01234-o001_image2_00001_asn.json"
     path.write_text(json.dumps({"asn_type": "image2", "products": [{"name": science, "members": members}]}))
     return path.name
@@ -175,6 +175,14 @@ def test_an_official_association_decides(expose, plan_of, programme):
     path = associate(programme.folder, first, [odd])
     with pytest.raises(ConfigError, match=r"cannot be background of .*FILTER is 'F770W', expected 'F1500W'"):
         plan_of(MODE, associations=[path])
+
+
+def test_an_imprint_of_an_association_is_not_used_and_named(expose, plan_of, programme):
+    first, imprint = expose(1), expose(2)
+    plan = plan_of(MODE, associations=[associate(programme.folder, first, [imprint], "imprint")])
+    (note,) = (note for note in plan.notes if "imprint" in note)
+    assert note.startswith(f"{first}: its imprint {imprint} is not subtracted: there is no such step for images")
+    assert "imprint" not in plan.exposure_work("image2", first).get("members", {})
 
 
 def test_an_official_association_of_calibrated_exposures_asks_for_nothing(give, plan_of, programme):

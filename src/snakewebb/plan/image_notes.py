@@ -8,7 +8,7 @@ from snakewebb.plan.mosaics import combined_members, native_scale, offset
 
 
 def image_notes(plan):
-    """Notes of exposures of which a detector is not here, of products that mix pixel scales, and of exposures that overlap no others.
+    """Notes of imprints, of exposures of which a detector is not here or that overlap no others, and of products that mix pixel scales.
 
     Parameters
     ----------
@@ -20,12 +20,22 @@ def image_notes(plan):
     """
     if plan.mode.stage3 != "image3":
         return []
-    notes = []
+    notes = _imprints(plan.members)
     for product, association in plan.associations.items():
         notes += _missing_detectors(product, association.members)
         notes += _mixed_scales(product, [plan.exposures[root] for root in association.members])
         notes += _islands(product, combined_members(plan, product))
     return notes
+
+
+def _imprints(members):
+    """Imprints that an association names: images have no step for them, as their light does not pass shutters that leak."""
+    return [
+        f"{root}: its imprint {', '.join(found['imprint'])} is not subtracted: there is no such step for images; as its background it "
+        "can be (backgrounds in config.yaml)"
+        for root, found in sorted(members.items())
+        if found.get("imprint")
+    ]
 
 
 def _missing_detectors(product, roots):
