@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 
 import pytest
@@ -20,9 +21,26 @@ def test_results_are_in_the_order_of_the_calls(number):
 
 
 def test_calls_are_shared_out_to_processes_of_their_own():
-    first, second, third = in_processes([os.getpid] * 3, 2)
-    assert first == third != second
-    assert os.getpid() not in (first, second)
+    def who():
+        time.sleep(0.2)
+        return os.getpid()
+
+    found = in_processes([who] * 4, 2)
+    assert len(set(found)) == 2
+    assert os.getpid() not in found
+
+
+def test_a_long_call_does_not_keep_others_waiting():
+    def who(seconds):
+        time.sleep(seconds)
+        return os.getpid()
+
+    first, *others = in_processes([partial(who, 1.5), *[partial(who, 0.02)] * 6], 2)
+    assert set(others) == {others[0]} != {first}
+
+
+def test_more_calls_than_there_are_tickets():
+    assert in_processes([partial(pow, k, 2) for k in range(25_000)], 2) == [k * k for k in range(25_000)]
 
 
 def test_no_calls():

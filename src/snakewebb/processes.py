@@ -16,6 +16,8 @@ _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 def in_processes(calls, number):
     """Results of calls without arguments, in order; on Linux made in so many forks of this process, else one after the other.
 
+    Each process takes the next call when it has made one.
+
     A fork shares the memory of this process, and its own counts as that of the job (`memory_beside`). It ends when this process does.
 
     Parameters
@@ -38,16 +40,25 @@ def in_processes(calls, number):
     number = min(number, len(calls))
     if number < 2 or sys.platform != "linux":
         return [call() for call in calls]
-    made = [_fork(calls[first::number]) for first in range(number)]
+    batch = -(-len(calls) // _MOST_TICKETS)
+    tickets, issued = os.pipe()
+    with os.fdopen(issued, "wb") as stream:
+        stream.write(b"".join(first.to_bytes(_TICKET) for first in range(0, len(calls), batch)))
+    made = [_fork(calls, tickets, batch) for _ in range(number)]
+    os.close(tickets)
     ended = [_result(pid, stream) for pid, stream in made]
     global _beside
     _beside = max(_beside, sum(memory for _, _, memory in ended))
-    for _, error, _ in ended:
+    results = {}
+    for found, error, _ in ended:
         if error is not None:
             raise error
-    return [ended[k % number][0][k // number] for k in range(len(calls))]
+        results |= found
+    return [results[place] for place in range(len(calls))]
 
 
+_TICKET = 4  # bytes
+_MOST_TICKETS = 10_000  # for which a pipe has room
 _beside = 0
 
 
@@ -56,8 +67,8 @@ def memory_beside():
     return _beside
 
 
-def _fork(calls):
-    """Start a process for calls; its id, and the end of a pipe from which `_result` is read."""
+def _fork(calls, tickets, batch):
+    """Start a process that makes the calls of which it gets the tickets; its id, and the end of a pipe from which `_result` is read."""
     readable, writable = os.pipe()
     parent = os.getpid()
     pid = os.fork()
@@ -69,9 +80,12 @@ def _fork(calls):
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         shared = _resident("VmRSS")
         if os.getppid() == parent:
-            results, error = [], None
+            results, error = {}, None
             try:
-                results = [call() for call in calls]
+                while ticket := os.read(tickets, _TICKET):
+                    first = int.from_bytes(ticket)
+                    for place in range(first, min(first + batch, len(calls))):
+                        results[place] = calls[place]()
             except Exception as raised:
                 if not isinstance(raised, SnakewebbError):
                     raised.add_note(traceback.format_exc())  # which is not handed over
@@ -90,9 +104,9 @@ def _result(pid, stream):
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGKILL:
-        return [], MemoryError("a process of the job was killed"), 0
+        return {}, MemoryError("a process of the job was killed"), 0
     if code:
-        return [], RuntimeError(f"a process of the job ended with exit code {code}"), 0
+        return {}, RuntimeError(f"a process of the job ended with exit code {code}"), 0
     return pickle.loads(content)
 
 
