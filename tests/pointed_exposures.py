@@ -94,3 +94,16 @@ def visits(noise=0.0):
         pointings.append(replace(exposure(number, wcs), visit=f"jw0123400100{visit + 1}"))
         tables.append(positions_table(truth[-1], stars, noise, number))
     return pointings, tables, truth
+
+
+class Shifted:
+    """A WCS that is a plane: pixels, moved, are degrees."""
+
+    def __init__(self, x, y):
+        self.shift = x, y
+
+    def __call__(self, x, y, *, with_bounding_box=True):
+        return x - self.shift[0], y - self.shift[1]
+
+    def invert(self, ra, dec, *, with_bounding_box=True):
+        return ra + self.shift[0], dec + self.shift[1]

@@ -12,6 +12,7 @@ from astropy.table import QTable, Table
 from astropy.units import Quantity
 from astropy.wcs import WCS
 
+from pointed_exposures import Shifted
 from snakewebb import dq
 from snakewebb.cubes.spectral_leak import SpectrumSet
 from snakewebb.cubes.spectrum import Spectrum, empty_table
@@ -227,19 +228,6 @@ def _write_page_of_a_pair(rates):
         records=[rate.with_suffix(".json") for rate in rates],
         **CIRCUMSTANCES,
     )
-
-
-class Shifted:
-    """A WCS that is a plane: pixels, moved, are degrees."""
-
-    def __init__(self, x, y):
-        self.shift = x, y
-
-    def __call__(self, x, y, *, with_bounding_box=True):
-        return x - self.shift[0], y - self.shift[1]
-
-    def invert(self, ra, dec, *, with_bounding_box=True):
-        return ra + self.shift[0], dec + self.shift[1]
 
 
 def _write_page_of_spectra():

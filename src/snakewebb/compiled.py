@@ -131,6 +131,9 @@ def one_thread(wanted=True):
         _threads = before
 
 
+_CALLS = 4  # of a kernel for each thread, so that none waits long for another at the end
+
+
 def by_rows(kernel, nrows, *arguments, block=32, blocks_only=False):
     """Call ``kernel(first, last, *arguments)`` for blocks of rows, on the threads that `set_threads` granted.
 
@@ -188,9 +191,6 @@ def one_ahead(function, items):
                 yield made.popleft().result()
         while made:
             yield made.popleft().result()
-
-
-_CALLS = 4  # of a kernel for each thread, so that none waits long for another at the end
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from pointed_exposures import Shifted
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.wfs_combine import Pair, wfs_combine
 from snakewebb.io.models import Image
@@ -11,19 +12,6 @@ from snakewebb.io.models import Image
 SHAPE = (150, 170)
 STARS = ((60.0, 70.0, 4e4), (120.0, 40.0, 5e3), (31.0, 118.0, 3e3))  # x and y in the first image, and flux
 NOISE = 2.0
-
-
-class Shifted:
-    """A WCS that is a plane: pixels, moved, are degrees."""
-
-    def __init__(self, x, y):
-        self.shift = x, y
-
-    def __call__(self, x, y, *, with_bounding_box=True):
-        return x - self.shift[0], y - self.shift[1]
-
-    def invert(self, ra, dec, *, with_bounding_box=True):
-        return ra + self.shift[0], dec + self.shift[1]
 
 
 def image(name, x=0.0, y=0.0, *, said=None, noise=NOISE, seed=1, shape=SHAPE):
