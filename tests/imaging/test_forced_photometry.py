@@ -14,6 +14,7 @@ from snakewebb.imaging.multiband import merge_bands
 from snakewebb.imaging.output_grid import TanProjection
 from snakewebb.imaging.source_catalog import source_catalog
 from snakewebb.io.references import References
+from snakewebb.io.scratch import Scratch
 
 WIDTHS = {"F444W": 1.6, "F200W": 1.1}  # standard deviation of a star, pixels of the detector
 AREA = 2.3e-14  # sr, of a pixel
@@ -162,6 +163,22 @@ def test_fluxes_of_segments_are_those_of_the_catalogue_in_the_detection_filter(s
     for name in ("isophotal_flux", "isophotal_flux_err"):
         np.testing.assert_allclose(table[name].value, mosaic.catalog[name].value, rtol=2e-5)
     assert (table["coverage"] == 1).all()
+
+
+def test_planes_on_disk_and_bands_of_rows_change_nothing(sky, references, tmp_path, monkeypatch):
+    x, y, flux, _, _ = sky
+    tables = {}
+    for where in ("memory", "disk"):
+        mosaic = image_of("F200W", x, y, flux["F200W"], 7)
+        mosaic.weight[:, :50] = 0
+        with Scratch(tmp_path, budget=0, resident=1_000_000) as scratch:
+            if where == "disk":
+                monkeypatch.setattr("snakewebb.imaging.row_bands._PIXELS", 7 * 420)
+                mosaic.empty = scratch.empty
+            table, _ = measured(mosaic, sky, references)
+            write_catalog(tmp_path / f"{where}.ecsv", table)
+            tables[where] = (tmp_path / f"{where}.ecsv").read_bytes()
+    assert tables["memory"] == tables["disk"]
 
 
 def test_sources_beyond_the_image_of_a_filter_have_no_flux(sky, references):

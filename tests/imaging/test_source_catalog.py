@@ -16,6 +16,7 @@ from snakewebb.imaging.catalog_table import empty_catalog
 from snakewebb.imaging.mosaic_image import MosaicImage, read_mosaic
 from snakewebb.imaging.source_catalog import source_catalog
 from snakewebb.io.references import References
+from snakewebb.io.scratch import Scratch
 
 FWHM = 2.4
 SIGMA = FWHM / 2.3548200450309493
@@ -342,6 +343,28 @@ def test_written_catalogue_is_reproducible(isolated_stars, tmp_path):
     assert table.meta["aperture_params"]["aperture_ee"] == [30, 50, 70]
 
 
+@pytest.mark.parametrize("settings", [{}, {"bkg_boxsize": 90, "localbkg_width": 5, "connectivity": 4}], ids=str)
+def test_planes_on_disk_and_bands_of_rows_change_nothing(isolated_stars, references, tmp_path, monkeypatch, settings):
+    data, err, weight = (getattr(isolated_stars[4], name).copy() for name in ("data", "err", "weight"))
+    weight[:60, :80] = 0
+    err[200:204, 300:310] = np.nan
+    found = {}
+    for where in ("memory", "disk"):
+        mosaic = mosaic_of(data, err, weight)
+        with Scratch(tmp_path, budget=0, resident=1_000_000) as scratch:
+            if where == "disk":
+                monkeypatch.setattr("snakewebb.imaging.row_bands._PIXELS", 7 * 420)
+                mosaic.empty = scratch.empty
+                mosaic.data, mosaic.err, mosaic.weight = (scratch.empty((420, 420)) for _ in range(3))
+                mosaic.data[:], mosaic.err[:], mosaic.weight[:] = data, err, weight
+            source_catalog(mosaic, references, npixels=6, **settings)
+            write_catalog(tmp_path / f"{where}_cat.ecsv", mosaic.catalog)
+            found[where] = mosaic.segments.copy()
+    assert found["memory"].max() > 120
+    np.testing.assert_array_equal(found["memory"], found["disk"])
+    assert (tmp_path / "memory_cat.ecsv").read_bytes() == (tmp_path / "disk_cat.ecsv").read_bytes()
+
+
 def mosaic_file(path, *, tan=True):
     """An i2d file with one star, as the mosaic step writes it."""
     from snakewebb.imaging.mosaic import Mosaic
@@ -390,6 +413,18 @@ def test_files(references, tmp_path):
         assert model.meta.filename == "x_segm.fits"
         assert model.meta.wcsinfo.crpix1 == 41.25
         np.testing.assert_allclose(model.meta.wcs(x, y), projection.pixel_to_sky(x, y), rtol=1e-13)
+
+
+def test_planes_that_are_larger_than_the_budget_are_read_to_disk(tmp_path):
+    mosaic_file(tmp_path / "x_i2d.fits")
+    in_memory = read_mosaic(tmp_path / "x_i2d.fits")
+    with Scratch(tmp_path, budget=4 * 70 * 90 - 1) as scratch:
+        on_disk = read_mosaic(tmp_path / "x_i2d.fits", scratch)
+        assert on_disk.empty == scratch.empty
+        for name in ("data", "err", "weight"):
+            np.testing.assert_array_equal(getattr(on_disk, name), getattr(in_memory, name))
+    with Scratch(tmp_path, budget=4 * 70 * 90) as scratch:
+        assert read_mosaic(tmp_path / "x_i2d.fits", scratch).empty is in_memory.empty is np.empty
 
 
 def test_files_of_a_step_that_did_not_run(tmp_path):

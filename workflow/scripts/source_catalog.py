@@ -7,19 +7,22 @@ from snakewebb.compiled import set_threads
 from snakewebb.imaging.catalog_files import write_catalog, write_segments
 from snakewebb.imaging.mosaic_image import read_mosaic
 from snakewebb.io.products import stamp
+from snakewebb.io.scratch import Scratch
 from snakewebb.io.sidecar import check_product, write_sidecar
 from snakewebb.job import job
+from snakewebb.plan.resources import LARGEST_PLANE
 
 
 def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, threads, inputs=()):
     """Find and measure the sources of a mosaic; the record is written last."""
     set_threads(threads)
     check_product(i2d)
-    mosaic = read_mosaic(i2d)
-    outcomes = run_work(mosaic, work, circumstances)
-    stamp(mosaic.header, outcomes, work.get("references", {}), circumstances["context"])
-    write_catalog(catalog, mosaic.catalog)
-    files = {Path(segmentation).name: write_segments(segmentation, mosaic, Path(catalog).name)}
+    with Scratch(Path(catalog).parent, budget=LARGEST_PLANE) as scratch:
+        mosaic = read_mosaic(i2d, scratch)
+        outcomes = run_work(mosaic, work, circumstances)
+        stamp(mosaic.header, outcomes, work.get("references", {}), circumstances["context"])
+        write_catalog(catalog, mosaic.catalog)
+        files = {Path(segmentation).name: write_segments(segmentation, mosaic, Path(catalog).name)}
     write_sidecar(
         record,
         files=files,

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from snakewebb.imaging.row_bands import row_bands
+
 EXCLUDE_PERCENTILE = 10.0  # a box with more per cent of its pixels masked or clipped is left out
 
 
-def background_mesh(data, mask=None, *, box, exclude_percentile=EXCLUDE_PERCENTILE):
+def background_mesh(data, mask=None, *, box, exclude_percentile=EXCLUDE_PERCENTILE, empty=np.empty):
     """Background and its standard deviation for every pixel of an image.
 
     Each box of the mesh gives the median and the standard deviation of its values after clipping at 3
@@ -23,6 +25,8 @@ def background_mesh(data, mask=None, *, box, exclude_percentile=EXCLUDE_PERCENTI
         Side of a box in pixels; at most the side of the image is used.
     exclude_percentile : float
         Per cent of the pixels of a box (of full size) that may be masked, missing or clipped.
+    empty : callable
+        Makes planes, as `MosaicImage.empty`.
 
     Returns
     -------
@@ -40,9 +44,11 @@ def background_mesh(data, mask=None, *, box, exclude_percentile=EXCLUDE_PERCENTI
     ``MedianBackground`` and ``SigmaClip(3)``.
     """
     shape = data.shape
-    good = np.isfinite(data)
-    if mask is not None:
-        good &= ~mask
+    good = empty(shape, np.bool_)
+    for rows in row_bands(shape):
+        np.isfinite(data[rows], out=good[rows])
+        if mask is not None:
+            good[rows] &= ~mask[rows]
     if not good.any():
         raise ValueError("no pixel is finite and covered, so there is no background to measure")
     from snakewebb.imaging.mesh_kernels import box_statistics  # with numba, which jobs that make no mesh start without
@@ -52,12 +58,13 @@ def background_mesh(data, mask=None, *, box, exclude_percentile=EXCLUDE_PERCENTI
     medians, deviations = box_statistics(data, good, sides, required)
     if np.isnan(medians).all():
         sides = shape
-        medians, deviations = box_statistics(data, good, sides, 0)
-    background = _enlarged(smoothed_mesh(filled_mesh(medians)), sides, shape)
-    rms = _enlarged(smoothed_mesh(filled_mesh(deviations)), sides, shape)
-    if mask is not None:
-        background[mask] = 0.0
-        rms[mask] = 0.0
+        medians, deviations = box_statistics(data, good, sides, 0, empty=empty)
+    background, rms = (empty(shape, np.float32) for _ in range(2))
+    for mesh, plane in ((medians, background), (deviations, rms)):
+        _enlarge(smoothed_mesh(filled_mesh(mesh)), sides, plane)
+        if mask is not None:
+            for rows in row_bands(shape):
+                plane[rows][mask[rows]] = 0.0
     return background, rms
 
 
@@ -85,17 +92,18 @@ def smoothed_mesh(mesh, size=3):
     return np.nanmedian(windows, axis=-1)
 
 
-def _enlarged(mesh, sides, shape):
-    """The mesh interpolated by bicubic splines to the pixels of the image."""
-    from snakewebb.imaging.mesh_kernels import enlarged
+def _enlarge(mesh, sides, image):
+    """Fill an image with the mesh, interpolated by bicubic splines."""
+    from snakewebb.imaging.mesh_kernels import enlarge
 
     low, high = mesh.min(), mesh.max()
     if low == high:
-        return np.full(shape, low, np.float32)
+        image[...] = low
+        return
     # the interpolation is linear and separable: its matrix along an axis is what it does to unit vectors
-    down = spline_matrix(mesh.shape[0], sides[0])[: shape[0]]
-    across = spline_matrix(mesh.shape[1], sides[1])[: shape[1]]
-    return enlarged(down @ mesh.astype(np.float64), across, low, high)
+    down = spline_matrix(mesh.shape[0], sides[0])[: image.shape[0]]
+    across = spline_matrix(mesh.shape[1], sides[1])[: image.shape[1]]
+    enlarge(down @ mesh.astype(np.float64), across, low, high, image)
 
 
 def spline_matrix(size, factor):

@@ -10,6 +10,7 @@ from astropy.io import fits
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.catalog_table import empty_catalog
 from snakewebb.imaging.mosaic_image import gwcs_of
+from snakewebb.imaging.row_bands import row_bands
 from snakewebb.io.atomic import atomic
 from snakewebb.io.fits import write
 from snakewebb.io.tables import asdf_table
@@ -67,7 +68,7 @@ def write_segments(path, mosaic, catalog_name):
     sci_header = fits.Header([card for card in mosaic.sci_header.cards if card.keyword in _SEGMENT_KEYWORDS])
     units = [
         fits.PrimaryHDU(header=header),
-        fits.ImageHDU(segments.astype(np.uint32), header=sci_header, name="SCI"),
+        fits.ImageHDU(segments.view(np.uint32), header=sci_header, name="SCI"),
     ]
     if mosaic.tree:
         units.append(_asdf_unit(mosaic.tree))
@@ -92,7 +93,10 @@ def read_detection(mosaic, catalog, segmentation):
     from astropy.table import QTable
 
     with fits.open(segmentation, memmap=False) as units:
-        header, segments = units["SCI"].header, units["SCI"].data.astype(np.int32)
+        header = units["SCI"].header
+        segments = mosaic.empty(units["SCI"].shape, np.int32)
+        for rows in row_bands(segments.shape):
+            segments[rows] = units["SCI"].section[rows]
     for key in sorted(_COORDINATES):
         found, expected = (one.get(key) for one in (mosaic.sci_header, header))
         if found != expected:

@@ -4,12 +4,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from snakewebb.compiled import njit
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.aperture_photometry import circular_sums, ring_background
 from snakewebb.imaging.background_mesh import background_mesh
 from snakewebb.imaging.catalog_calibration import calibration_of, file_name, for_pixel_size, jansky_per_unit
 from snakewebb.imaging.catalog_table import ab_magnitudes
 from snakewebb.imaging.empty_apertures import empty_apertures
+from snakewebb.imaging.row_bands import row_bands
 from snakewebb.steps import COMPLETE, NO_REFERENCE, Between, Status, step
 
 
@@ -92,10 +94,16 @@ def forced_photometry(
         return Status(NO_REFERENCE, str(error))
     if pixel_size:
         calibration = for_pixel_size(calibration)
-    mask = np.isnan(mosaic.err) | (mosaic.weight == 0)
-    data, err = (np.where(mask, np.float32(np.nan), plane * np.float32(scale)) for plane in (mosaic.data, mosaic.err))
+    shape, empty, segments = mosaic.data.shape, mosaic.empty, mosaic.segments
+    data, err = (empty(shape, np.float32) for _ in range(2))
+    mask, taken = (empty(shape, np.bool_) for _ in range(2))
+    for rows in row_bands(shape):
+        np.logical_or(np.isnan(mosaic.err[rows]), mosaic.weight[rows] == 0, out=mask[rows])
+        np.logical_or(mask[rows], segments[rows] > 0, out=taken[rows])
+        for plane, source in ((data, mosaic.data), (err, mosaic.err)):
+            plane[rows] = np.where(mask[rows], np.float32(np.nan), source[rows] * np.float32(scale))
     x, y = _centres(detected, positions)
-    flux, flux_err, factors = _circles(data, err, x, y, calibration, mask | (mosaic.segments > 0), errors)
+    flux, flux_err, factors = _circles(data, err, x, y, calibration, taken, errors)
     columns = {"xcentroid": x, "ycentroid": y}
     for energy, value, error in zip(calibration.energies, flux, flux_err, strict=True):
         columns |= {f"aper{energy}_flux": value, f"aper{energy}_flux_err": error}
@@ -110,7 +118,7 @@ def forced_photometry(
         "aper_total_abmag": magnitude,
         "aper_total_abmag_err": magnitude_err,
         "aper_total_vegamag": magnitude - calibration.vega_offset,
-        **_of_segments(data, err, mosaic.segments, mask, len(detected), bkg_boxsize),
+        **_of_segments(data, err, segments, mask, len(detected), box=bkg_boxsize, empty=empty),
     }
     settings = {
         "limit_sigma": limit_sigma,
@@ -146,21 +154,32 @@ def _circles(data, err, x, y, calibration, taken, errors):
     return flux, flux_err * np.array(factors)[:, None], factors
 
 
-def _of_segments(data, err, segments, mask, count, box):
+def _of_segments(data, err, segments, mask, count, *, box, empty):
     """Sums over the pixels of each segment, and the part of these that has data: 0-based by label - 1."""
-    labels = np.arange(1, count + 1)
-    values = np.full((2, count), np.nan)
-    area = np.bincount(segments.ravel(), minlength=count + 1)[labels]
-    seen = np.bincount(segments[~mask], minlength=count + 1)[labels]
+    area, seen, flux, variance = sums = np.zeros((4, count))
+    try:
+        background, _ = background_mesh(data, mask, box=box, empty=empty)
+    except ValueError:  # no pixel has data
+        background = data
+    _add_pixels(data, background, err, segments, mask, sums)
     coverage = seen / np.maximum(area, 1)
-    if seen.any():
-        subtracted = data - background_mesh(data, mask, box=box)[0]
-        whole = (coverage == 1.0) & (area > 0)
-        for row, plane in enumerate((subtracted, np.square(err, dtype=np.float64))):
-            sums = np.bincount(segments[~mask], plane[~mask].astype(np.float64), minlength=count + 1)[labels]
-            values[row][whole] = sums[whole]
-        values[1] = np.sqrt(values[1])
-    return {"isophotal_flux": values[0], "isophotal_flux_err": values[1], "coverage": coverage}
+    partial = (coverage < 1.0) | (area == 0)
+    flux[partial] = variance[partial] = np.nan
+    return {"isophotal_flux": flux, "isophotal_flux_err": np.sqrt(variance), "coverage": coverage}
+
+
+@njit
+def _add_pixels(data, background, err, segments, mask, sums):
+    """Add up, for each segment: pixels, pixels with data, and the values and variances of the latter."""
+    for row in range(segments.shape[0]):
+        for column in range(segments.shape[1]):
+            segment = segments[row, column] - 1
+            if 0 <= segment < sums.shape[1]:
+                sums[0, segment] += 1.0
+                if not mask[row, column]:
+                    sums[1, segment] += 1.0
+                    sums[2, segment] += data[row, column] - background[row, column]
+                    sums[3, segment] += np.float64(err[row, column]) ** 2
 
 
 def _table(columns, detected, settings):

@@ -7,7 +7,7 @@ from snakewebb.imaging.clipping import CLIP_PASSES, statistics_of_sorted
 from snakewebb.imaging.sorting import sort_many
 
 
-def box_statistics(data, good, sides, required):
+def box_statistics(data, good, sides, required, *, empty=np.empty):
     """Clipped median and standard deviation of the boxes of a mesh.
 
     Parameters
@@ -19,6 +19,8 @@ def box_statistics(data, good, sides, required):
         Rows and columns of a box.
     required : float
         A box must have more values than this, after clipping too.
+    empty : callable
+        Makes what holds the values of the box, where there is only one.
 
     Returns
     -------
@@ -28,27 +30,27 @@ def box_statistics(data, good, sides, required):
     mesh = -(-data.shape[0] // sides[0]), -(-data.shape[1] // sides[1])
     medians, deviations = (np.full(mesh, np.nan, np.float32) for _ in range(2))
     data = np.asarray(data, np.float32)
-    by_rows(_box_rows, mesh[0], data, good, *map(int, sides), float(required), medians, deviations, block=1)
+    results = float(required), medians, deviations
+    if mesh == (1, 1):  # may be as large as the image
+        values, spare = (empty(data.size, dtype) for dtype in (np.float32, np.uint32))
+        _box(0, 0, data, good, *map(int, sides), *results, values, spare)
+    else:
+        by_rows(_box_rows, mesh[0], data, good, *map(int, sides), *results, block=1)
     return medians, deviations
 
 
-def enlarged(columns, across, low, high):
-    """The product of two matrices within limits.
+def enlarge(columns, across, low, high, image):
+    """Set an image to the product of two matrices, within limits.
 
     Parameters
     ----------
     columns : ndarray of float64 (ny, n)
     across : ndarray of float64 (nx, n)
     low, high : float
-
-    Returns
-    -------
-    ndarray of float32 (ny, nx)
+    image : ndarray of float32 (ny, nx)
     """
-    image = np.empty((columns.shape[0], across.shape[0]), np.float32)
     limits = float(low), float(high)
     by_rows(_enlarge_rows, image.shape[0], columns, np.ascontiguousarray(across.T), *limits, image)
-    return image
 
 
 @njit
@@ -57,18 +59,24 @@ def _box_rows(first, last, data, good, height, width, required, medians, deviati
     spare = np.empty(height * width, np.uint32)
     for row in range(first, last):
         for column in range(medians.shape[1]):
-            number = 0
-            for j in range(row * height, min((row + 1) * height, data.shape[0])):
-                for i in range(column * width, min((column + 1) * width, data.shape[1])):
-                    if good[j, i]:
-                        values[number] = data[j, i]
-                        number += 1
-            if number > required:
-                sort_many(values[:number], spare[:number])
-                median, deviation, count = statistics_of_sorted(values[:number], CLIP_PASSES)
-                if count > required:
-                    medians[row, column] = median
-                    deviations[row, column] = deviation
+            _box(row, column, data, good, height, width, required, medians, deviations, values, spare)
+
+
+@njit
+def _box(row, column, data, good, height, width, required, medians, deviations, values, spare):
+    """Statistics of a box of the mesh."""
+    number = 0
+    for j in range(row * height, min((row + 1) * height, data.shape[0])):
+        for i in range(column * width, min((column + 1) * width, data.shape[1])):
+            if good[j, i]:
+                values[number] = data[j, i]
+                number += 1
+    if number > required:
+        sort_many(values[:number], spare[:number])
+        median, deviation, count = statistics_of_sorted(values[:number], CLIP_PASSES)
+        if count > required:
+            medians[row, column] = median
+            deviations[row, column] = deviation
 
 
 @njit

@@ -1,5 +1,6 @@
 """A mosaic that is read to find its sources."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,8 +8,8 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.errors import BadDataError
+from snakewebb.imaging.row_bands import row_bands
 from snakewebb.io.fits import check_structure
-
 
 @dataclass
 class MosaicImage:
@@ -34,6 +35,8 @@ class MosaicImage:
         Catalogue of the detection filter, for `forced_photometry`; ``segments`` are those of that then.
     forced : QTable
         Set by `forced_photometry`.
+    empty : callable
+        Makes a plane from its shape and type, in memory (`numpy.empty`) or on disk (`Scratch.empty`).
     """
 
     header: fits.Header
@@ -47,14 +50,17 @@ class MosaicImage:
     tree: bytes = b""
     detected: Any = None
     forced: Any = None
+    empty: Callable = np.empty
 
 
-def read_mosaic(path):
+def read_mosaic(path, scratch=None):
     """Read an i2d file for `source_catalog`.
 
     Parameters
     ----------
     path : path-like
+    scratch : Scratch, optional
+        Where planes lie that are larger than its budget.
 
     Returns
     -------
@@ -70,12 +76,19 @@ def read_mosaic(path):
         missing = [name for name in ("SCI", "ERR", "WHT") if name not in units]
         if missing:
             raise BadDataError(f"{path}: extension {', '.join(missing)} missing; a mosaic (i2d) is expected")
-        planes = [np.ascontiguousarray(units[name].data, np.float32) for name in ("SCI", "ERR", "WHT")]
+        shapes = {units[name].shape for name in ("SCI", "ERR", "WHT")}
+        if len(shapes) > 1:
+            raise BadDataError(f"{path}: SCI, ERR and WHT have different shapes; make the mosaic again")
+        (shape,) = shapes
+        empty = np.empty if scratch is None or 4 * np.prod(shape) <= scratch.budget else scratch.empty
+        planes = [empty(shape, np.float32) for _ in range(3)]
+        for name, plane in zip(("SCI", "ERR", "WHT"), planes, strict=True):
+            for rows in row_bands(shape):
+                plane[rows] = units[name].section[rows]
         header, sci_header = units[0].header.copy(), units["SCI"].header.copy()
         tree = units["ASDF"].data.tobytes() if "ASDF" in units else b""
-    if len({plane.shape for plane in planes}) > 1:
-        raise BadDataError(f"{path}: SCI, ERR and WHT have different shapes; make the mosaic again")
-    return MosaicImage(header, sci_header, *planes, _grid(path, sci_header, planes[0].shape, tree), tree=tree)
+    grid = _grid(path, sci_header, shape, tree)
+    return MosaicImage(header, sci_header, *planes, grid, tree=tree, empty=empty)
 
 
 def _grid(path, header, shape, tree):

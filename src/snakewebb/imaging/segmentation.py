@@ -11,13 +11,15 @@ import numpy as np
 
 from snakewebb.compiled import by_rows, njit
 from snakewebb.imaging.clipping import clipped
+from snakewebb.imaging.row_bands import row_bands
 
 log = logging.getLogger(__name__)
 
+_MANY = 4096  # segments whose levels are worked out at once
 MARKER_LIMIT = 200  # more markers than this in a source: its levels are spaced linearly
 
 
-def smooth(data, mask, fwhm):
+def smooth(data, mask, fwhm, *, empty=np.empty):
     """Image smoothed by a normalised Gaussian; pixels that are masked or not finite have no weight.
 
     Parameters
@@ -26,6 +28,8 @@ def smooth(data, mask, fwhm):
     mask : ndarray of bool (ny, nx)
     fwhm : float
         Full width at half maximum in pixels; 0 gives the data.
+    empty : callable
+        Makes planes, as `MosaicImage.empty`.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def smooth(data, mask, fwhm):
     radius = int(np.ceil(8.0 * sigma)) // 2
     profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     profile /= profile.sum()
-    smoothed = np.empty(data.shape, np.float32)
+    smoothed = empty(data.shape, np.float32)
     by_rows(_smooth_rows, data.shape[0], np.ascontiguousarray(data, np.float32), mask, profile, smoothed)
     return smoothed
 
@@ -81,7 +85,7 @@ def _smooth_row(row, data, mask, profile, smoothed):
         smoothed[row, column] = total / weight if weight > 1e-12 else np.nan
 
 
-def detect(smoothed, threshold, mask, *, npixels, connectivity):
+def detect(smoothed, threshold, mask, *, npixels, connectivity, empty=np.empty):
     """Label connected pixels above a threshold.
 
     Parameters
@@ -93,6 +97,8 @@ def detect(smoothed, threshold, mask, *, npixels, connectivity):
         Smallest number of pixels of a source.
     connectivity : {4, 8}
         Whether pixels that touch at a corner are connected.
+    empty : callable
+        Makes planes, as `MosaicImage.empty`.
 
     Returns
     -------
@@ -101,11 +107,27 @@ def detect(smoothed, threshold, mask, *, npixels, connectivity):
     """
     from scipy.ndimage import generate_binary_structure, label
 
-    above = (smoothed > threshold) & ~mask
-    segments, count = label(above, structure=generate_binary_structure(2, 1 if connectivity == 4 else 2))
-    kept = np.bincount(segments.ravel(), minlength=count + 1) >= npixels
+    above, segments = empty(smoothed.shape, np.bool_), empty(smoothed.shape, np.int32)
+    for rows in row_bands(smoothed.shape):
+        np.greater(smoothed[rows], threshold[rows], out=above[rows])
+        above[rows] &= ~mask[rows]
+    count = label(above, structure=generate_binary_structure(2, 1 if connectivity == 4 else 2), output=segments)
+    kept = _areas(segments, count) >= npixels
     kept[0] = False
-    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[segments]
+    _relabel(segments, np.where(kept, np.cumsum(kept), 0))
+    return segments
+
+
+def _areas(segments, count):
+    """Number of pixels with each label, from 0 to ``count``."""
+    return sum(np.bincount(segments[rows].ravel(), minlength=count + 1) for rows in row_bands(segments.shape))
+
+
+def _relabel(segments, numbers):
+    """Replace each label by the number that it stands for."""
+    numbers = numbers.astype(np.int32)
+    for rows in row_bands(segments.shape):
+        segments[rows] = numbers[segments[rows]]
 
 
 def deblend(smoothed, segments, *, npixels, connectivity, nlevels, contrast, mode):
@@ -119,7 +141,7 @@ def deblend(smoothed, segments, *, npixels, connectivity, nlevels, contrast, mod
     ----------
     smoothed : ndarray of float32 (ny, nx)
     segments : ndarray of int32 (ny, nx)
-        As from `detect`.
+        As from `detect`; changed in place: parts of divided segments come after all others.
     npixels, connectivity
         As in `detect`.
     nlevels : int
@@ -128,27 +150,41 @@ def deblend(smoothed, segments, *, npixels, connectivity, nlevels, contrast, mod
     mode : {"exponential", "linear", "sinh"}
         Spacing of the levels.
 
-    Returns
-    -------
-    ndarray of int32 (ny, nx)
-        Parts of divided segments come after all others.
-
     References
     ----------
     Bertin & Arnouts 1996, A&AS 117, 393, section 5; `photutils.segmentation.deblend_sources`.
     """
-    if contrast >= 1 or not segments.any():
-        return segments
-    from scipy.ndimage import find_objects
+    if contrast >= 1:
+        return
+    count = int(segments.max(initial=0))
+    boxes = _boxes(segments, count)
+    labels = np.flatnonzero(_areas(segments, count)[1:] >= 2 * npixels) + 1
+    whole = np.ones(count + 1, bool)
+    whole[0] = False
+    last = count
+    for first in range(0, labels.size, _MANY):
+        some = labels[first : first + _MANY]
+        cuts = [np.s_[top : bottom + 1, left : right + 1] for top, bottom, left, right in boxes[some - 1]]
+        levels = _levels(smoothed, segments, some, cuts, nlevels, mode)
+        for label, cut, *of_segment in zip(some, cuts, *levels, strict=True):
+            inside = segments[cut] == label
+            parts, number = _parts(smoothed[cut], inside, *of_segment, npixels, connectivity, contrast)
+            if number > 1:
+                whole[label] = False
+                segments[cut][inside] = last + parts
+                last += number
+    log.info("%d of %d segments divided into %d", count - whole.sum(), count, last - count)
+    # the parts close up to the segments that are whole
+    numbers = np.concatenate([np.where(whole, np.cumsum(whole), 0), np.arange(count + 1, last + 1) - count + whole.sum()])
+    _relabel(segments, numbers)
 
-    areas = np.bincount(segments.ravel())
-    boxes = find_objects(segments)
-    labels = np.array([label for label in range(1, areas.size) if areas[label] >= 2 * npixels], np.int64)
-    if labels.size == 0:
-        return segments
-    cuts = [boxes[label - 1] for label in labels]
-    values = [smoothed[cut][segments[cut] == label] for label, cut in zip(labels, cuts, strict=True)]
-    low, high = (np.array([extreme(each) for each in values]) for extreme in (np.min, np.max))
+
+def _levels(smoothed, segments, labels, cuts, nlevels, mode):
+    """Levels between the extremes of each segment: float32 (n, nlevels), and those that are spaced linearly."""
+    low, high = np.empty((2, labels.size), np.float32)
+    for index, (label, cut) in enumerate(zip(labels, cuts, strict=True)):
+        values = smoothed[cut][segments[cut] == label]
+        low[index], high[index] = values.min(), values.max()
     linear = np.linspace(low, high, nlevels + 2, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = (linear - linear[:, :1]) / (linear[:, -1:] - linear[:, :1])
@@ -160,24 +196,7 @@ def deblend(smoothed, segments, *, npixels, connectivity, nlevels, contrast, mod
             levels = np.sinh(steps / 0.25) / np.sinh(1 / 0.25) * (high - low)[:, None] + low[:, None]
         else:
             levels = linear
-    levels, linear = (np.ascontiguousarray(each[:, 1:-1], dtype=np.float32) for each in (levels, linear))
-    whole = np.ones(areas.size, bool)
-    whole[0] = False
-    divided = []
-    for index, (label, cut) in enumerate(zip(labels, cuts, strict=True)):
-        if low[index] < high[index]:
-            inside = segments[cut] == label
-            parts, count = _parts(smoothed[cut], inside, levels[index], linear[index], npixels, connectivity, contrast)
-            if count > 1:
-                whole[label] = False
-                divided.append((cut, inside, parts, count))
-    log.info("%d of %d segments divided into %d", len(divided), areas.size - 1, sum(entry[3] for entry in divided))
-    numbered = np.where(whole, np.cumsum(whole), 0).astype(np.int32)[segments]
-    last = int(whole.sum())
-    for cut, inside, parts, count in divided:
-        numbered[cut][inside] = last + parts
-        last += count
-    return numbered
+    return tuple(np.ascontiguousarray(each[:, 1:-1], dtype=np.float32) for each in (levels, linear))
 
 
 def _parts(image, inside, levels, linear, npixels, connectivity, contrast):
@@ -242,41 +261,20 @@ def measure(data, smoothed, segments, *, err=None, local_background_width=0):
     ----------
     `photutils.segmentation.SourceCatalog`.
     """
-    from scipy.ndimage import find_objects
-
     count = int(segments.max(initial=0))
-    boxes = np.array(
-        [(rows.start, rows.stop - 1, columns.start, columns.stop - 1) for rows, columns in find_objects(segments)],
-        np.int64,
-    ).reshape(count, 4)
-    row, column = np.nonzero(segments)
-    segment = segments[row, column] - 1
-
-    def total(values):
-        return np.bincount(segment, values, count).astype(np.float64, copy=False)
-
-    light = smoothed[row, column].astype(np.float64)
-    light[~(light > 0)] = 0.0
-    y, x = row - boxes[segment, 0], column - boxes[segment, 2]
+    boxes = _boxes(segments, count)
+    sum_light, x_light, y_light, area, flux, variance = sums = np.zeros((6, count))
+    _add_pixels(data, smoothed, segments, np.zeros((1, 1), np.float32) if err is None else err, boxes, sums)
     with np.errstate(invalid="ignore", divide="ignore"):
-        sum_light = total(light)
-        x_mean, y_mean = total(light * x) / sum_light, total(light * y) / sum_light
-        dx, dy = x - x_mean[segment], y - y_mean[segment]
-        xx, yy, xy = (total(light * product) / sum_light for product in (dx * dx, dy * dy, dx * dy))
-    semimajor, semiminor, orientation = _ellipses(xx, yy, xy)
-    values = data[row, column].astype(np.float64)
-    known = np.isfinite(values)
-    area = total(known.astype(np.float64))
+        x_mean, y_mean = x_light / sum_light, y_light / sum_light
+        moments = np.zeros((3, count))
+        _add_moments(smoothed, segments, boxes, x_mean, y_mean, moments)
+        semimajor, semiminor, orientation = _ellipses(*moments / sum_light)
     area[area == 0] = np.nan
-    values[~known] = 0.0
-    flux = total(values)
     if local_background_width:
         flux -= area * _local_backgrounds(data, segments, boxes, local_background_width)
     flux[np.isnan(area)] = np.nan
-    flux_err = np.full(count, np.nan)
-    if err is not None:
-        flux_err = np.sqrt(total(np.where(known, err[row, column].astype(np.float64) ** 2, 0.0)))
-        flux_err[np.isnan(area)] = np.nan
+    flux_err = np.full(count, np.nan) if err is None else np.where(np.isnan(area), np.nan, np.sqrt(variance))
     return {
         "x": x_mean + boxes[:, 2],
         "y": y_mean + boxes[:, 0],
@@ -289,6 +287,60 @@ def measure(data, smoothed, segments, *, err=None, local_background_width=0):
         "ellipticity": 1.0 - semiminor / semimajor,
         "boxes": boxes,
     }
+
+
+def _boxes(segments, count):
+    """First and last row, first and last column of each segment: ndarray of int64 (count, 4)."""
+    boxes = np.tile(np.array([segments.shape[0], -1, segments.shape[1], -1]), (count, 1))
+    _extend_boxes(segments, boxes)
+    return boxes
+
+
+@njit
+def _extend_boxes(segments, boxes):
+    for row in range(segments.shape[0]):
+        for column in range(segments.shape[1]):
+            if segments[row, column] > 0:
+                box = boxes[segments[row, column] - 1]
+                box[0], box[1] = min(box[0], row), max(box[1], row)
+                box[2], box[3] = min(box[2], column), max(box[3], column)
+
+
+@njit
+def _add_pixels(data, smoothed, segments, err, boxes, sums):
+    """Add up, for each segment: light, light times column and row of its box, pixels with data, their values and variances."""
+    for row in range(segments.shape[0]):
+        for column in range(segments.shape[1]):
+            segment = segments[row, column] - 1
+            if segment < 0:
+                continue
+            light = np.float64(smoothed[row, column])
+            if light > 0:
+                sums[0, segment] += light
+                sums[1, segment] += light * (column - boxes[segment, 2])
+                sums[2, segment] += light * (row - boxes[segment, 0])
+            if np.isfinite(data[row, column]):
+                sums[3, segment] += 1.0
+                sums[4, segment] += data[row, column]
+                if err.shape == segments.shape:
+                    sums[5, segment] += np.float64(err[row, column]) ** 2
+
+
+@njit
+def _add_moments(smoothed, segments, boxes, x_mean, y_mean, moments):
+    """Add up, for each segment, light times the second moments of columns, of rows, and of both."""
+    for row in range(segments.shape[0]):
+        for column in range(segments.shape[1]):
+            segment = segments[row, column] - 1
+            if segment < 0:
+                continue
+            light = np.float64(smoothed[row, column])
+            if light > 0:
+                dx = column - boxes[segment, 2] - x_mean[segment]
+                dy = row - boxes[segment, 0] - y_mean[segment]
+                moments[0, segment] += light * (dx * dx)
+                moments[1, segment] += light * (dy * dy)
+                moments[2, segment] += light * (dx * dy)
 
 
 def _ellipses(xx, yy, xy):

@@ -18,6 +18,7 @@ from snakewebb.imaging.catalog_table import (
     wider_than_a_star,
 )
 from snakewebb.imaging.empty_apertures import empty_apertures
+from snakewebb.imaging.row_bands import row_bands
 from snakewebb.imaging.star_shape import sharpness_and_roundness
 from snakewebb.imaging.windowed_centroid import windowed_centroids
 from snakewebb.steps import COMPLETE, NO_REFERENCE, Between, Status, step
@@ -82,7 +83,7 @@ def source_catalog(
     metadata of the catalogue (``empty_apertures``): pixels of a mosaic are not independent.
 
     Sets ``mosaic.catalog`` and ``mosaic.segments``. Where there is no source (also: no pixel with data),
-    the catalogue has its columns and no row, and all segments are 0.
+    the catalogue has its columns and no row, and all segments are 0. Planes of the size of the mosaic are made by ``mosaic.empty``.
 
     Parameters
     ----------
@@ -163,29 +164,37 @@ def source_catalog(
         "kron_params": list(kron_params or KRON_PARAMETERS),
     }
     scale = jansky_per_unit(mosaic, "source_catalog")
-    mosaic.segments = np.zeros(mosaic.data.shape, np.int32)
+    shape, empty = mosaic.data.shape, mosaic.empty
     try:
         calibration = calibration_of(mosaic, references, energies)
     except LookupError as error:
+        mosaic.segments = np.zeros(shape, np.int32)
         mosaic.catalog = empty_catalog(energies, reason=str(error))
         return Status(NO_REFERENCE, str(error))
     if compatibility == "native":
         calibration = for_pixel_size(calibration)
-    data, err = mosaic.data * np.float32(scale), mosaic.err * np.float32(scale)
-    mask = np.isnan(err) | (mosaic.weight == 0)
+    data, err, mask = (empty(shape, dtype) for dtype in (np.float32, np.float32, np.bool_))
+    for rows in row_bands(shape):
+        np.multiply(mosaic.data[rows], np.float32(scale), out=data[rows])
+        np.multiply(mosaic.err[rows], np.float32(scale), out=err[rows])
+        np.logical_or(np.isnan(err[rows]), mosaic.weight[rows] == 0, out=mask[rows])
     try:
-        background, noise = background_mesh(data, mask, box=bkg_boxsize)
+        background, noise = background_mesh(data, mask, box=bkg_boxsize, empty=empty)
     except ValueError:
         reason = "no pixel of the mosaic has data"
+        mosaic.segments = np.zeros(shape, np.int32)
         mosaic.catalog = empty_catalog(energies, calibration, reason=reason)
         return Status(COMPLETE, reason)
-    subtracted = np.subtract(data, background, out=background)
-    threshold = np.float32(snr_threshold) * noise
+    subtracted, threshold = background, noise  # in their place
+    for rows in row_bands(shape):
+        np.subtract(data[rows], background[rows], out=subtracted[rows])
+        threshold[rows] *= np.float32(snr_threshold)
+    smoothed = segmentation.smooth(subtracted, mask, kernel_fwhm, empty=empty)
+    detection = partial(segmentation.detect, smoothed, threshold, mask, empty=empty)
     if starfinder == "segmentation":
-        smoothed = segmentation.smooth(subtracted, mask, kernel_fwhm)
-        segments = segmentation.detect(smoothed, threshold, mask, npixels=npixels, connectivity=int(connectivity))
+        segments = detection(npixels=npixels, connectivity=int(connectivity))
         if deblend:
-            segments = segmentation.deblend(
+            segmentation.deblend(
                 smoothed,
                 segments,
                 npixels=npixels,
@@ -195,13 +204,13 @@ def source_catalog(
                 mode=multithresh_mode,
             )
         mosaic.segments = segments
-        subtracted[mask] = np.nan
-        taken = mask | (segments > 0)
+        for rows in row_bands(shape):
+            subtracted[rows][mask[rows]] = np.nan
         found = segmentation.measure(subtracted, smoothed, segments, err=err, local_background_width=localbkg_width)
     else:
         settings = {}
-        smoothed = segmentation.smooth(subtracted, mask, kernel_fwhm)
-        taken = mask | (segmentation.detect(smoothed, threshold, mask, npixels=5, connectivity=8) > 0)
+        segments = detection(npixels=5, connectivity=8)
+        mosaic.segments = np.zeros(shape, np.int32)
         found = _stars(
             subtracted,
             float(np.median(threshold)),
@@ -216,7 +225,9 @@ def source_catalog(
             peak_max=peakmax,
         )
     if compatibility == "native":
-        settings["empty_apertures"] = empty_apertures(data, err, taken, calibration)
+        for rows in row_bands(shape):
+            mask[rows] |= segments[rows] > 0
+        settings["empty_apertures"] = empty_apertures(data, err, mask, calibration)
     thresholds = (ci1_star_threshold, ci2_star_threshold)
     if thresholds == (None, None) and compatibility == "native":
         extended = partial(wider_than_a_star, corrections=calibration.corrections, excess=star_excess)

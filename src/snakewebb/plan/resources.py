@@ -24,6 +24,9 @@ LARGEST_STACK = 256 * 1024**2
 LARGEST_CONTEXT = 128 * 1024**2
 """Bytes of the context planes of a tile of a mosaic up to which they are kept in memory; else they lie in a temporary file."""
 
+LARGEST_PLANE = 80_000_000
+"""Bytes of a plane of a mosaic up to which source_catalog keeps planes in memory; larger ones lie in temporary files."""
+
 DITHER = 12
 """Bytes of a pixel of each other dither that lie in a temporary file: data, and two variances."""
 

@@ -1,0 +1,21 @@
+"""Parts of an image that are worked on at once, so that what is made on the way is small beside it."""
+
+_PIXELS = 1 << 22
+
+
+def row_bands(shape, block=1):
+    """Bands of rows of an image, each of about four million pixels.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns.
+    block : int
+        Rows that are not parted.
+
+    Returns
+    -------
+    list of slice
+    """
+    rows = block * max(1, _PIXELS // (max(1, shape[1]) * block))
+    return [slice(first, min(first + rows, shape[0])) for first in range(0, shape[0], rows)]
