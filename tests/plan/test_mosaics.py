@@ -176,11 +176,27 @@ def test_a_mosaic_larger_than_memory_is_refused(field):
     require_memory(field([(0, 0), (1500, 1500)], memory_mb=600))
 
 
+@pytest.mark.parametrize(("starfinder", "bounded"), [("segmentation", True), ("dao", False)])
+def test_the_catalogue_of_a_mosaic_that_is_large_takes_bounded_memory(field, starfinder, bounded):
+    needs = {}
+    for pixels in (4000, 20_000):
+        grid = {"output_shape": [pixels, pixels], "crval": [150.0, 0.0], "crpix": [pixels / 2, pixels / 2]}
+        plan = field([(0, 0), (3, 2)], steps={"resample": grid, "source_catalog": {"starfinder": starfinder}})
+        (product,) = plan.associations
+        needs[pixels] = [
+            getattr(Needs(plan), name)("source_catalog", None, product) for name in ("megabytes", "disk_megabytes")
+        ]
+    assert needs[4000][0] == 262 + 50 * 16
+    assert needs[20_000][0] == (262 + 500 if bounded else 262 + 50 * 400)
+    assert needs[20_000][1] == 10 + (8 + 40 * bounded) * 400
+
+
 def test_a_mosaic_larger_than_the_disk_is_refused(field, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("snakewebb.plan.mosaic_room.shutil.disk_usage", lambda path: usage(10**9, 10**9 - 10**6, 10**6))
     plan = field([(0, 0), (200, 200)])
     with pytest.raises(
-        ConfigError, match=r"x 2\d\d pixels, which take \d+ MB on disk, but in .* 1 MB are free; make it smaller"
+        ConfigError,
+        match=r"x 2\d\d pixels, which take \d+ MB on disk with what is made of it, but in .* 1 MB are free; make it smaller",
     ):
         require_memory(plan)

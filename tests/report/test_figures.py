@@ -181,6 +181,31 @@ def test_the_axes_of_a_mosaic_are_those_of_what_was_seen(i2d):
         assert axes.get_ylim() == (-0.5, 89.5)
 
 
+def test_a_mosaic_is_reduced_in_bands_to_the_means_of_its_blocks(tmp_path, monkeypatch):
+    rng = np.random.default_rng(3)
+    data, weight = rng.normal(2, 1, (2, 1310, 730)).astype(np.float32)
+    weight[:41] = weight[:, :17] = weight[700:720] = 0
+    data[300:340, 100:140] = np.nan
+    names = {"SCI": data, "WHT": np.maximum(weight, 0)}
+    units = [fits.ImageHDU(plane, name=name) for name, plane in names.items()]
+    fits.HDUList([fits.PrimaryHDU(), *units]).writeto(tmp_path / "a_i2d.fits")
+    monkeypatch.setattr("snakewebb.imaging.row_bands._PIXELS", 9 * 730)
+    found = mosaic.read_overview(tmp_path / "a_i2d.fits")
+    assert found.corner == (17, 41)
+    assert found.covered == np.mean(weight > 0)
+    assert found.unit == "MJy/sr"
+    for (image, size), plane, blocks in ((found.image, data, 3), (found.coverage, weight, 3)):
+        assert size == blocks
+        seen = np.where(weight > 0, plane, np.nan)[41:, 17:]
+        assert image.shape == (-(-1269 // size), -(-713 // size))
+        np.testing.assert_allclose(image[5, 7], np.nanmean(seen[15:18, 21:24]), rtol=1e-6)
+        np.testing.assert_allclose(
+            image[-1, -1], np.nanmean(seen[-(1269 % size or size) :, -(713 % size or size) :]), rtol=1e-6
+        )
+        assert np.isnan(image[(700 - 41) // size + 1 : (720 - 41) // size]).all()
+    assert np.isnan(found.image[0][(300 - 41) // 3 + 1 : (340 - 41) // 3, (100 - 17) // 3 + 1 : (140 - 17) // 3]).all()
+
+
 @pytest.mark.parametrize("catalogue", [False, True])
 def test_residuals(tmp_path, catalogue):
     """3 mas east and 1 south of the others with a scatter of 2; half of the field 10 mas east of the catalogue, half 10 west."""

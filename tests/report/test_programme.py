@@ -158,7 +158,7 @@ def test_a_large_mosaic_is_reduced_where_it_lies(tmp_path, monkeypatch):
         tmp_path / "a_i2d.fits", "F150W2", [(5.0, 3.0, 9.0)], shape=(290, 310), roll=20.0, pupil="F162M"
     )
     monkeypatch.setattr(composite, "PICTURE_SIDE", 50)
-    monkeypatch.setattr(composite, "_PIXELS", 5000)
+    monkeypatch.setattr("snakewebb.imaging.row_bands._PIXELS", 5000)
     band = composite.read_band(path)
     assert band.name == "F162M"
     image = band.image()
@@ -256,7 +256,7 @@ def test_coverage_counts_exposures(tmp_path, monkeypatch, planes):
     context[-1, :, 40:] |= 5
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(context, name="CON")]).writeto(tmp_path / "a_i2d.fits")
     monkeypatch.setattr(coverage, "_SIDE", 7)
-    monkeypatch.setattr(composite, "_PIXELS", 1400 * planes)
+    monkeypatch.setattr("snakewebb.imaging.row_bands._PIXELS", 1400 * planes)
     count, size = coverage.read_coverage(tmp_path / "a_i2d.fits")
     assert (size, count.shape) == (10, (5, 7))
     assert np.isnan(count[:, 0]).all()

@@ -11,6 +11,7 @@ from snakewebb.errors import BadDataError
 from snakewebb.imaging.row_bands import row_bands
 from snakewebb.io.fits import check_structure
 
+
 @dataclass
 class MosaicImage:
     """A mosaic as the catalogue needs it.

@@ -1,10 +1,10 @@
 """Parts of an image that are worked on at once, so that what is made on the way is small beside it."""
 
-_PIXELS = 1 << 22
+_PIXELS = 1 << 21
 
 
 def row_bands(shape, block=1):
-    """Bands of rows of an image, each of about four million pixels.
+    """Bands of rows of an image, each of about two million pixels.
 
     Parameters
     ----------

@@ -175,7 +175,9 @@ def deblend(smoothed, segments, *, npixels, connectivity, nlevels, contrast, mod
                 last += number
     log.info("%d of %d segments divided into %d", count - whole.sum(), count, last - count)
     # the parts close up to the segments that are whole
-    numbers = np.concatenate([np.where(whole, np.cumsum(whole), 0), np.arange(count + 1, last + 1) - count + whole.sum()])
+    numbers = np.concatenate(
+        [np.where(whole, np.cumsum(whole), 0), np.arange(count + 1, last + 1) - count + whole.sum()]
+    )
     _relabel(segments, numbers)
 
 

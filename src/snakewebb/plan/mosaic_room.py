@@ -73,13 +73,14 @@ def _require_disk(plan, needs, product):
     needed = needs.disk_megabytes("resample", None, product)
     if work.tiles:
         needed += work.tiles * needs.disk_megabytes("mosaic_tile", None, product)
+    if plan.is_on("source_catalog"):
+        needed += needs.disk_megabytes("source_catalog", None, product)
     there = shutil.disk_usage(".").free // 1_000_000
     if needed <= there:
         return
     rows, columns = shape_of_mosaic(plan, product)
     raise ConfigError(
         f"the mosaic of {product} has about {columns} x {rows} pixels, which take {needed} MB on disk"
-        f"{' with its tiles' if work.tiles else ''}, "
-        f"but in {Path.cwd()} {there} MB are free; make it smaller with {_smaller(plan, product)}, leave the context image out "
-        "(steps.resample.enable_ctx: false), or work where there is more space"
+        f" with {'its tiles and ' if work.tiles else ''}what is made of it, but in {Path.cwd()} {there} MB are free; make it smaller with "
+        f"{_smaller(plan, product)}, leave the context image out (steps.resample.enable_ctx: false), or work where there is more space"
     )

@@ -10,6 +10,7 @@ from snakewebb.plan.mosaic_room import require_room
 from snakewebb.plan.mosaics import context_planes, outlier_grid, shape_of_mosaic, tile_pixels, tiles_of
 from snakewebb.plan.product_members import companions_of
 from snakewebb.plan.resources import (
+    LARGEST_PLANE,
     PICTURE_SIDE,
     SUBMITTED,
     SUBMITTED_PER_EXPOSURE,
@@ -206,8 +207,16 @@ class Needs:
             group=group,
             groups=groups,
             tiles=len(tiles),
+            on_disk=4 * mosaic > LARGEST_PLANE and self._in_bands(rule, members[0].root),
             context=context_planes(len(members)),
         )
+
+    def _in_bands(self, rule, root):
+        """Whether a job works on bands of rows of large mosaics; the star finders of photutils want all of it."""
+        if rule == "source_catalog":
+            (entry,) = self._plan.chain(rule, like=root).entries
+            return entry.get("parameters", {}).get("starfinder") == "segmentation"
+        return rule == "forced_photometry"
 
     def _cube_work(self, name):
         roots = self._plan.cubes[name].members

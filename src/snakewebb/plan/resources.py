@@ -27,6 +27,12 @@ LARGEST_CONTEXT = 128 * 1024**2
 LARGEST_PLANE = 80_000_000
 """Bytes of a plane of a mosaic up to which source_catalog keeps planes in memory; larger ones lie in temporary files."""
 
+PLANES = 40
+"""Bytes of a pixel of a mosaic in these files."""
+
+RESIDENT_PLANES = 500_000_000
+"""Bytes of the parts of these planes that are in memory at once."""
+
 DITHER = 12
 """Bytes of a pixel of each other dither that lie in a temporary file: data, and two variances."""
 
@@ -192,6 +198,8 @@ class Work:
         Of each exposure that go into its cube.
     sky : bool
         Whether a job of stage 2 finds sources, to subtract what lies below them.
+    on_disk : bool
+        Whether planes of the mosaic lie in temporary files.
     """
 
     shape: tuple
@@ -206,6 +214,7 @@ class Work:
     copies: float = 0.0
     channels: int = 1
     sky: bool = False
+    on_disk: bool = False
 
     @property
     def frame(self):
@@ -235,7 +244,8 @@ def megabytes(rule, work, attempt=1):
         need = stage1_megabytes(work.shape, work.header, rule)
     else:
         model = MODELS[rule]
-        need = model.process + (model.frame * work.frame + model.mosaic * work.mosaic) / 1e6
+        mosaic = RESIDENT_PLANES if work.on_disk else model.mosaic * work.mosaic
+        need = model.process + (model.frame * work.frame + mosaic) / 1e6
         need += model.held * work.frame * (work.exposures - 1) / 1e6
         need += model.members * work.exposures + model.voxel * math.prod(work.cube or (0,)) / 1e6
         if rule == "cube_outliers":
@@ -308,6 +318,8 @@ def disk_megabytes(rule, work):
         if rule in ("resample", "mosaic_tile"):
             written += 4 * (work.context - 1) * work.mosaic
         written += MODELS["pixel_replace"].written * work.frame * work.copies
+        if work.on_disk:
+            written += PLANES * work.mosaic
         if rule == "dither_background":
             written += DITHER * work.frame * (work.exposures - 1)
     return 10 + math.ceil(written / 1e6)

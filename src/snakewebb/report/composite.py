@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snakewebb.imaging.row_bands import row_bands
 from snakewebb.plan.resources import PICTURE_SIDE
 from snakewebb.report import style
-
-_PIXELS = 2**20  # read at once
 
 _SCALE_BARS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
@@ -49,7 +48,7 @@ class Band:
 
         with fits.open(self.path, memmap=True) as units:
             header = units["SCI"].header
-            rows = strips((header["NAXIS2"], header["NAXIS1"]), self.size)
+            rows = row_bands((header["NAXIS2"], header["NAXIS1"]), self.size)
             return np.concatenate([style.block_means(units["SCI"].section[part], self.size) for part in rows])
 
 
@@ -71,29 +70,11 @@ def read_band(i2d):
         header = units["SCI"].header
         name = filter_of(units[0].header)
     shape = header["NAXIS2"], header["NAXIS1"]
-    size = max(1, -(-max(shape) // (2 * PICTURE_SIDE)))
+    size = style.block_size(shape, 2 * PICTURE_SIDE)
     wcs = WCS(header, naxis=2)
     wcs.wcs.crpix = (wcs.wcs.crpix - 0.5) / size + 0.5
     wcs.wcs.cdelt = wcs.wcs.cdelt * size
     return Band(name, i2d, size, tuple(-(-length // size) for length in shape), wcs)
-
-
-def strips(shape, size):
-    """Rows of an image that are read at once, whole blocks of them.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns.
-    size : int
-        Rows of a block.
-
-    Returns
-    -------
-    list of slice
-    """
-    rows = size * max(1, _PIXELS // (shape[1] * size))
-    return [slice(first, min(first + rows, shape[0])) for first in range(0, shape[0], rows)]
 
 
 def filter_of(header):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from snakewebb.imaging.row_bands import row_bands
 from snakewebb.report import style
-from snakewebb.report.composite import strips
 
 MAPS = 12
 """Mosaics of a target whose coverage is drawn."""
@@ -32,9 +32,9 @@ def read_coverage(i2d):
         context = units["CON"]
         planes = context.header["NAXIS3"] if context.header["NAXIS"] == 3 else 1
         shape = context.header["NAXIS2"], context.header["NAXIS1"]
-        size = max(1, -(-max(shape) // _SIDE))
+        size = style.block_size(shape, _SIDE)
         parts = []
-        for rows in strips((planes * shape[0], shape[1]), size * planes):
+        for rows in row_bands((planes * shape[0], shape[1]), size * planes):
             section = context.section[..., rows.start // planes : rows.stop // planes, :].reshape(planes, -1, shape[1])
             count = sum(
                 np.bitwise_count(plane.astype(np.int32).view(np.uint32)).astype(np.float32) for plane in section

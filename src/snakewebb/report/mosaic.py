@@ -1,7 +1,10 @@
 """Pictures of a mosaic: the image with the sources that were found, and how its weight is distributed."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from snakewebb.imaging.row_bands import row_bands
 from snakewebb.io.ecsv_columns import read_columns
 from snakewebb.report import style
 
@@ -10,6 +13,71 @@ _COLUMNS = (
     *("label", "xcentroid", "ycentroid", "is_extended", "isophotal_flux"),
     *("semimajor_sigma", "semiminor_sigma", "orientation"),
 )
+_SIDES = {"image": 600, "coverage": 450}  # blocks
+
+
+@dataclass
+class Overview:
+    """A mosaic as its picture shows it.
+
+    Attributes
+    ----------
+    image, coverage : (ndarray of float, int)
+        Means of blocks of pixels of the data and of the weights, NaN where there is none, and the side of a block.
+    corner : (int, int)
+        Column and row of their first pixel: a grid that mosaics share is larger than each.
+    covered : float
+        Part of the pixels of the grid that have weight.
+    unit : str
+    """
+
+    image: tuple
+    coverage: tuple
+    corner: tuple
+    covered: float
+    unit: str
+
+
+def read_overview(i2d):
+    """Reduce a mosaic while it is read: memory does not grow with it.
+
+    Parameters
+    ----------
+    i2d : path-like
+
+    Returns
+    -------
+    Overview
+    """
+    from astropy.io import fits
+
+    with fits.open(i2d, memmap=True) as units:
+        data, weight = units["SCI"], units["WHT"]
+        unit = data.header.get("BUNIT", "MJy/sr")
+        in_rows, in_columns, number = np.zeros(weight.shape[0], bool), np.zeros(weight.shape[1], bool), 0
+        for rows in row_bands(weight.shape):
+            there = weight.section[rows] > 0
+            in_rows[rows], number = there.any(axis=1), number + np.count_nonzero(there)
+            in_columns |= there.any(axis=0)
+        places = [np.flatnonzero(each) for each in (in_rows, in_columns)]
+        top, left = (found[0] if found.size else 0 for found in places)
+        bottom, right = (
+            found[-1] + 1 if found.size else length for found, length in zip(places, weight.shape, strict=True)
+        )
+
+        def part(plane, rows):
+            cut = np.s_[top + rows.start : top + rows.stop, left:right]
+            weights = weight.section[cut]
+            return np.where(weights > 0, weights if plane is weight else plane.section[cut], np.nan)
+
+        reduced = {}
+        for name, plane in (("image", data), ("coverage", weight)):
+            size = style.block_size((bottom - top, right - left), _SIDES[name])
+            parts = [
+                style.block_means(part(plane, rows), size) for rows in row_bands((bottom - top, right - left), size)
+            ]
+            reduced[name] = np.concatenate(parts), size
+    return Overview(**reduced, corner=(left, top), covered=number / (weight.shape[0] * weight.shape[1]), unit=unit)
 
 
 @style.styled
@@ -26,27 +94,17 @@ def mosaic_figure(i2d, catalog=None):
     -------
     Figure
     """
-    from astropy.io import fits
-
-    with fits.open(i2d, memmap=False) as units:
-        data, weight = units["SCI"].data, units["WHT"].data
-        unit = units["SCI"].header.get("BUNIT", "MJy/sr")
+    overview = read_overview(i2d)
+    image, step = overview.image
     sheet, (left, right) = style.figure(12.5, 6.2, margins=(0.6, 0.6, 1.0, 0.3), gaps=(0.7, 0), ncols=2)
-    # a grid that mosaics share is larger than each
-    places = [np.flatnonzero((weight > 0).any(axis=axis)) for axis in (1, 0)]
-    seen = tuple(slice(found[0], found[-1] + 1) if found.size else slice(None) for found in places)
-    corner = tuple(part.start or 0 for part in reversed(seen))
-    covered = np.mean(weight > 0)
-    data, weight = data[seen], weight[seen]
-    image, step = style.reduced(np.where(weight > 0, data, np.nan), side=600)
-    style.show(left, image, style.asinh_norm(image), label=unit, step=step, cmap="gray_r", corner=corner)
+    shown = {"label": overview.unit, "step": step, "cmap": "gray_r", "corner": overview.corner}
+    style.show(left, image, style.asinh_norm(image), **shown)
     left.set_title("Mosaic")
     rows = None
     if catalog is not None:
         rows = read_columns(catalog, _COLUMNS)
         _mark_sources(left, rows)
-    coverage, step = style.reduced(np.where(weight > 0, weight, np.nan))
-    _draw_weight(right, coverage, step, covered, corner)
+    _draw_weight(right, *overview.coverage, overview.covered, overview.corner)
     if rows is not None:
         lines = "\n".join(depth_lines(rows.meta))
         right.annotate(lines, (0.5, 0), (0, -38), "axes fraction", "offset points", ha="center", va="top", fontsize=8)

@@ -202,15 +202,20 @@ def reduced(image, side=450):
     -------
     ndarray of float, int
     """
-    size = max(1, -(-max(image.shape) // side))
-    if size == 1:
-        return np.where(np.isfinite(image), image, np.nan), 1
+    size = block_size(image.shape, side)
     return block_means(image, size), size
+
+
+def block_size(shape, side):
+    """Side of the blocks of which an image has at most ``side`` in a row and in a column."""
+    return max(1, -(-max(shape) // side))
 
 
 def block_means(image, size):
     """Means of square blocks of an image; NaN where a block has no finite value."""
     good = np.isfinite(image)
+    if size == 1:
+        return np.where(good, image, np.nan)
     with np.errstate(invalid="ignore"):
         return _block_sums(np.where(good, image, 0), size, np.float64) / _block_sums(good, size, np.int32)
 
