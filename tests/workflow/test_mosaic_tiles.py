@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from expected_reruns import FROM_CATALOG
 from mosaic_planes import planes
+from snakewebb.plan.resources import LARGEST_PLANE
 from strip_programme import references_of, write_strip
 
 TILES = "mosaic_tiles: 100\n"
@@ -65,7 +66,7 @@ def test_memory_does_not_grow_with_exposures_and_time_does_in_proportion(
     measured = {}
     for exposures in (50, 200):
         write_strip(fresh.folder, template, references_of(fresh.folder / "crds"), exposures=exposures)
-        fresh.configure("mosaic_tiles: 4096\nsteps: {source_catalog: {skip: true}}\n")
+        fresh.configure("mosaic_tiles: 4096\n")
         fresh.snakemake()
         measured[exposures] = jobs_of(fresh.folder)
         (i2d,) = fresh.folder.glob("stage3/*_i2d.fits")
@@ -83,6 +84,8 @@ def test_memory_does_not_grow_with_exposures_and_time_does_in_proportion(
             print(f"{rule:18} 50 exposures: {few[rule]}, 200: {many[rule]} (MB at most, seconds of processors, jobs)")
         print(f"mosaic of 200: {pixels / 1e6:.1f} million pixels")
     assert many["mosaic_tile"][2] >= 4
+    assert 4 * pixels > LARGEST_PLANE
+    assert {"source_catalog", "report", "report_programme"} < set(many)
     for rule, (megabytes, seconds, _) in many.items():
         assert megabytes <= LIMIT, rule
         assert megabytes <= few[rule][0] + 150, rule

@@ -17,6 +17,7 @@ from snakewebb.imaging.catalog_table import (
     make_catalog,
     wider_than_a_star,
 )
+from snakewebb.imaging.deblending import deblend_segments
 from snakewebb.imaging.empty_apertures import empty_apertures
 from snakewebb.imaging.row_bands import row_bands
 from snakewebb.imaging.star_shape import sharpness_and_roundness
@@ -87,7 +88,7 @@ def source_catalog(
 
     Parameters
     ----------
-    mosaic : MosaicImage or Mosaic
+    mosaic : MosaicImage
     references : References
     aperture_ee1, aperture_ee2, aperture_ee3 : int
         Per cent of the light of a star inside the three apertures, increasing; the apcorr reference must
@@ -194,7 +195,7 @@ def source_catalog(
     if starfinder == "segmentation":
         segments = detection(npixels=npixels, connectivity=int(connectivity))
         if deblend:
-            segmentation.deblend(
+            deblend_segments(
                 smoothed,
                 segments,
                 npixels=npixels,
