@@ -48,7 +48,7 @@ def jobs_of(folder):
     """Largest memory in MB, and seconds of processors, of the jobs of each rule."""
     found = {}
     for log in sorted((folder / "logs").rglob("*.log")):
-        rule = log.relative_to(folder / "logs").parts[0]
+        rule = log.relative_to(folder / "logs").parts[0].removesuffix(".log")
         measured = re.search(r"the job's memory: at most (\d+) MB; its time: [\d.]+ s, ([\d.]+) s of", log.read_text())
         if measured:
             found.setdefault(rule, []).append((int(measured[1]), float(measured[2])))

@@ -46,7 +46,7 @@ class Band:
         """Means of the blocks, NaN without data: reduced while they are read, so that memory does not grow with the mosaic."""
         from astropy.io import fits
 
-        with fits.open(self.path, memmap=True) as units:
+        with fits.open(self.path, memmap=False) as units:
             header = units["SCI"].header
             rows = row_bands((header["NAXIS2"], header["NAXIS1"]), self.size)
             return np.concatenate([style.block_means(units["SCI"].section[part], self.size) for part in rows])

@@ -28,7 +28,7 @@ def read_coverage(i2d):
     """
     from astropy.io import fits
 
-    with fits.open(i2d, memmap=True) as units:
+    with fits.open(i2d, memmap=False) as units:
         context = units["CON"]
         planes = context.header["NAXIS3"] if context.header["NAXIS"] == 3 else 1
         shape = context.header["NAXIS2"], context.header["NAXIS1"]

@@ -51,7 +51,7 @@ def read_overview(i2d):
     """
     from astropy.io import fits
 
-    with fits.open(i2d, memmap=True) as units:
+    with fits.open(i2d, memmap=False) as units:
         data, weight = units["SCI"], units["WHT"]
         unit = data.header.get("BUNIT", "MJy/sr")
         in_rows, in_columns, number = np.zeros(weight.shape[0], bool), np.zeros(weight.shape[1], bool), 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snakewebb.imaging.row_bands import row_bands
 from snakewebb.io.ecsv_columns import read_columns
 from snakewebb.report import style
 from snakewebb.report.composite import filter_of
@@ -51,13 +52,10 @@ def read_field(product, i2d, catalog):
     """
     from astropy.io import fits
 
-    with fits.open(i2d, memmap=True) as units:
+    with fits.open(i2d, memmap=False) as units:
         header = units["SCI"].header
-        rows = max(1, 2**22 // header["NAXIS1"])
-        weighted = sum(
-            int(np.count_nonzero(units["WHT"].section[first : first + rows]))
-            for first in range(0, header["NAXIS2"], rows)
-        )
+        weight = units["WHT"]
+        weighted = sum(int(np.count_nonzero(weight.section[rows])) for rows in row_bands(weight.shape))
         area = weighted * (header.get("PIXAR_A2") or units[0].header.get("PIXAR_A2", np.nan)) / 3600
         exposures = units["HDRTAB"].header["NAXIS2"] if "HDRTAB" in units else 0
         name = filter_of(units[0].header)
