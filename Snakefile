@@ -10,9 +10,14 @@ min_version("9.27")
 
 from snakemake.logging import logger
 
+from snakewebb.job_server import expect_scripts, through_server
+
+if workflow.is_main_process:
+    # what runs the script of a rule: first of all, since its server's imports take longer than planning
+    script = through_server(script, start=not workflow.output_settings.dryrun)
+
 from snakewebb.errors import SnakewebbError
 from snakewebb.failures import name_run
-from snakewebb.job_server import expect_scripts, through_server
 from snakewebb.outcome import report_end
 from snakewebb.plan.common_grid import record_grids
 from snakewebb.plan.context import record_context
@@ -37,8 +42,6 @@ if OWN_RUN:  # another workflow's rules may be of any kind
     plan_quickly()
 
 if workflow.is_main_process:
-    # what runs the script of a rule
-    script = through_server(script, start=not workflow.output_settings.dryrun)
     if clear_stale_lock():
         print("snakewebb: removed the lock of a run that was killed", file=sys.stderr)
     note_run()

@@ -16,6 +16,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from importlib.metadata import version
+from itertools import islice
 
 from snakewebb.cache import cache_root, sources_digest
 
@@ -75,9 +76,19 @@ def njit(function=None, **options):
     return kernel
 
 
-def loaded_kernels():
-    """What is compiled or loaded: a set of modules, names, and types of the arguments."""
-    return {(*name, types) for name, kernel in _kernels.items() for types in kernel.overloads}
+def numbers_loaded():
+    """For how many types of arguments each kernel is compiled or loaded, by module and name."""
+    return {name: len(kernel.overloads) for name, kernel in _kernels.items()}
+
+
+def loaded_kernels(*, since):
+    """What was compiled or loaded since `numbers_loaded` gave these numbers: modules, names, and types of the arguments."""
+    return [
+        (*name, types)
+        for name, kernel in _kernels.items()
+        if len(kernel.overloads) > since.get(name, 0)
+        for types in islice(kernel.overloads, since.get(name, 0), None)
+    ]
 
 
 def load_kernels(wanted):

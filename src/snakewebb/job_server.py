@@ -92,8 +92,11 @@ class JobServer:
                 with theirs, self._lock:
                     socket.send_fds(self._control, [b"\0"], [theirs.fileno()])
                 job.send((str(script), os.getcwd(), environment, payload))
-                with watch(job.recv()):
-                    return job.recv()
+                pid, code = job.recv()
+                if code is None:
+                    with watch(pid):
+                        _, code = job.recv()
+                return code
         except (EOFError, OSError) as error:
             message = f"{script}: the process that starts jobs (snakewebb.job_server) has ended; run the command again"
             raise SnakewebbError(message) from error
@@ -273,8 +276,7 @@ def serve(control):
             job_start.remember_order(asked)
             job.close()
             continue
-        script, folder, environment, payload = asked
-        for steps in (preparing(script), *(job_start.prepare(start) for _, start in starts)):
+        for steps in (preparing(asked[0]), *(job_start.prepare(start) for _, start in starts)):
             for _ in steps:
                 pass
         gc.freeze()
@@ -282,9 +284,8 @@ def serve(control):
         pid = os.fork()
         if pid == 0:
             control.close()
-            _run(script, folder, environment, payload, tell)
+            _run(asked, job, tell)
         running[pid] = job
-        job.send(pid)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
@@ -296,15 +297,15 @@ def _told(receiver):
 
 
 def _tell_ends(running, *_):
-    """Send their exit codes for the jobs that ended, of a signal as a shell gives it."""
+    """Send their exit codes for the jobs that ended, of a signal as a shell gives it; to no one for those that did so themselves."""
     with contextlib.suppress(ChildProcessError):
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
             code = os.waitstatus_to_exitcode(status)
-            with running.pop(pid) as job:
-                job.send(code if code >= 0 else 128 - code)
+            with running.pop(pid) as job, contextlib.suppress(OSError):
+                job.send((pid, code if code >= 0 else 128 - code))
 
 
 def _import_common():
@@ -322,16 +323,21 @@ def _import_for(script):
         runpy.run_path(script)
 
 
-def _run(script, folder, environment, payload, tell):
-    """Be the job: run the script, tell what it needed that the server has not, and end."""
+def _run(asked, job, tell):
+    """Be the job: run the script, tell what it needed that the server has not, send the exit code, and end.
+
+    The system takes a while to clear away a process with much memory; who waits for the job need not wait for that.
+    """
     from snakewebb import job_start
 
+    script, folder, environment, payload = asked
     before = job_start.state()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     code = 1
     try:
+        job.send((os.getpid(), None))
         with contextlib.suppress(OSError):
             Path("/proc/self/comm").write_text(Path(script).stem)
         os.chdir(folder)
@@ -355,6 +361,8 @@ def _run(script, folder, environment, payload, tell):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
+        with contextlib.suppress(BaseException):
+            job.send((os.getpid(), code & 0xFF))
         os._exit(code)
 
 

@@ -13,14 +13,15 @@ import os
 import pickle
 import sys
 import sysconfig
+from itertools import islice
 from pathlib import Path
 
 from snakewebb import compiled
 
 
 def state():
-    """Names of the modules and kernels that this process has."""
-    return {"modules": set(sys.modules), "kernels": compiled.loaded_kernels()}
+    """Numbers of the modules and kernels that this process has: a fork that looked at each would copy the memory they are in."""
+    return {"modules": len(sys.modules), "kernels": compiled.numbers_loaded()}
 
 
 def gained(before):
@@ -36,10 +37,10 @@ def gained(before):
     dict
         Empty if there is nothing.
     """
-    modules = [
-        name for name, module in list(sys.modules.items()) if name not in before["modules"] and _is_installed(module)
-    ]
-    kernels = sorted(compiled.loaded_kernels() - before["kernels"], key=str)
+    later = max(0, len(sys.modules) - before["modules"])
+    added = list(islice(reversed(sys.modules.items()), later))
+    modules = [name for name, module in reversed(added) if _is_installed(module) and _is_imported(name)]
+    kernels = sorted(compiled.loaded_kernels(since=before["kernels"]), key=str)
     return {"modules": modules, "kernels": kernels} if modules or kernels else {}
 
 
@@ -112,3 +113,9 @@ def _folders():
 def _is_installed(module):
     """Whether a module is of the standard library, an installed package, or this one, and not a user's own."""
     return str(getattr(module, "__file__", None)).startswith(_folders())
+
+
+def _is_imported(name):
+    """Whether a module was imported, not loaded by another one without its package."""
+    package = name.rpartition(".")[0]
+    return not package or package in sys.modules

@@ -41,6 +41,7 @@ def plan_quickly():
     _functions()
     _files()
     _lists()
+    _parameters()
     _end()
     quick_jobs.replace_functions()
     quick_graph.replace_functions()
@@ -288,3 +289,19 @@ def _lists():
                 names[key], attributes[key] = (len(self) - 1, None), item
 
     Namedlist.__init__ = init
+
+
+def _parameters():
+    """Plain parameters of a script are stored without pandas, whose import takes longer than a small job."""
+    from snakemake.iocontainers import Params, Snakemake
+
+    store = Snakemake._safely_store_params
+
+    def store_plain(self, params):
+        if any(type(value).__module__ != "builtins" for value in params):
+            store(self, params)
+            return
+        self._params_store, self._params_types = Params(toclone=list(params)), {}
+        self._params_store._take_names(params._get_names())
+
+    Snakemake._safely_store_params = store_plain

@@ -31,6 +31,34 @@ def table_of(folder, *arguments, mode="nircam_imaging", quick=True):
     return json.loads(table.read_text())
 
 
+STORED = """
+import pickle, sys
+import snakemake.workflow
+from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Snakemake, Wildcards
+from snakewebb.quick_planning import plan_quickly
+
+def stored(**params):
+    params = Params(fromdict=params)
+    made = Snakemake(InputFiles(), OutputFiles(), params, Wildcards(), 1, None, Log(), {}, "rule", None)
+    return pickle.loads(pickle.dumps(made)).params
+
+assert plan_quickly()
+plain = stored(work={"steps": [1, "two"]}, text="three", none=None)
+print(plain.work, plain.text, plain.none, "pandas" in sys.modules)
+import pandas
+table = stored(text="one", table=pandas.DataFrame({"x": [1, 2]}))
+print(type(table.table).__name__, list(table.table.x), table.text)
+"""
+
+
+def test_parameters_of_a_script_are_stored_without_pandas_unless_they_are_its_tables():
+    result = subprocess.run([sys.executable, "-c", STORED], capture_output=True, text=True)
+    assert result.stdout.splitlines() == [
+        "{'steps': [1, 'two']} three None False",
+        "DataFrame [1, 2] one",
+    ], result.stderr
+
+
 def test_the_quicker_functions_plan_the_same_jobs_for_the_same_reasons(fresh):
     quick, slow = table_of(fresh.folder), table_of(fresh.folder, quick=False)
     assert quick["quick"]

@@ -75,7 +75,7 @@ def residual_table(members, catalogue, *, tolerance, abs_tolerance, moving):
 
 def _stars(vectors, owner, reach):
     """Number of the star of each source (-1: an exposure has it twice), and how many sources each star has."""
-    from scipy.spatial import cKDTree
+    from snakewebb.imaging.nearest import cKDTree
 
     star = np.full(len(vectors), -1)
     if not len(vectors):
@@ -95,7 +95,7 @@ def _stars(vectors, owner, reach):
 
 
 def _from_catalogue(members, owner, vectors, catalogue, reach, moving):
-    from scipy.spatial import cKDTree
+    from snakewebb.imaging.nearest import cKDTree
 
     moving = moving and catalogue.moves
     offset = np.full((len(vectors), 2), np.nan)

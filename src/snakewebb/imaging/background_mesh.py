@@ -73,7 +73,7 @@ def filled_mesh(mesh):
     missing = np.isnan(mesh)
     if not missing.any():
         return mesh
-    from scipy.spatial import cKDTree
+    from snakewebb.imaging.nearest import cKDTree
 
     known = np.argwhere(~missing)
     values = mesh[~missing].astype(np.float64)

@@ -90,7 +90,7 @@ def _neighbours(x, y):
     index, distance = np.full(len(x), -1), np.full(len(x), np.nan)
     known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     if known.size > 1:
-        from scipy.spatial import cKDTree
+        from snakewebb.imaging.nearest import cKDTree
 
         positions = np.column_stack([x, y])[known]
         distances, nearest = cKDTree(positions).query(positions, k=[2])

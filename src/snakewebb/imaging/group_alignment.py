@@ -295,7 +295,7 @@ def refine_absolutely(members, catalogue, settings):
     group = [member for member in free if member.absolute and member.status == SUCCESS and len(member.x)]
     if not group:
         return
-    from scipy.spatial import cKDTree
+    from snakewebb.imaging.nearest import cKDTree
 
     reference = catalogue.vectors()
     tree, reach = cKDTree(reference), _NEAR * group[0].rmse * ARCSEC

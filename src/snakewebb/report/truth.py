@@ -29,7 +29,7 @@ def compared(catalog, truth, flux_column):
         its ``error``, true AB ``magnitude``, ``east`` and ``north`` (catalogue less truth, mas), ``snr``, and
         whether they are ``isolated``. ``None`` without sources or stars.
     """
-    from scipy.spatial import cKDTree
+    from snakewebb.imaging.nearest import cKDTree
 
     found = read_columns(catalog, ["sky_centroid.ra", "sky_centroid.dec", "aper_total_flux", "aper_total_flux_err"])
     stars = read_columns(truth, ["ra", "dec", "kind", "nearest", flux_column])
