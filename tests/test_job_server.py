@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from snakewebb.errors import SnakewebbError
-from snakewebb.job_server import JobServer, expect_scripts, through_server
+from snakewebb.job_server import AHEAD, JobServer, expect_scripts, through_server
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs are forks only on Linux")
 
@@ -289,6 +289,19 @@ def test_the_next_server_begins_with_what_this_one_expected(tmp_path, monkeypatc
             assert (tmp_path / "found").read_text() == seen
             assert not (tmp_path / "imported").exists()
         server.close()
+
+
+def test_the_server_imports_for_the_next_scripts_only(server, tmp_path):
+    record, scripts = tmp_path / "record", [tmp_path / f"ahead{number}.py" for number in range(AHEAD + 3)]
+    for script in scripts:
+        script.write_text(f"open({str(record)!r}, 'a').write('{script.stem} ')\n")
+    server.expect(scripts)
+    wait_until_it_sleeps(server._process.pid)
+    assert record.read_text().split() == [script.stem for script in scripts[:AHEAD]]
+    assert server.run(scripts[1], pickle.dumps(None), environment={}) == 0
+    wait_until_it_sleeps(server._process.pid)
+    seen = [script.stem for script in [*scripts[:AHEAD], scripts[1], *scripts[AHEAD : 2 + AHEAD]]]
+    assert sorted(record.read_text().split()) == sorted(seen)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ PLAIN = ("conda_env", "container_img", "env_modules", "shadow_dir")
 SWITCH = "SNAKEWEBB_JOB_SERVER"
 """Environment variable that is ``off`` where every job shall start a Python of its own."""
 
+AHEAD = 3
+"""Scripts after that of the latest job whose imports the server makes ahead: while it imports, it starts no job."""
+
 LARGEST_MESSAGE = 1 << 18
 """Bytes of a message of a job about what it imported and loaded."""
 
@@ -235,7 +238,7 @@ def serve(control):
 
     The first time a script comes, the server itself imports what it does: scripts only define functions unless there is a
     ``snakemake`` object. What its jobs import and load besides, they tell through another socket; the server has it from
-    then on (`snakewebb.job_start`). Scripts that it is told to expect it imports while no job is asked for, and
+    then on (`snakewebb.job_start`). The next ones of the scripts that it is told to expect it imports while no job is asked for, and
     before it is told what those needed that the last server was told of.
 
     Parameters
@@ -259,7 +262,8 @@ def serve(control):
         return job_start.prepare(job_start.remembered(script))
 
     # what the jobs of the last server imported, until it is known which scripts will come; scripts may not be of this workflow
-    ahead = chain.from_iterable(map(job_start.prepare, map(job_start.remembered, job_start.remembered_order())))
+    ahead = chain.from_iterable(map(job_start.prepare, map(job_start.remembered, job_start.remembered_order()[:AHEAD])))
+    expected, begun = [], 0
     while True:
         while not select.select([control], [], [], 0)[0] and next(ahead, ENDED) is not ENDED:
             pass
@@ -272,13 +276,17 @@ def serve(control):
         job = Connection(descriptors[0])
         asked = job.recv()
         if isinstance(asked, list):
-            ahead = chain.from_iterable(map(preparing, asked))
+            expected, begun = asked, 0
+            ahead = chain.from_iterable(map(preparing, expected[:AHEAD]))
             job_start.remember_order(asked)
             job.close()
             continue
         for steps in (preparing(asked[0]), *(job_start.prepare(start) for _, start in starts)):
             for _ in steps:
                 pass
+        if asked[0] in expected[begun:]:
+            begun = expected.index(asked[0]) + 1
+            ahead = chain.from_iterable(map(preparing, expected[: begun + AHEAD]))
         gc.freeze()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()

@@ -33,7 +33,7 @@ def table_of(folder, *arguments, mode="nircam_imaging", quick=True):
 
 STORED = """
 import pickle, sys
-import snakemake.workflow
+import snakemake.cli
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Snakemake, Wildcards
 from snakewebb.quick_planning import plan_quickly
 
@@ -43,8 +43,11 @@ def stored(**params):
     return pickle.loads(pickle.dumps(made)).params
 
 assert plan_quickly()
+before = dict(sys.modules)
+sys.modules.pop("pandas", None)  # of a plugin of Snakemake
 plain = stored(work={"steps": [1, "two"]}, text="three", none=None)
 print(plain.work, plain.text, plain.none, "pandas" in sys.modules)
+sys.modules.update(before)
 import pandas
 table = stored(text="one", table=pandas.DataFrame({"x": [1, 2]}))
 print(type(table.table).__name__, list(table.table.x), table.text)
