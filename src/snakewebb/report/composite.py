@@ -195,16 +195,12 @@ def _plane(bands, grid, shape):
 
 def _sampled(band, grid, shape):
     """A mosaic on the grid, less its median."""
-    from scipy.ndimage import map_coordinates
+    from snakewebb.report import pixels
 
-    image = band.image()
-    good = np.isfinite(image)
-    places = _places(band.wcs, grid, shape)
-    weight = map_coordinates(good.astype(float), places, order=1, cval=0.0)
-    values = map_coordinates(np.where(good, image, 0.0), places, order=1, cval=0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sampled = np.where(weight > 0.5, values / weight, np.nan)
-    return sampled - np.nanmedian(sampled) if good.any() and np.isfinite(sampled).any() else sampled
+    sampled = np.empty(shape)
+    pixels.interpolate(band.image(), *_places(band.wcs, grid, shape), sampled)
+    good = sampled[np.isfinite(sampled)]
+    return sampled - np.median(good) if good.size else sampled
 
 
 _NODES = 32
@@ -216,7 +212,7 @@ def _places(wcs, grid, shape):
     (rows, down), (columns, across) = (_nodes(length) for length in shape)
     sky = grid.wcs_pix2world(np.tile(columns, len(rows)), np.repeat(rows, len(columns)), 0)
     x, y = (values.reshape(len(rows), len(columns)) for values in wcs.wcs_world2pix(*sky, 0))
-    return np.array([down @ y @ across.T, down @ x @ across.T])
+    return down @ y @ across.T, down @ x @ across.T
 
 
 def _nodes(length):

@@ -36,10 +36,10 @@ def exposure_figure(rate, sheets=None):
     Figure
     """
     from snakewebb.io.products import read_image
+    from snakewebb.report import pixels
 
     image = read_image(rate, planes=("SCI", "ERR", "DQ"))
     data, err, flags = (plane[0] if plane.ndim == 3 else plane for plane in (image.data, image.err, image.dq))
-    bad = (flags & dq.DO_NOT_USE) != 0
     wide = data.shape[1] > STRIP * data.shape[0]
     sheets = {} if sheets is None else sheets
     if data.shape not in sheets:
@@ -47,18 +47,18 @@ def exposure_figure(rate, sheets=None):
     sheet, axes = sheets[data.shape]
     style.wipe(axes.values())
     unit = image.sci_header.get("BUNIT", "DN/s")
-    slopes, step = style.reduced(np.where(bad, np.nan, data), side=900 if wide else 450)
+    pixels.blank(data, flags, np.uint32(dq.DO_NOT_USE))
+    slopes, step = style.reduced(data, side=900 if wide else 450)
     style.show(axes["slope"], slopes, style.asinh_norm(slopes), label=unit, step=step)
     axes["slope"].set_title("Slope")
-    # all classes are of the lowest bits, and a quarter of the bytes takes a quarter of the time
-    draw_flags(axes["flags"], flags.astype(np.uint8), step)
+    draw_flags(axes["flags"], flags, step)
     if not wide:
-        axes["flags"].set(ylabel="", yticklabels=[])
+        axes["flags"].set(ylabel="", yticks=[])
     if wide:
         axes["slope"].set_aspect("auto")
         axes["flags"].set_aspect("auto")
-    # reference pixels see no background
-    draw_pulls(axes["noise"], data, err, bad | ((flags & dq.REFERENCE_PIXEL) != 0))
+    pixels.blank(data, flags, np.uint32(dq.REFERENCE_PIXEL))  # which see no background
+    draw_pulls(axes["noise"], data, err)
     return sheet
 
 
@@ -74,27 +74,8 @@ def _empty_sheet(wide):
     return sheet, axes
 
 
-def flag_fractions(flags):
-    """Fraction of the pixels in each class of `CLASSES`, and of those without any flag of these.
-
-    Parameters
-    ----------
-    flags : ndarray of uint32
-
-    Returns
-    -------
-    dict of float
-    """
-    fractions = {name: np.count_nonzero(flags & bits) / flags.size for name, bits, _ in CLASSES}
-    every = np.bitwise_or.reduce([bits for _, bits, _ in CLASSES])
-    return fractions | {"none of these": 1 - np.count_nonzero(flags & every) / flags.size}
-
-
-def flag_colours(flags, step):
-    """Colours of the classes of `CLASSES` on a pale ground, in blocks of pixels.
-
-    A block with few flagged pixels is paler than one that is flagged all over, by the root of their fraction, so that single pixels
-    are seen and do not hide the regions.
+def flag_counts(flags, step):
+    """Fractions of the pixels by class of `CLASSES`, of all pixels and of those of each block.
 
     Parameters
     ----------
@@ -104,21 +85,42 @@ def flag_colours(flags, step):
 
     Returns
     -------
+    dict of float
+        Fraction of the pixels in each class.
+    ndarray of float (rows, columns, classes)
+        In each block, of those that are in no class before it.
+    """
+    from snakewebb.report import pixels
+
+    totals = np.zeros(len(CLASSES), np.int64)
+    lengths = [np.minimum(step, length - np.arange(0, length, step)) for length in flags.shape]
+    first = np.zeros((*map(len, lengths), len(CLASSES)), np.int32)
+    pixels.count_classes(flags, np.array([bits for _, bits, _ in CLASSES], np.uint32), step, totals, first)
+    fractions = {name: int(total) / flags.size for (name, _, _), total in zip(CLASSES, totals, strict=True)}
+    return fractions, first / np.outer(*lengths)[..., None]
+
+
+def flag_colours(blocks):
+    """Colours of the classes of `CLASSES` on a pale ground, in blocks of pixels.
+
+    A block with few flagged pixels is paler than one that is flagged all over, by the root of their fraction, so that single pixels
+    are seen and do not hide the regions.
+
+    Parameters
+    ----------
+    blocks : ndarray of float (rows, columns, classes)
+        As from `flag_counts`.
+
+    Returns
+    -------
     ndarray (rows, columns, 3)
         Red, green and blue, 0 to 1.
     """
     from matplotlib.colors import to_rgb
 
-    free = np.ones(flags.shape, bool)
-    flagged, colour = 0.0, 0.0
-    for _, bits, name in CLASSES:
-        chosen = free & ((flags & bits) != 0)
-        fraction = style.fraction_in_block(chosen, step)[..., None]
-        free ^= chosen
-        flagged = flagged + fraction
-        colour = colour + fraction * np.array(to_rgb(name))
+    flagged = blocks.sum(axis=2, keepdims=True)
     shade = np.sqrt(flagged)
-    mixed = colour / np.where(flagged > 0, flagged, 1.0)
+    mixed = blocks @ np.array([to_rgb(name) for _, _, name in CLASSES]) / np.where(flagged > 0, flagged, 1.0)
     return (1 - shade) * np.array(to_rgb("#F7F7F7")) + shade * mixed
 
 
@@ -126,10 +128,10 @@ def draw_flags(axes, flags, step):
     """Draw `flag_colours` with the fraction of each class beside it."""
     from matplotlib.patches import Patch
 
-    colours = flag_colours(flags, step)
+    fractions, blocks = flag_counts(flags, step)
+    colours = flag_colours(blocks)
     rows, columns = colours.shape[:2]
     axes.imshow(colours, extent=(-0.5, columns * step - 0.5, -0.5, rows * step - 0.5))
-    fractions = flag_fractions(flags)
     handles = [Patch(color=colour, label=f"{name}\n{_percent(fractions[name])}") for name, _, colour in CLASSES]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1, labelspacing=0.8)
     style.label_pixels(axes)
@@ -142,30 +144,32 @@ def _percent(fraction):
     return f"{100 * fraction:.2g} %" if fraction < 0.1 else f"{100 * fraction:.0f} %"
 
 
-def draw_pulls(axes, data, err, bad, *, label="(slope − background) / ERR"):
-    """Draw the histogram of values less their median over error; noise alone gives a Gaussian of unit width."""
-    from PIL import Image
+def draw_pulls(axes, data, err, *, label="(slope − background) / ERR"):
+    """Draw the histogram of values less their median over error; noise alone gives a Gaussian of unit width.
 
-    good = np.isfinite(data)
-    good &= err > 0
-    good &= ~bad
+    Parameters
+    ----------
+    axes : Axes
+    data, err : ndarray of float32
+        Pixels that are not finite or have no positive error are left out. Both are overwritten.
+    label : str
+    """
+    from snakewebb.report import pixels
+
+    values, errors = data.reshape(-1), err.reshape(-1)
+    number = pixels.keep_usable(values, errors)
     axes.set(xlabel=label, ylabel="Pixels")
     axes.set_title("Noise")
-    if not good.any():
+    if number == 0:
         axes.text(0.5, 0.5, "no usable pixel", ha="center", transform=axes.transAxes, color=style.GREY)
         return
-    values = data[good]
+    values = values[:number]
     (background,) = style.quantiles(values, [0.5])
-    values -= np.float32(background)
-    values /= err[good]
     first, last, width = -6, 12, 0.2
     edges = np.linspace(first, last, round((last - first) / width) + 1)
-    # the bin before the first and that after the last are of what is not shown
-    places = np.clip(values, first - 0.5 * width, last + 0.5 * width)
-    places -= np.float32(first - width)
-    places /= np.float32(width)
-    # of bytes, that of an image is ten times as fast as those of numpy
-    counts = np.array(Image.fromarray(places.astype(np.uint8)[None]).histogram())[1 : len(edges)]
+    counts = np.zeros(len(edges) + 1, np.int64)
+    pixels.count_pulls(values, errors, *np.float32([background, first, width]), counts)
+    counts = counts[1:-1]  # not of what is beyond
     centres = 0.5 * (edges[:-1] + edges[1:])
     axes.stairs(counts, edges, fill=True, color=style.PALE)
     axes.stairs(counts, edges, color=style.GREY, linewidth=0.8)

@@ -13,7 +13,7 @@ _COLUMNS = (
     *("label", "xcentroid", "ycentroid", "is_extended", "isophotal_flux"),
     *("semimajor_sigma", "semiminor_sigma", "orientation"),
 )
-_SIDES = {"image": 600, "coverage": 450}  # blocks
+_SIDE = 600  # blocks
 
 
 @dataclass
@@ -22,8 +22,10 @@ class Overview:
 
     Attributes
     ----------
-    image, coverage : (ndarray of float, int)
-        Means of blocks of pixels of the data and of the weights, NaN where there is none, and the side of a block.
+    image, coverage : ndarray of float (rows, columns)
+        Means of blocks of pixels of the data and of the weights, NaN where there is none.
+    step : int
+        Side of a block.
     corner : (int, int)
         Column and row of their first pixel: a grid that mosaics share is larger than each.
     covered : float
@@ -31,8 +33,9 @@ class Overview:
     unit : str
     """
 
-    image: tuple
-    coverage: tuple
+    image: np.ndarray
+    coverage: np.ndarray
+    step: int
     corner: tuple
     covered: float
     unit: str
@@ -65,19 +68,17 @@ def read_overview(i2d):
             found[-1] + 1 if found.size else length for found, length in zip(places, weight.shape, strict=True)
         )
 
-        def part(plane, rows):
-            cut = np.s_[top + rows.start : top + rows.stop, left:right]
-            weights = weight.section[cut]
-            return np.where(weights > 0, weights if plane is weight else plane.section[cut], np.nan)
-
-        reduced = {}
-        for name, plane in (("image", data), ("coverage", weight)):
-            size = style.block_size((bottom - top, right - left), _SIDES[name])
-            parts = [
-                style.block_means(part(plane, rows), size) for rows in row_bands((bottom - top, right - left), size)
-            ]
-            reduced[name] = np.concatenate(parts), size
-    return Overview(**reduced, corner=(left, top), covered=number / (weight.shape[0] * weight.shape[1]), unit=unit)
+        size = style.block_size((bottom - top, right - left), _SIDE)
+        reduced = {"image": [], "coverage": []}
+        for rows in row_bands((bottom - top, weight.shape[1]), size):
+            # whole rows: astropy reads parts of rows one by one
+            cut = slice(top + rows.start, top + rows.stop)
+            weights = weight.section[cut][:, left:right]
+            for name, plane in (("image", data.section[cut][:, left:right]), ("coverage", weights)):
+                reduced[name].append(style.block_means(np.where(weights > 0, plane, np.nan), size))
+    image, coverage = (np.concatenate(reduced[name]) for name in ("image", "coverage"))
+    covered = number / (weight.shape[0] * weight.shape[1])
+    return Overview(image, coverage, step=size, corner=(left, top), covered=covered, unit=unit)
 
 
 @style.styled
@@ -95,16 +96,15 @@ def mosaic_figure(i2d, catalog=None):
     Figure
     """
     overview = read_overview(i2d)
-    image, step = overview.image
     sheet, (left, right) = style.figure(12.5, 6.2, margins=(0.6, 0.6, 1.0, 0.3), gaps=(0.7, 0), ncols=2)
-    shown = {"label": overview.unit, "step": step, "cmap": "gray_r", "corner": overview.corner}
-    style.show(left, image, style.asinh_norm(image), **shown)
+    shown = {"label": overview.unit, "step": overview.step, "cmap": "gray_r", "corner": overview.corner}
+    style.show(left, overview.image, style.asinh_norm(overview.image), **shown)
     left.set_title("Mosaic")
     rows = None
     if catalog is not None:
         rows = read_columns(catalog, _COLUMNS)
         _mark_sources(left, rows)
-    _draw_weight(right, *overview.coverage, overview.covered, overview.corner)
+    _draw_weight(right, overview.coverage, overview.step, overview.covered, overview.corner)
     if rows is not None:
         lines = "\n".join(depth_lines(rows.meta))
         right.annotate(lines, (0.5, 0), (0, -38), "axes fraction", "offset points", ha="center", va="top", fontsize=8)

@@ -10,7 +10,7 @@ import numpy as np
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.imaging.wfs_combine import around_the_light, common_part
 from snakewebb.report import style
-from snakewebb.report.exposure import CLASSES, draw_flags, draw_pulls, flag_fractions
+from snakewebb.report.exposure import CLASSES, draw_flags, draw_pulls, flag_counts
 
 _PLANES = ("SCI", "ERR", "DQ")
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
@@ -105,7 +105,7 @@ def flag_table(images):
     """
     rows = []
     for name, image in images.items():
-        fractions = flag_fractions(image.dq)
+        fractions, _ = flag_counts(image.dq, max(image.dq.shape))
         rows.append([name, *(f"{100 * fractions[kind]:.3f}" for kind, _, _ in CLASSES)])
     caption = "Pixels with a flag, per cent. What is bad in one image is taken from the other: what is not to be used is bad in both."
     return "Flags", ["Image", *(f"{kind} (%)" for kind, _, _ in CLASSES)], rows, caption
@@ -183,14 +183,13 @@ def pair_figure(images, offset):
         style.show(axes[1, column], near[0], norms[1], label=unit, step=near[1], cmap="inferno", corner=corner)
         axes[1, column].set_title("Around the light")
     first, second = images["first"], images["second"]
-    bad = ((first.dq | second.dq) & DO_NOT_USE) != 0
     difference, error = second.data - first.data, np.hypot(first.err, second.err)
-    draw_pulls(axes[0, 3], difference, error, bad, label="(second − first) / ERR")
-    axes[0, 3].set_title("Do the images agree?")
+    difference[((first.dq | second.dq) & DO_NOT_USE) != 0] = np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(bad, np.nan, difference / error)[window]
-    pulls, step = style.reduced(ratio)
+        pulls, step = style.reduced(difference[window] / error[window])
     label = "(second − first) / ERR"
+    draw_pulls(axes[0, 3], difference, error, label=label)
+    axes[0, 3].set_title("Do the images agree?")
     style.show(axes[1, 3], pulls, Normalize(-5, 5), label=label, step=step, cmap="RdBu_r", corner=corner)
     axes[1, 3].set_title("Difference around the light")
     return sheet

@@ -60,17 +60,19 @@ def background_of(cal):
     Background
     """
     from snakewebb.io.products import read_image
+    from snakewebb.report import pixels
 
     image = read_image(cal, planes=("SCI", "DQ"))
-    left = np.where((image.dq & dq.DO_NOT_USE) == 0, image.data, np.float32(np.nan))
+    left = image.data
+    pixels.blank(left, image.dq, np.uint32(dq.DO_NOT_USE))
     step = 2 if left.size > _LARGE else 1
     cells = cell_medians(left[::step, ::step], BOX // step)
     for row, start in enumerate(range(0, len(left), BOX)):
         left[start : start + BOX] -= np.repeat(cells[row], BOX)[: left.shape[1]]
     sample = np.abs(left[::3])
     sample = sample[np.isfinite(sample)]
-    noise = 1.4826 * float(np.median(sample)) if sample.size else math.nan
-    left[~(np.abs(left) < _CLIP * noise)] = np.nan
+    noise = 1.4826 * style.quantiles(sample, [0.5])[0] if sample.size else math.nan
+    pixels.blank_beyond(left, np.float32(_CLIP * noise))
     header = image.header
     return Background(
         parse_exposure(Path(cal).name).root,
@@ -111,7 +113,7 @@ def _stripes(left, noise):
     """Standard deviation of the medians of lines beyond that of the noise of their pixels, in units of that noise."""
     lines, length = left.shape
     parts = _AMPLIFIERS if length == 2048 else 1
-    values, count = _medians(np.array(left).reshape(lines * parts, length // parts))
+    values, count = _medians(np.array(left, order="C").reshape(lines * parts, length // parts))
     known = np.isfinite(values)
     if not known.any() or not noise > 0:
         return math.nan

@@ -1,0 +1,199 @@
+"""Kernels that go over the pixels of an image once for its pictures, without temporaries of its size."""
+
+import numpy as np
+
+from snakewebb.compiled import njit
+
+
+@njit
+def blank(data, flags, bits):
+    """Set pixels with one of these flags to NaN, in place.
+
+    Parameters
+    ----------
+    data : ndarray of float32 (ny, nx)
+    flags : ndarray of uint32 (ny, nx)
+    bits : uint32
+    """
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            if flags[y, x] & bits:
+                data[y, x] = np.nan
+
+
+@njit
+def blank_beyond(data, limit):
+    """Set pixels that are not nearer to 0 than a limit to NaN, in place.
+
+    Parameters
+    ----------
+    data : ndarray of float32 (ny, nx)
+    limit : float32
+    """
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            if not abs(data[y, x]) < limit:
+                data[y, x] = np.nan
+
+
+@njit
+def average_blocks(image, size, means):
+    """Means of the finite pixels of square blocks, NaN of blocks without any.
+
+    Parameters
+    ----------
+    image : ndarray of float (ny, nx)
+    size : int
+        Side of a block; the last ones may be smaller.
+    means : ndarray of float64 (rows, columns)
+        Is filled.
+    """
+    for row in range(means.shape[0]):
+        last = min((row + 1) * size, image.shape[0])
+        for column in range(means.shape[1]):
+            total, number = 0.0, 0
+            for y in range(row * size, last):
+                for x in range(column * size, min((column + 1) * size, image.shape[1])):
+                    if np.isfinite(image[y, x]):
+                        total += image[y, x]
+                        number += 1
+            means[row, column] = total / number if number else np.nan
+
+
+@njit
+def count_classes(flags, bits, size, totals, first):
+    """Numbers of flagged pixels by class: of those that have it, and in square blocks of those that have none before it.
+
+    Parameters
+    ----------
+    flags : ndarray of uint32 (ny, nx)
+    bits : ndarray of uint32 (classes,)
+    size : int
+        Side of a block.
+    totals : ndarray of int64 (classes,)
+        Is added to.
+    first : ndarray of int32 (rows, columns, classes)
+        Is added to.
+    """
+    for row in range(first.shape[0]):
+        last = min((row + 1) * size, flags.shape[0])
+        for column in range(first.shape[1]):
+            for y in range(row * size, last):
+                for x in range(column * size, min((column + 1) * size, flags.shape[1])):
+                    if flags[y, x] == 0:
+                        continue
+                    free = 1
+                    for k in range(bits.size):
+                        if flags[y, x] & bits[k]:
+                            totals[k] += 1
+                            first[row, column, k] += free
+                            free = 0
+
+
+@njit
+def keep_usable(values, errors):
+    """Move the finite values of positive error, and these errors, to the front, in place, and return their number.
+
+    Parameters
+    ----------
+    values, errors : ndarray of float32 (n,)
+    """
+    number = 0
+    for k in range(values.size):
+        value, error = values[k], errors[k]
+        values[number], errors[number] = value, error
+        number += np.isfinite(value) and error > 0
+    return number
+
+
+@njit
+def count_pulls(values, errors, level, first, width, counts):
+    """Make values less a level over error of values, in place, and count them in bins.
+
+    Parameters
+    ----------
+    values, errors : ndarray of float32 (n,)
+    level, first, width : float32
+        First is the lower edge of the bin after the first one.
+    counts : ndarray of int64 (bins,)
+        Is added to; the first and the last bin are of all that is beyond the others.
+    """
+    inside = np.float32(counts.size - 2)
+    for k in range(values.size):
+        values[k] = (values[k] - level) / errors[k]
+        place = min(max((values[k] - first) / width, np.float32(-1)), inside)
+        counts[int(np.floor(place)) + 1] += 1
+
+
+@njit
+def gather(values, low, high, near):
+    """Collect the values from low to high.
+
+    Parameters
+    ----------
+    values : ndarray of float (n,)
+    low, high : float
+    near : ndarray of float (m,)
+        Is filled, as far as there is room.
+
+    Returns
+    -------
+    int, int
+        Number of values below low, and of those from low to high.
+    """
+    below, number, room = 0, 0, near.size - 1
+    for k in range(values.size):
+        value = values[k]
+        below += value < low
+        near[min(number, room)] = value
+        number += (value >= low) & (value <= high)
+    return below, number
+
+
+@njit
+def colour_codes(shown, depth, codes, used):
+    """Colours of a picture as numbers of the highest bits of red, green and blue.
+
+    Parameters
+    ----------
+    shown : ndarray of uint8 (ny, nx, 3 or 4)
+    depth : int
+        Bits that count of each.
+    codes : ndarray of int32 (ny, nx)
+        Is filled.
+    used : ndarray of bool (8^depth,)
+        Is set for the numbers that there are.
+    """
+    for y in range(codes.shape[0]):
+        for x in range(codes.shape[1]):
+            code = 0
+            for channel in range(3):
+                code = (code << depth) | (shown[y, x, channel] >> (8 - depth))
+            codes[y, x] = code
+            used[code] = True
+
+
+@njit
+def interpolate(image, rows, columns, sampled):
+    """Bilinear interpolation between the finite pixels of an image; NaN where they have no more than half of the weight.
+
+    Parameters
+    ----------
+    image : ndarray of float64 (ny, nx)
+    rows, columns : ndarray of float64 (my, mx)
+        Places in the image, from 0.
+    sampled : ndarray of float64 (my, mx)
+        Is filled.
+    """
+    for k in range(sampled.shape[0]):
+        for j in range(sampled.shape[1]):
+            y, x = rows[k, j], columns[k, j]
+            first, left = int(np.floor(y)), int(np.floor(x))
+            total, weight = 0.0, 0.0
+            for row in range(max(first, 0), min(first + 2, image.shape[0])):
+                for column in range(max(left, 0), min(left + 2, image.shape[1])):
+                    if np.isfinite(image[row, column]):
+                        share = (1 - abs(y - row)) * (1 - abs(x - column))
+                        total += share * image[row, column]
+                        weight += share
+            sampled[k, j] = total / weight if weight > 0.5 else np.nan
