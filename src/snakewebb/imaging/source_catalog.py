@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from snakewebb.errors import ConfigError
-from snakewebb.imaging import segmentation
+from snakewebb.imaging import deblending, segmentation
 from snakewebb.imaging.background_mesh import background_mesh
 from snakewebb.imaging.catalog_calibration import calibration_of, for_pixel_size, jansky_per_unit
 from snakewebb.imaging.catalog_table import (
@@ -194,7 +194,7 @@ def source_catalog(
     if starfinder == "segmentation":
         segments = detection(npixels=npixels, connectivity=int(connectivity))
         if deblend:
-            segmentation.deblend(
+            deblending.deblend(
                 smoothed,
                 segments,
                 npixels=npixels,
