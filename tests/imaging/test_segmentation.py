@@ -11,7 +11,7 @@ from photutils.segmentation import SegmentationImage, SourceCatalog, SourceFinde
 
 from snakewebb.compiled import available_threads, set_threads
 from snakewebb.imaging import segmentation
-from snakewebb.imaging.deblending import deblend_segments
+from snakewebb.imaging.deblending import deblend
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +72,15 @@ def test_segments_equal_photutils(crowded, changed):
     shape = {"npixels": settings["npixels"], "connectivity": settings["connectivity"]}
     detected = segmentation.detect(smoothed, threshold, mask, **shape)
     divided = detected.copy()
-    deblend_segments(smoothed, divided, **settings)
-    for deblend, result in ((False, detected), (True, divided)):
+    deblend(smoothed, divided, **settings)
+    for is_divided, result in ((False, detected), (True, divided)):
         finder = SourceFinder(
             settings["npixels"],
             connectivity=settings["connectivity"],
             n_levels=settings["nlevels"],
             contrast=settings["contrast"],
             mode=settings["mode"],
-            deblend=deblend,
+            deblend=is_divided,
             progress_bar=False,
         )
         with warnings.catch_warnings():
@@ -163,7 +163,7 @@ def test_too_many_markers_give_linear_levels():
     threshold = np.full(data.shape, 0.5, np.float32)
     segments = segmentation.detect(data, threshold, mask, npixels=1, connectivity=4)
     settings = {"npixels": 1, "connectivity": 4, "nlevels": 100, "contrast": 0.0, "mode": "exponential"}
-    deblend_segments(data, segments, **settings)
+    deblend(data, segments, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)
         finder = SourceFinder(1, connectivity=4, n_levels=100, contrast=0.0, progress_bar=False)

@@ -12,6 +12,7 @@ from snakewebb.imaging.catalog_table import empty_catalog
 from snakewebb.imaging.mosaic_image import gwcs_of
 from snakewebb.imaging.row_bands import row_bands
 from snakewebb.io.atomic import atomic
+from snakewebb.io.ecsv import write_ecsv
 from snakewebb.io.fits import write
 from snakewebb.io.tables import asdf_table
 
@@ -33,7 +34,7 @@ def write_catalog(path, catalog):
     if catalog is None:
         catalog = empty_catalog(reason="source_catalog did not run")
     with atomic(path) as temporary:
-        catalog.write(temporary, format="ascii.ecsv", overwrite=True)
+        write_ecsv(temporary, catalog)
         return {"sha256": hashlib.sha256(temporary.read_bytes()).hexdigest()}
 
 

@@ -1,15 +1,14 @@
-"""Deblending: segments with several peaks are divided.
+"""Segments with several peaks are divided.
 
-The rules are those of photutils (`deblend_sources`), which labels the box of every source at every level and takes half of the time of a
-catalogue; here it is compiled.
+The rules are those of photutils (`deblend_sources`), which labels the box of every source at every level; here it is compiled.
 """
 
 import logging
 
 import numpy as np
 
-from snakewebb.compiled import njit
-from snakewebb.imaging.segmentation import areas_of, boxes_of, relabel
+from snakewebb.compiled import by_rows, njit
+from snakewebb.imaging.segment_labels import boxes_and_areas, relabel
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +16,7 @@ _MANY = 4096  # segments whose levels are worked out at once
 MARKER_LIMIT = 200  # more markers than this in a source: its levels are spaced linearly
 
 
-def deblend_segments(smoothed, segments, *, npixels, connectivity, nlevels, contrast, mode):
+def deblend(smoothed, segments, *, npixels, connectivity, nlevels, contrast, mode):
     """Divide segments with several peaks.
 
     A segment is cut at ``nlevels`` levels between its extremes. Where a connected part falls apart into
@@ -28,9 +27,9 @@ def deblend_segments(smoothed, segments, *, npixels, connectivity, nlevels, cont
     ----------
     smoothed : ndarray of float32 (ny, nx)
     segments : ndarray of int32 (ny, nx)
-        As from `detect`; changed in place: parts of divided segments come after all others.
+        As from `segmentation.detect`; changed in place: parts of divided segments come after all others.
     npixels, connectivity
-        As in `detect`.
+        As in `segmentation.detect`.
     nlevels : int
     contrast : float
         0 divides at every peak, 1 never.
@@ -43,37 +42,37 @@ def deblend_segments(smoothed, segments, *, npixels, connectivity, nlevels, cont
     """
     if contrast >= 1:
         return
-    count = int(segments.max(initial=0))
-    boxes = boxes_of(segments, count)
-    labels = np.flatnonzero(areas_of(segments, count)[1:] >= 2 * npixels) + 1
+    boxes, areas = boxes_and_areas(segments)
+    count = len(boxes)
+    labels = np.flatnonzero(areas >= 2 * npixels) + 1
     whole = np.ones(count + 1, bool)
     whole[0] = False
     last = count
     for first in range(0, labels.size, _MANY):
         some = labels[first : first + _MANY]
-        cuts = [np.s_[top : bottom + 1, left : right + 1] for top, bottom, left, right in boxes[some - 1]]
-        levels = _levels(smoothed, segments, some, cuts, nlevels, mode)
-        for label, cut, *of_segment in zip(some, cuts, *levels, strict=True):
-            inside = segments[cut] == label
-            parts, number = _parts(smoothed[cut], inside, *of_segment, npixels, connectivity, contrast)
+        levels, linear = _levels(smoothed, segments, some, boxes, nlevels, mode)
+        markers = np.empty(some.size, np.int64)
+        pieces = smoothed, segments, some, boxes, levels, linear, int(npixels), int(connectivity)
+        by_rows(_count_markers, some.size, *pieces, markers, block=8)
+        for index in np.flatnonzero(markers > 1):
+            parts, number = _parts(index, pieces, contrast)
             if number > 1:
+                label = some[index]
+                top, bottom, left, right = boxes[label - 1]
+                cut = segments[top : bottom + 1, left : right + 1]
                 whole[label] = False
-                segments[cut][inside] = last + parts
+                cut[cut == label] = last + parts
                 last += number
     log.info("%d of %d segments divided into %d", count - whole.sum(), count, last - count)
-    # the parts close up to the segments that are whole
-    numbers = np.concatenate(
-        [np.where(whole, np.cumsum(whole), 0), np.arange(count + 1, last + 1) - count + whole.sum()]
-    )
-    relabel(segments, numbers)
+    if last > count:  # the parts close up to the segments that are whole
+        closed = np.arange(count + 1, last + 1) - count + whole.sum()
+        relabel(segments, np.concatenate([np.where(whole, np.cumsum(whole), 0), closed]))
 
 
-def _levels(smoothed, segments, labels, cuts, nlevels, mode):
+def _levels(smoothed, segments, labels, boxes, nlevels, mode):
     """Levels between the extremes of each segment: float32 (n, nlevels), and those that are spaced linearly."""
     low, high = np.empty((2, labels.size), np.float32)
-    for index, (label, cut) in enumerate(zip(labels, cuts, strict=True)):
-        values = smoothed[cut][segments[cut] == label]
-        low[index], high[index] = values.min(), values.max()
+    by_rows(_extremes, labels.size, smoothed, segments, labels, boxes, low, high)
     linear = np.linspace(low, high, nlevels + 2, axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = (linear - linear[:, :1]) / (linear[:, -1:] - linear[:, :1])
@@ -88,23 +87,69 @@ def _levels(smoothed, segments, labels, cuts, nlevels, mode):
     return tuple(np.ascontiguousarray(each[:, 1:-1], dtype=np.float32) for each in (levels, linear))
 
 
-def _parts(image, inside, levels, linear, npixels, connectivity, contrast):
-    """Number of the part of each pixel of a segment (in raster order), and the number of parts."""
-    columns = image.shape[1] + 2  # flat arrays with a frame of one pixel
-    values = np.zeros((image.shape[0] + 2, columns))
-    values[1:-1, 1:-1] = image
-    markers = np.full(values.shape, -1, np.int32)
-    markers[1:-1, 1:-1][inside] = 0
-    values, markers = values.ravel(), markers.ravel()
-    pixels = np.flatnonzero(markers == 0)
+@njit
+def _extremes(first, last, smoothed, segments, labels, boxes, low, high):
+    for index in range(first, last):
+        top, bottom, left, right = boxes[labels[index] - 1]
+        low[index], high[index] = np.inf, -np.inf
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                if segments[row, column] == labels[index]:
+                    low[index] = min(low[index], smoothed[row, column])
+                    high[index] = max(high[index], smoothed[row, column])
+
+
+@njit
+def _count_markers(first, last, smoothed, segments, labels, boxes, levels, linear, npixels, connectivity, found):
+    for index in range(first, last):
+        pieces = smoothed, segments, labels, boxes, levels, linear, npixels, connectivity
+        found[index] = _marked(index, pieces)[0]
+
+
+@njit
+def _marked(index, pieces):
+    """A segment as flat arrays with a frame of one pixel, and its markers.
+
+    Returns
+    -------
+    found : int
+        Number of markers.
+    values, markers : ndarray (n,)
+        Of the box of the segment; -1 outside of it, 0 where there is no marker.
+    pixels : ndarray of int64
+        Places of the segment's pixels.
+    offsets : ndarray of int64
+        Of neighbours.
+    """
+    smoothed, segments, labels, boxes, levels, linear, npixels, connectivity = pieces
+    top, bottom, left, right = boxes[labels[index] - 1]
+    columns = right - left + 3
+    values = np.zeros((bottom - top + 3) * columns)
+    markers = np.full(values.size, -1, np.int32)
+    pixels = np.empty(values.size, np.int64)
+    count = 0
+    for row in range(top, bottom + 1):
+        for column in range(left, right + 1):
+            if segments[row, column] == labels[index]:
+                place = (row - top + 1) * columns + column - left + 1
+                values[place] = smoothed[row, column]
+                markers[place] = 0
+                pixels[count] = place
+                count += 1
+    pixels = pixels[:count]
     offsets = np.array([-columns, -1, 1, columns, -columns - 1, -columns + 1, columns - 1, columns + 1])
     offsets = offsets[:connectivity]
-    found = _markers(values, pixels, offsets, levels, npixels, markers)
+    found = _markers(values, pixels, offsets, levels[index], npixels, markers)
     if found > MARKER_LIMIT:
-        markers[pixels] = 0
-        found = _markers(values, pixels, offsets, linear, npixels, markers)
-    if found < 2:
-        return None, 1
+        for pixel in pixels:
+            markers[pixel] = 0
+        found = _markers(values, pixels, offsets, linear[index], npixels, markers)
+    return found, values, markers, pixels, offsets
+
+
+def _parts(index, pieces, contrast):
+    """Number of the part of each pixel of a segment (in raster order), and the number of parts."""
+    found, values, markers, pixels, offsets = _marked(index, pieces)
     light = values[pixels]
     while True:
         _flood(values, pixels, offsets, markers)

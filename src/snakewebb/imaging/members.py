@@ -11,6 +11,7 @@ from astropy.io import fits
 from snakewebb.imaging.assign_mtwcs import Motion
 from snakewebb.imaging.pointing import SLOPES, Pointing
 from snakewebb.io.atomic import atomic
+from snakewebb.io.ecsv import write_ecsv
 from snakewebb.io.keyword_order import set_keyword
 from snakewebb.plan.names import parse_exposure
 from snakewebb.wcs.correction import corrected_gwcs
@@ -149,4 +150,4 @@ def read_table(path):
 def write_table(path, table):
     """Write a table of the workflow (ECSV), atomically."""
     with atomic(path) as temporary:
-        table.write(temporary, format="ascii.ecsv", overwrite=True)
+        write_ecsv(temporary, table)

@@ -7,7 +7,7 @@ import numpy as np
 
 from snakewebb.compiled import by_rows, njit
 from snakewebb.imaging.clipping import clipped
-from snakewebb.imaging.row_bands import row_bands
+from snakewebb.imaging.segment_labels import boxes_and_areas, label
 
 
 def smooth(data, mask, fwhm, *, empty=np.empty):
@@ -44,36 +44,33 @@ def smooth(data, mask, fwhm, *, empty=np.empty):
 
 @njit
 def _smooth_rows(first, last, data, mask, profile, smoothed):
-    for row in range(first, last):
-        _smooth_row(row, data, mask, profile, smoothed)
-
-
-@njit
-def _smooth_row(row, data, mask, profile, smoothed):
     height, width = data.shape
     radius = profile.size // 2
-    # down the columns, with a margin: beyond the edge there are zeros that count
-    values = np.zeros(width + 2 * radius)
-    weights = np.ones(width + 2 * radius)
-    for column in range(width):
-        weights[column + radius] = 0.0
-    for step in range(-radius, radius + 1):
-        factor = profile[step + radius]
-        if row + step < 0 or row + step >= height:
-            for column in range(width):
-                weights[column + radius] += factor
-            continue
-        for column in range(width):
-            value = data[row + step, column]
-            if np.isfinite(value) and not mask[row + step, column]:
-                values[column + radius] += factor * value
-                weights[column + radius] += factor
-    for column in range(width):
-        total, weight = 0.0, 0.0
+    # sums down the columns, with a margin: beyond the edge there are zeros that count
+    values, weights = np.zeros(width + 2 * radius), np.ones(width + 2 * radius)
+    inner_values, inner_weights = values[radius : radius + width], weights[radius : radius + width]
+    total, weight = np.empty(width), np.empty(width)
+    for row in range(first, last):
+        inner_values[:], inner_weights[:] = 0.0, 0.0
         for step in range(profile.size):
-            total += profile[step] * values[column + step]
-            weight += profile[step] * weights[column + step]
-        smoothed[row, column] = total / weight if weight > 1e-12 else np.nan
+            factor, source = profile[step], row + step - radius
+            if source < 0 or source >= height:
+                for column in range(width):
+                    inner_weights[column] += factor
+                continue
+            for column in range(width):
+                value = data[source, column]
+                good = (value - value == 0.0) & (not mask[source, column])
+                inner_values[column] += factor * value if good else 0.0
+                inner_weights[column] += factor if good else 0.0
+        total[:], weight[:] = 0.0, 0.0
+        for step in range(profile.size):
+            factor = profile[step]
+            for column in range(width):
+                total[column] += factor * values[column + step]
+                weight[column] += factor * weights[column + step]
+        for column in range(width):
+            smoothed[row, column] = total[column] / weight[column] if weight[column] > 1e-12 else np.nan
 
 
 def detect(smoothed, threshold, mask, *, npixels, connectivity, empty=np.empty):
@@ -96,29 +93,9 @@ def detect(smoothed, threshold, mask, *, npixels, connectivity, empty=np.empty):
     segments : ndarray of int32 (ny, nx)
         0 is the background; sources are numbered from 1 in the order of their first pixel.
     """
-    from scipy.ndimage import generate_binary_structure, label
-
-    above, segments = empty(smoothed.shape, np.bool_), empty(smoothed.shape, np.int32)
-    for rows in row_bands(smoothed.shape):
-        np.greater(smoothed[rows], threshold[rows], out=above[rows])
-        above[rows] &= ~mask[rows]
-    count = label(above, structure=generate_binary_structure(2, 1 if connectivity == 4 else 2), output=segments)
-    kept = areas_of(segments, count) >= npixels
-    kept[0] = False
-    relabel(segments, np.where(kept, np.cumsum(kept), 0))
+    segments = empty(smoothed.shape, np.int32)
+    label(smoothed, threshold, mask, npixels=npixels, connectivity=connectivity, segments=segments)
     return segments
-
-
-def areas_of(segments, count):
-    """Number of pixels with each label, from 0 to ``count``."""
-    return sum(np.bincount(segments[rows].ravel(), minlength=count + 1) for rows in row_bands(segments.shape))
-
-
-def relabel(segments, numbers):
-    """Replace each label by the number that it stands for."""
-    numbers = numbers.astype(np.int32)
-    for rows in row_bands(segments.shape):
-        segments[rows] = numbers[segments[rows]]
 
 
 def measure(data, smoothed, segments, *, err=None, local_background_width=0):
@@ -150,14 +127,15 @@ def measure(data, smoothed, segments, *, err=None, local_background_width=0):
     ----------
     `photutils.segmentation.SourceCatalog`.
     """
-    count = int(segments.max(initial=0))
-    boxes = boxes_of(segments, count)
+    boxes, _ = boxes_and_areas(segments)
+    count = len(boxes)
     sum_light, x_light, y_light, area, flux, variance = sums = np.zeros((6, count))
-    _add_pixels(data, smoothed, segments, np.zeros((1, 1), np.float32) if err is None else err, boxes, sums)
+    planes = data, smoothed, segments, np.zeros((1, 1), np.float32) if err is None else err
+    by_rows(_add_pixels, count, *planes, boxes, sums)
     with np.errstate(invalid="ignore", divide="ignore"):
         x_mean, y_mean = x_light / sum_light, y_light / sum_light
         moments = np.zeros((3, count))
-        _add_moments(smoothed, segments, boxes, x_mean, y_mean, moments)
+        by_rows(_add_moments, count, smoothed, segments, boxes, x_mean, y_mean, moments)
         semimajor, semiminor, orientation = _ellipses(*moments / sum_light)
     area[area == 0] = np.nan
     if local_background_width:
@@ -178,58 +156,41 @@ def measure(data, smoothed, segments, *, err=None, local_background_width=0):
     }
 
 
-def boxes_of(segments, count):
-    """First and last row, first and last column of each segment: ndarray of int64 (count, 4)."""
-    boxes = np.tile(np.array([segments.shape[0], -1, segments.shape[1], -1]), (count, 1))
-    _extend_boxes(segments, boxes)
-    return boxes
-
-
 @njit
-def _extend_boxes(segments, boxes):
-    for row in range(segments.shape[0]):
-        for column in range(segments.shape[1]):
-            if segments[row, column] > 0:
-                box = boxes[segments[row, column] - 1]
-                box[0], box[1] = min(box[0], row), max(box[1], row)
-                box[2], box[3] = min(box[2], column), max(box[3], column)
-
-
-@njit
-def _add_pixels(data, smoothed, segments, err, boxes, sums):
+def _add_pixels(first, last, data, smoothed, segments, err, boxes, sums):
     """Add up, for each segment: light, light times column and row of its box, pixels with data, their values and variances."""
-    for row in range(segments.shape[0]):
-        for column in range(segments.shape[1]):
-            segment = segments[row, column] - 1
-            if segment < 0:
-                continue
-            light = np.float64(smoothed[row, column])
-            if light > 0:
-                sums[0, segment] += light
-                sums[1, segment] += light * (column - boxes[segment, 2])
-                sums[2, segment] += light * (row - boxes[segment, 0])
-            if np.isfinite(data[row, column]):
-                sums[3, segment] += 1.0
-                sums[4, segment] += data[row, column]
-                if err.shape == segments.shape:
-                    sums[5, segment] += np.float64(err[row, column]) ** 2
+    for segment in range(first, last):
+        top, bottom, left, right = boxes[segment]
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                if segments[row, column] != segment + 1:
+                    continue
+                light = np.float64(smoothed[row, column])
+                if light > 0:
+                    sums[0, segment] += light
+                    sums[1, segment] += light * (column - left)
+                    sums[2, segment] += light * (row - top)
+                if np.isfinite(data[row, column]):
+                    sums[3, segment] += 1.0
+                    sums[4, segment] += data[row, column]
+                    if err.shape == segments.shape:
+                        sums[5, segment] += np.float64(err[row, column]) ** 2
 
 
 @njit
-def _add_moments(smoothed, segments, boxes, x_mean, y_mean, moments):
+def _add_moments(first, last, smoothed, segments, boxes, x_mean, y_mean, moments):
     """Add up, for each segment, light times the second moments of columns, of rows, and of both."""
-    for row in range(segments.shape[0]):
-        for column in range(segments.shape[1]):
-            segment = segments[row, column] - 1
-            if segment < 0:
-                continue
-            light = np.float64(smoothed[row, column])
-            if light > 0:
-                dx = column - boxes[segment, 2] - x_mean[segment]
-                dy = row - boxes[segment, 0] - y_mean[segment]
-                moments[0, segment] += light * (dx * dx)
-                moments[1, segment] += light * (dy * dy)
-                moments[2, segment] += light * (dx * dy)
+    for segment in range(first, last):
+        top, bottom, left, right = boxes[segment]
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                light = np.float64(smoothed[row, column])
+                if segments[row, column] == segment + 1 and light > 0:
+                    dx = column - left - x_mean[segment]
+                    dy = row - top - y_mean[segment]
+                    moments[0, segment] += light * (dx * dx)
+                    moments[1, segment] += light * (dy * dy)
+                    moments[2, segment] += light * (dx * dy)
 
 
 def _ellipses(xx, yy, xy):

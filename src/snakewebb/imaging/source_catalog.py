@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from snakewebb.errors import ConfigError
-from snakewebb.imaging import segmentation
+from snakewebb.imaging import deblending, segmentation
 from snakewebb.imaging.background_mesh import background_mesh
 from snakewebb.imaging.catalog_calibration import calibration_of, for_pixel_size, jansky_per_unit
 from snakewebb.imaging.catalog_table import (
@@ -17,7 +17,6 @@ from snakewebb.imaging.catalog_table import (
     make_catalog,
     wider_than_a_star,
 )
-from snakewebb.imaging.deblending import deblend_segments
 from snakewebb.imaging.empty_apertures import empty_apertures
 from snakewebb.imaging.row_bands import row_bands
 from snakewebb.imaging.star_shape import sharpness_and_roundness
@@ -195,7 +194,7 @@ def source_catalog(
     if starfinder == "segmentation":
         segments = detection(npixels=npixels, connectivity=int(connectivity))
         if deblend:
-            deblend_segments(
+            deblending.deblend(
                 smoothed,
                 segments,
                 npixels=npixels,

@@ -131,10 +131,11 @@ def _write(path, rows, meta):
     import numpy as np
     from astropy.table import Column, Table
 
+    from snakewebb.io.ecsv import write_ecsv
     from snakewebb.io.fits import atomic
 
     values = np.array(rows, np.float64).reshape(-1, len(_COLUMNS))
     columns = [Column(values[:, n], name, unit=unit) for n, (name, unit) in enumerate(_COLUMNS.values())]
     table = Table([*columns, Column(np.full(len(rows), EPOCH), "epoch", unit="yr")], meta=meta)
     with atomic(path) as temporary:
-        table.write(temporary, format="ascii.ecsv", overwrite=True)
+        write_ecsv(temporary, table)
