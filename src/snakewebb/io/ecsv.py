@@ -3,7 +3,7 @@
 import csv
 from io import StringIO
 
-_ROWS = 4096  # whose texts are in memory at once
+_ROWS = 1024  # whose texts are in memory at once
 
 
 def write_ecsv(path, table):
