@@ -46,13 +46,13 @@ def draw_product(
             "The mosaic with its sources, whose brightest have their number of the catalogue, and its weight",
         )
     ]
-    calls = [partial(write_mosaic_figure, i2d, pictures[-1].path, catalog)]
+    calls, short = [partial(write_mosaic_figure, i2d, pictures[-1].path, catalog)], []
     if sources:
         pictures.append(
             Picture(folder / "truth.png", product, "Fluxes and positions of stars against those that were simulated")
         )
         column = f"flux_{filter_of(fits.getheader(i2d, 0))}"
-        calls.append(partial(write_truth_figure, catalog, sources, column, pictures[-1].path))
+        short.append(partial(write_truth_figure, catalog, sources, column, pictures[-1].path))
     if alignment:
         pictures.append(
             Picture(
@@ -61,7 +61,7 @@ def draw_product(
                 "Corrections of the pointing of each exposure, and the scatter of the sources that they were found with",
             )
         )
-        calls.append(partial(write_alignment_figure, alignment, pictures[-1].path))
+        short.append(partial(write_alignment_figure, alignment, pictures[-1].path))
         pictures.append(
             Picture(
                 folder / "residuals.png",
@@ -69,7 +69,7 @@ def draw_product(
                 "How well the positions of stars agree after that, and the median over the field",
             )
         )
-        calls.append(partial(write_residual_figure, residuals, pictures[-1].path))
+        short.append(partial(write_residual_figure, residuals, pictures[-1].path))
     pictures.append(
         Picture(
             folder / "background.png",
@@ -87,14 +87,14 @@ def draw_product(
                 "Sky levels of the exposures, which are subtracted before they are combined",
             )
         )
-        calls.append(partial(write_sky_figure, sky, pictures[-1].path))
+        short.append(partial(write_sky_figure, sky, pictures[-1].path))
     roots = [parse_exposure(Path(rate).name).root for rate in rates]
     for root, rate in evenly_chosen(list(zip(roots, rates, strict=True)), THUMBNAILS):
         pictures.append(Picture(folder / f"{root}.png", "Exposures", f"{root}: {CAPTION}", thumbnail=True))
         calls.append(partial(write_exposure_figure, rate, pictures[-1].path))
     if len(rates) > THUMBNAILS:
         notes = [*notes, f"pictures of {THUMBNAILS} of the {len(rates)} exposures are drawn, evenly chosen"]
-    draw(calls, processes=threads)
+    draw([*calls, *short], processes=threads)  # what ends last is short, so that the processes end together
     logs = logs_of({product, *roots})
     write_page(page, title=product, records=records, pictures=pictures, logs=logs, notes=notes, **circumstances)
 

@@ -53,7 +53,7 @@ def exposure_figure(rate, sheets=None):
     axes["slope"].set_title("Slope")
     draw_flags(axes["flags"], flags, step)
     if not wide:
-        axes["flags"].set(ylabel="", yticks=[])
+        axes["flags"].yaxis.set_visible(False)
     if wide:
         axes["slope"].set_aspect("auto")
         axes["flags"].set_aspect("auto")

@@ -156,7 +156,7 @@ def residual_light_figure(cals):
     for number, ((detector, _), members) in enumerate(groups.items()):
         _draw_common(axes[str(number)], detector, members)
         if number % wide:
-            axes[str(number)].set(ylabel="", yticklabels=[])
+            axes[str(number)].yaxis.set_visible(False)
     _draw_stripes(axes["stripes"], found)
     return sheet
 

@@ -123,7 +123,7 @@ def figure(width, height, *, margins=None, gaps=(0.25, 0.25), **layout):
         }
     axes = sheet.subplot_mosaic(**layout) if "mosaic" in layout else sheet.subplots(**layout)
     for each in sheet.axes:
-        each.locator_params(nbins=_TICKS)
+        each.locator_params(nbins=_TICKS, min_n_ticks=3)
     return sheet, axes
 
 
@@ -225,7 +225,7 @@ def block_means(image, size):
     from snakewebb.report import pixels
 
     means = np.empty([-(-length // size) for length in image.shape])
-    pixels.average_blocks(np.asarray(image, image.dtype.newbyteorder("=")), size, means)
+    pixels.average_blocks(np.ascontiguousarray(image, image.dtype.newbyteorder("=")), size, means)
     return means
 
 
@@ -247,12 +247,10 @@ def quantiles(values, fractions):
     """
     from snakewebb.report import pixels
 
-    if values.size < 4 * _SAMPLE:
-        return [float(value) for value in np.quantile(values, fractions)]
     # a sample says between which values to look: five times its error to both sides
-    sample = np.sort(values[:: values.size // _SAMPLE])
+    sample = np.sort(values[:: max(1, values.size // _SAMPLE)])
     reach = math.ceil(2.5 * math.sqrt(sample.size))
-    found, near = [], np.empty(values.size // 8, values.dtype)
+    found, near = [], np.empty(values.size // 8 + 1, values.dtype)
     for fraction in fractions:
         place = fraction * (values.size - 1)
         first = int(place)
@@ -368,7 +366,7 @@ def show(axes, image, norm, *, label, cmap="gray", step=1, whole=False, corner=(
 
 def label_pixels(axes):
     """Labels of axes in pixels, with few ticks."""
-    axes.locator_params(nbins=4)
+    axes.locator_params(nbins=4, min_n_ticks=3)
     axes.set(xlabel="x (pixel)", ylabel="y (pixel)")
 
 
