@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from snakewebb.chain import run_work
-from snakewebb.compiled import set_threads
+from snakewebb.compiled import behind, set_threads
 from snakewebb.imaging.catalog_files import write_catalog, write_segments
 from snakewebb.imaging.mosaic_image import read_mosaic
 from snakewebb.io.products import stamp
@@ -21,11 +21,13 @@ def list_sources(i2d, catalog, segmentation, record, *, work, circumstances, thr
         mosaic = read_mosaic(i2d, scratch)
         outcomes = run_work(mosaic, work, circumstances)
         stamp(mosaic.header, outcomes, work.get("references", {}), circumstances["context"])
-        write_catalog(catalog, mosaic.catalog)
-        files = {Path(segmentation).name: write_segments(segmentation, mosaic, Path(catalog).name)}
+        with behind() as beside:
+            written = []
+            beside(lambda: written.append(write_segments(segmentation, mosaic, Path(catalog).name)))
+            write_catalog(catalog, mosaic.catalog)
     write_sidecar(
         record,
-        files=files,
+        files={Path(segmentation).name: written[0]},
         work=work,
         outcomes=outcomes,
         circumstances=circumstances,

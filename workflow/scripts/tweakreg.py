@@ -5,6 +5,7 @@ from functools import partial
 from snakewebb.imaging.members import read_members, read_table, write_table
 from snakewebb.imaging.reference_catalog import read_detected_stars
 from snakewebb.imaging.tweakreg import align
+from snakewebb.io.ecsv_columns import read_columns
 from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
 
@@ -15,7 +16,7 @@ def align_exposures(cals, sources, alignment, residuals, *, work, reference=None
     user_table = work.get("alignment_table")
     table = align(
         [member.pointing for member in members],
-        [read_table(path) for path in sources],
+        [read_columns(path, ["x", "y"], optional=["weight"]) for path in sources],
         read_table(user_table["path"]) if user_table else None,
         read_detected_stars(reference) if reference else None,
         refine=reference is not None,

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from snakewebb.imaging.row_bands import row_bands
-
 EXCLUDE_PERCENTILE = 10.0  # a box with more per cent of its pixels masked or clipped is left out
 
 
@@ -44,27 +42,21 @@ def background_mesh(data, mask=None, *, box, exclude_percentile=EXCLUDE_PERCENTI
     ``MedianBackground`` and ``SigmaClip(3)``.
     """
     shape = data.shape
-    good = empty(shape, np.bool_)
-    for rows in row_bands(shape):
-        np.isfinite(data[rows], out=good[rows])
-        if mask is not None:
-            good[rows] &= ~mask[rows]
-    if not good.any():
-        raise ValueError("no pixel is finite and covered, so there is no background to measure")
+    if mask is None:
+        mask = np.zeros(shape, np.bool_)
     from snakewebb.imaging.mesh_kernels import box_statistics  # with numba, which jobs that make no mesh start without
 
     sides = min(int(box), shape[0]), min(int(box), shape[1])
     required = (1.0 - exclude_percentile / 100.0) * sides[0] * sides[1]
-    medians, deviations = box_statistics(data, good, sides, required)
+    medians, deviations = box_statistics(data, mask, sides, required)
     if np.isnan(medians).all():
         sides = shape
-        medians, deviations = box_statistics(data, good, sides, 0, empty=empty)
+        medians, deviations = box_statistics(data, mask, sides, 0, empty=empty)
+    if np.isnan(medians).all():
+        raise ValueError("no pixel is finite and covered, so there is no background to measure")
     background, rms = (empty(shape, np.float32) for _ in range(2))
     for mesh, plane in ((medians, background), (deviations, rms)):
-        _enlarge(smoothed_mesh(filled_mesh(mesh)), sides, plane)
-        if mask is not None:
-            for rows in row_bands(shape):
-                plane[rows][mask[rows]] = 0.0
+        _enlarge(smoothed_mesh(filled_mesh(mesh)), sides, mask, plane)
     return background, rms
 
 
@@ -92,18 +84,15 @@ def smoothed_mesh(mesh, size=3):
     return np.nanmedian(windows, axis=-1)
 
 
-def _enlarge(mesh, sides, image):
-    """Fill an image with the mesh, interpolated by bicubic splines."""
+def _enlarge(mesh, sides, mask, image):
+    """Fill an image with the mesh, interpolated by bicubic splines, and 0 where it is masked."""
     from snakewebb.imaging.mesh_kernels import enlarge
 
     low, high = mesh.min(), mesh.max()
-    if low == high:
-        image[...] = low
-        return
     # the interpolation is linear and separable: its matrix along an axis is what it does to unit vectors
     down = spline_matrix(mesh.shape[0], sides[0])[: image.shape[0]]
     across = spline_matrix(mesh.shape[1], sides[1])[: image.shape[1]]
-    enlarge(down @ mesh.astype(np.float64), across, low, high, image)
+    enlarge(down @ mesh.astype(np.float64), across, low, high, mask, image)
 
 
 def spline_matrix(size, factor):

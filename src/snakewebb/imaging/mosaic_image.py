@@ -8,8 +8,9 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.errors import BadDataError
-from snakewebb.imaging.row_bands import row_bands
-from snakewebb.io.fits import check_structure
+from snakewebb.io.fits import by_parts, read_into, shape_of, units_of, word_kernels
+
+_PLANES = ("SCI", "ERR", "WHT")
 
 
 @dataclass
@@ -72,24 +73,45 @@ def read_mosaic(path, scratch=None):
     BadDataError
         If the file is damaged, or lacks extensions (all are named) or the coordinate system.
     """
-    check_structure(path)
-    with fits.open(path, memmap=False) as units:
-        missing = [name for name in ("SCI", "ERR", "WHT") if name not in units]
-        if missing:
-            raise BadDataError(f"{path}: extension {', '.join(missing)} missing; a mosaic (i2d) is expected")
-        shapes = {units[name].shape for name in ("SCI", "ERR", "WHT")}
-        if len(shapes) > 1:
-            raise BadDataError(f"{path}: SCI, ERR and WHT have different shapes; make the mosaic again")
-        (shape,) = shapes
-        empty = np.empty if scratch is None or 4 * np.prod(shape) <= scratch.budget else scratch.empty
-        planes = [empty(shape, np.float32) for _ in range(3)]
-        for name, plane in zip(("SCI", "ERR", "WHT"), planes, strict=True):
-            for rows in row_bands(shape):
-                plane[rows] = units[name].section[rows]
-        header, sci_header = units[0].header.copy(), units["SCI"].header.copy()
-        tree = units["ASDF"].data.tobytes() if "ASDF" in units else b""
+    units = units_of(path)
+    named = {unit.name: unit for unit in reversed(units)}
+    missing = [name for name in _PLANES if name not in named]
+    if missing:
+        raise BadDataError(f"{path}: extension {', '.join(missing)} missing; a mosaic (i2d) is expected")
+    shapes = {shape_of(named[name]) for name in _PLANES}
+    if len(shapes) > 1:
+        raise BadDataError(f"{path}: SCI, ERR and WHT have different shapes; make the mosaic again")
+    (shape,) = shapes
+    empty = np.empty if scratch is None or 4 * np.prod(shape) <= scratch.budget else scratch.empty
+    planes = [empty(shape, np.float32) for _ in _PLANES]
+    with open(path, "rb", buffering=0) as stream:
+        for name, plane in zip(_PLANES, planes, strict=True):
+            _read_plane(f"{path}[{name}]", stream.fileno(), named[name], plane)
+        tree = b""
+        if "ASDF" in named:
+            stream.seek(named["ASDF"].start)
+            tree = stream.read(int(np.prod(shape_of(named["ASDF"]))))
+    header, sci_header = units[0].header, named["SCI"].header
     grid = _grid(path, sci_header, shape, tree)
     return MosaicImage(header, sci_header, *planes, grid, tree=tree, empty=empty)
+
+
+def _read_plane(where, descriptor, unit, plane):
+    """Read an image extension of float32, on the threads that the job has."""
+    if unit.get("BITPIX") != -32:
+        raise BadDataError(f"{where}: BITPIX is {unit.get('BITPIX')}, expected -32; make the mosaic again")
+    kernels = word_kernels()
+
+    def read(first, last):
+        words = plane[first:last].reshape(-1).view(np.uint32)
+        if not read_into(words.view(np.uint8).data, descriptor, unit.start + first * plane.strides[0]):
+            raise BadDataError(f"{where}: the file ended while it was read; is it being written?")
+        if kernels is not None:
+            kernels.swap(words)
+        elif np.little_endian:
+            words.byteswap(inplace=True)
+
+    by_parts(read, len(plane), block=64, blocks_only=True)  # each stays in the processor's cache
 
 
 def _grid(path, header, shape, tree):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from snakewebb.compiled import by_rows, njit
 from snakewebb.errors import ConfigError
 from snakewebb.imaging import deblending, segmentation
 from snakewebb.imaging.background_mesh import background_mesh
@@ -18,7 +19,6 @@ from snakewebb.imaging.catalog_table import (
     wider_than_a_star,
 )
 from snakewebb.imaging.empty_apertures import empty_apertures
-from snakewebb.imaging.row_bands import row_bands
 from snakewebb.imaging.star_shape import sharpness_and_roundness
 from snakewebb.imaging.windowed_centroid import windowed_centroids
 from snakewebb.steps import COMPLETE, NO_REFERENCE, Between, Status, step
@@ -174,10 +174,7 @@ def source_catalog(
     if compatibility == "native":
         calibration = for_pixel_size(calibration)
     data, err, mask = (empty(shape, dtype) for dtype in (np.float32, np.float32, np.bool_))
-    for rows in row_bands(shape):
-        np.multiply(mosaic.data[rows], np.float32(scale), out=data[rows])
-        np.multiply(mosaic.err[rows], np.float32(scale), out=err[rows])
-        np.logical_or(np.isnan(err[rows]), mosaic.weight[rows] == 0, out=mask[rows])
+    by_rows(_to_jansky, len(data), mosaic.data, mosaic.err, mosaic.weight, np.float32(scale), data, err, mask)
     try:
         background, noise = background_mesh(data, mask, box=bkg_boxsize, empty=empty)
     except ValueError:
@@ -186,9 +183,7 @@ def source_catalog(
         mosaic.catalog = empty_catalog(energies, calibration, reason=reason)
         return Status(COMPLETE, reason)
     subtracted, threshold = background, noise  # in their place
-    for rows in row_bands(shape):
-        np.subtract(data[rows], background[rows], out=subtracted[rows])
-        threshold[rows] *= np.float32(snr_threshold)
+    by_rows(_subtract, len(data), data, np.float32(snr_threshold), subtracted, threshold)
     smoothed = segmentation.smooth(subtracted, mask, kernel_fwhm, empty=empty)
     detection = partial(segmentation.detect, smoothed, threshold, mask, empty=empty)
     if starfinder == "segmentation":
@@ -204,8 +199,7 @@ def source_catalog(
                 mode=multithresh_mode,
             )
         mosaic.segments = segments
-        for rows in row_bands(shape):
-            subtracted[rows][mask[rows]] = np.nan
+        by_rows(_blank, len(data), mask, subtracted)
         found = segmentation.measure(subtracted, smoothed, segments, err=err, local_background_width=localbkg_width)
     else:
         settings = {}
@@ -225,8 +219,7 @@ def source_catalog(
             peak_max=peakmax,
         )
     if compatibility == "native":
-        for rows in row_bands(shape):
-            mask[rows] |= segments[rows] > 0
+        by_rows(_take, len(data), segments, mask)
         settings["empty_apertures"] = empty_apertures(data, err, mask, calibration)
     thresholds = (ci1_star_threshold, ci2_star_threshold)
     if thresholds == (None, None) and compatibility == "native":
@@ -253,6 +246,40 @@ def source_catalog(
         window=None if compatibility == "jwst" else _windowed(subtracted, found, calibration),
     )
     return Status()
+
+
+@njit
+def _to_jansky(first, last, data, err, weight, scale, scaled, scaled_err, mask):
+    """Fill rows of the images in Jy, and mark pixels without weight or error."""
+    for row in range(first, last):
+        for column in range(data.shape[1]):
+            scaled[row, column] = data[row, column] * scale
+            error = err[row, column] * scale
+            scaled_err[row, column] = error
+            mask[row, column] = (error != error) | (weight[row, column] == 0)
+
+
+@njit
+def _subtract(first, last, data, snr, background, noise):
+    """Replace the background by the data less that, and the noise by the threshold."""
+    for row in range(first, last):
+        for column in range(data.shape[1]):
+            background[row, column] = data[row, column] - background[row, column]
+            noise[row, column] *= snr
+
+
+@njit
+def _blank(first, last, mask, image):
+    for row in range(first, last):
+        for column in range(image.shape[1]):
+            image[row, column] = np.nan if mask[row, column] else image[row, column]
+
+
+@njit
+def _take(first, last, segments, taken):
+    for row in range(first, last):
+        for column in range(taken.shape[1]):
+            taken[row, column] |= segments[row, column] > 0
 
 
 def _windowed(data, found, calibration):

@@ -77,11 +77,13 @@ def find_sources(
     custom = _custom_catalogue_path(image.header, catfile) if use_custom_catalogs else None
     if custom is not None:
         return _inside(_read_custom_catalogue(custom), wcs)
-    masked = (image.dq & np.uint32(DO_NOT_USE | NON_SCIENCE)) != 0
     data = np.asarray(image.data, np.float32)
-    if not (np.isfinite(data) & ~masked).any():
+    masked = np.empty(data.shape, np.bool_)
+    by_rows(_mask, data.shape[0], image.dq, np.uint32(DO_NOT_USE | NON_SCIENCE), masked)
+    try:
+        background, noise = background_mesh(data, masked, box=bkg_boxsize)
+    except ValueError:  # no pixel has data
         return _source_table([], [], [])
-    background, noise = background_mesh(data, masked, box=bkg_boxsize)
     subtracted = np.subtract(data, background, out=background)
     if starfinder == "segmentation":
         columns = _segmentation_sources(
@@ -114,7 +116,7 @@ def find_sources(
     convolved, peaks = np.empty(data.shape, np.float32), np.zeros(data.shape, np.bool_)
     by_rows(_convolve, data.shape[0], subtracted, *kernel["taps"], convolved)
     by_rows(_local_maxima, data.shape[0], convolved, masked, float(threshold), *_disc(separation), peaks)
-    y, x = np.nonzero(peaks)
+    y, x = np.divmod(np.flatnonzero(peaks), data.shape[1])
     catalogue = _dao_properties if starfinder == "dao" else _iraf_properties
     star = catalogue(subtracted, convolved, x, y, kernel)
     keep = star["valid"]
@@ -160,6 +162,13 @@ def _disc(radius):
 
 
 @njit
+def _mask(first, last, dq, flags, masked):
+    for row in range(first, last):
+        for column in range(dq.shape[1]):
+            masked[row, column] = (dq[row, column] & flags) != 0
+
+
+@njit
 def _convolve(first, last, data, tap_y, tap_x, weights, result):
     """Convolve with a point-symmetric kernel; pixels outside of the image are 0."""
     ny, nx = data.shape
@@ -169,10 +178,11 @@ def _convolve(first, last, data, tap_y, tap_x, weights, result):
         for k in range(len(weights)):
             source = y + tap_y[k]
             if 0 <= source < ny:
-                shift = tap_x[k]
-                weight = weights[k]
-                for x in range(max(0, -shift), min(nx, nx - shift)):
-                    row[x] += weight * data[source, x + shift]
+                # loops begin at 0: an index that might be negative keeps the compiler from vector instructions
+                left, right = max(tap_x[k], 0), max(-tap_x[k], 0)
+                line, sums, weight = data[source, left:], row[right:], weights[k]
+                for x in range(nx - left - right):
+                    sums[x] += weight * line[x]
         for x in range(nx):
             result[y, x] = np.float32(row[x])
 

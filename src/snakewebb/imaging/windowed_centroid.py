@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from snakewebb.compiled import njit
+from snakewebb.compiled import by_rows, njit
 
 _STEPS = 50
 _SMALL = 1e-5  # pixel
@@ -33,15 +33,15 @@ def windowed_centroids(data, x, y, sigma):
     """
     found_x, found_y = np.array(x, np.float64), np.array(y, np.float64)
     if np.isfinite(sigma) and sigma > 0:
-        _iterate(np.asarray(data, np.float32), found_x, found_y, float(sigma))
+        by_rows(_iterate, found_x.size, np.asarray(data, np.float32), found_x, found_y, float(sigma))
     return found_x, found_y
 
 
 @njit
-def _iterate(data, x, y, sigma):
+def _iterate(first, last, data, x, y, sigma):
     height, width = data.shape
     reach = _REACH * sigma
-    for source in range(x.size):
+    for source in range(first, last):
         if not (np.isfinite(x[source]) and np.isfinite(y[source])):
             continue
         at_x, at_y = x[source], y[source]

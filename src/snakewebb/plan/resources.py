@@ -160,7 +160,7 @@ _START = 3  # minutes: a start from a cold file system, and kernels to compile
 
 THREADS = {
     **dict.fromkeys(("detector1", "dark", "resample_exposure", "skymatch", "outlier_detection", "resample"), 2),
-    **dict.fromkeys(("mosaic_tile", "report", "report_pair", "report_programme"), 2),
+    **dict.fromkeys(("source_catalog", "mosaic_tile", "report", "report_pair", "report_programme"), 2),
     **dict.fromkeys(
         ("bkg_subtract", "spec2", "cube_build_exposure", "measured_offsets", "cube_outliers", "cube_build"), 2
     ),
