@@ -204,7 +204,7 @@ def load():
     plane, flags, wide = np.ones((1, 1), np.float32), np.zeros((1, 1), np.uint32), np.ones((1, 1))
     one = np.float32(1)
     blank(plane, flags, np.uint32(1))
-    blank_beyond(plane, one)
+    blank_beyond(plane, one + one)  # which leaves what the others count
     for image in (plane, wide):
         average_blocks(image, 1, np.empty((1, 1)))
     count_classes(flags, np.zeros(3, np.uint32), 1, np.zeros(3, np.int64), np.zeros((1, 1, 3), np.int32))
