@@ -197,3 +197,19 @@ def interpolate(image, rows, columns, sampled):
                         total += share * image[row, column]
                         weight += share
             sampled[k, j] = total / weight if weight > 0.5 else np.nan
+
+
+def load():
+    """Call every kernel once with what the pictures give it: processes that are forked then have them."""
+    plane, flags, wide = np.ones((1, 1), np.float32), np.zeros((1, 1), np.uint32), np.ones((1, 1))
+    one = np.float32(1)
+    blank(plane, flags, np.uint32(1))
+    blank_beyond(plane, one + one)  # which leaves what the others count
+    for image in (plane, wide):
+        average_blocks(image, 1, np.empty((1, 1)))
+    count_classes(flags, np.zeros(3, np.uint32), 1, np.zeros(3, np.int64), np.zeros((1, 1, 3), np.int32))
+    keep_usable(plane[0], plane[0])
+    count_pulls(plane[0], plane[0], one, one, one, np.zeros(3, np.int64))
+    gather(plane[0], one, one, plane[0])
+    colour_codes(np.zeros((1, 1, 4), np.uint8), 1, np.zeros((1, 1), np.int32), np.zeros(8, np.bool_))
+    interpolate(wide, wide, wide, wide)

@@ -78,6 +78,7 @@ def draw(calls, processes):
     # what the calls need is imported here: their processes share it
     importlib.import_module("matplotlib.figure")
     importlib.import_module("matplotlib.backends.backend_agg")
+    importlib.import_module("snakewebb.report.pixels").load()
     in_processes(calls, processes)
 
 
