@@ -188,8 +188,8 @@ def test_what_a_failed_job_imports_is_not_taken_over(run, tmp_path):
 
 
 KERNEL = """import numpy as np
-    from snakewebb.imaging.outlier_detection import _median_rows, median_of
-    Path('seen').write_text(f'{len(_median_rows.overloads)} {median_of(np.float32([[[1]], [[3]], [[8]]]))[0, 0]}')"""
+    from snakewebb.imaging.stack_median import median_of, median_rows
+    Path('seen').write_text(f'{len(median_rows.overloads)} {median_of(np.float32([[[1]], [[3]], [[8]]]))[0, 0]}')"""
 
 
 def test_kernels_that_a_job_loads_later_ones_and_later_servers_have(tmp_path, monkeypatch):
@@ -208,8 +208,8 @@ def test_kernels_that_a_job_loads_later_ones_and_later_servers_have(tmp_path, mo
             record.write_bytes(b"damaged")
     assert found == ["0 3.0", "1 3.0", "1 3.0", "0 3.0"]
     assert pickle.loads(record.read_bytes())["kernels"][0][:2] == (
-        "snakewebb.imaging.outlier_detection",
-        "_median_rows",
+        "snakewebb.imaging.stack_median",
+        "median_rows",
     )
 
 

@@ -9,7 +9,7 @@ from snakewebb.errors import BadDataError
 from snakewebb.imaging.grid_window import Planes, Window, window_of
 from snakewebb.imaging.mosaic import Mosaic
 from snakewebb.imaging.mosaic_tiles import Layout, Tile, lay_tiles, read_grid, tile_windows, write_grid
-from snakewebb.imaging.pixel_map import pixel_map
+from snakewebb.imaging.pixel_map import PixelMap
 from snakewebb.imaging.resample import grid_of, resample
 from snakewebb.io.mosaic_file import write_mosaic
 from snakewebb.io.tile_files import write_tile
@@ -120,7 +120,7 @@ def test_the_window_of_an_exposure_holds_its_pixels_and_little_more():
     grid = grid_of(exposures)
     for exposure in exposures:
         window = window_of(exposure.wcs, grid, exposure.shape)
-        map_x, map_y = pixel_map(exposure.wcs, grid, exposure.shape)
+        map_x, map_y = PixelMap(exposure.wcs, grid, exposure.shape).positions()
         # output pixels that its outermost pixels reach; the grid may end before
         low = np.array([map_y.min(), map_x.min()]) - 1.0
         high = np.array([map_y.max(), map_x.max()]) + 1.0

@@ -1,6 +1,7 @@
 """Outlier detection against constructed truth, and its parts against plain numpy."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -10,15 +11,16 @@ from astropy.stats import sigma_clip
 from snakewebb.compiled import available_threads, set_threads
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging import outlier_detection as module
+from snakewebb.imaging import resample as resample_module
 from snakewebb.imaging.mosaic import Exposure, Mosaic
 from snakewebb.imaging.outlier_detection import (
     flag_outliers,
-    median_of,
     outlier_detection,
     weight_threshold,
 )
 from snakewebb.imaging.outlier_limits import outliers_of
 from snakewebb.imaging.output_grid import TanProjection
+from snakewebb.imaging.stack_median import median_of
 from snakewebb.io.models import Image
 
 SCALE = 0.063 / 3600.0
@@ -107,7 +109,8 @@ def test_exposures_are_saved_one_by_one():
     for exposure in exposures:
         exposure.save = lambda image, name=exposure.name: saved.append((name, np.count_nonzero(image.dq)))
     outlier_detection(Mosaic(exposures), None)
-    assert [name for name, _ in saved] == ["exposure0", "exposure1", "exposure2"]
+    # the last one is in memory when the median is made
+    assert [name for name, _ in saved] == ["exposure2", "exposure1", "exposure0"]
     assert all(count > 0 for _, count in saved)
 
 
@@ -149,7 +152,7 @@ def test_intermediate_results():
     outlier_detection(mosaic, None, save_intermediate_results=True)
     names = [exposure.name for exposure in exposures]
     assert kept == [("outlier_i2d", name, 2) for name in names] + [("median", None, 2)] + [
-        ("blot", name, 2) for name in names
+        ("blot", name, 2) for name in reversed(names)
     ]
 
 
@@ -217,3 +220,43 @@ def test_everything_unusable_becomes_nan():
     for plane in (image.data, image.err, image.var_rnoise):
         assert [tuple(index) for index in np.argwhere(np.isnan(plane)).tolist()] == [(1, 1), (2, 2), (3, 3)]
     assert (image.dq[1, 1], image.dq[2, 2], image.dq[3, 3]) == (1, 1, 17)
+
+
+def test_each_exposure_is_mapped_and_resampled_once_and_the_last_read_once(monkeypatch):
+    exposures, _ = exposures_of_a_star_field(n=3)
+    counts = {"maps": 0, "resamplings": 0, "reads": []}
+
+    class CountedMap(resample_module.PixelMap):
+        def __init__(self, *arguments, **keywords):
+            counts["maps"] += 1
+            super().__init__(*arguments, **keywords)
+
+    class CountedDrizzle(module.Drizzle):
+        def add(self, *arguments, **keywords):
+            counts["resamplings"] += 1
+            super().add(*arguments, **keywords)
+
+    for exposure in exposures:
+
+        def counted(done=None, exposure=exposure, load=exposure.load):
+            counts["reads"].append(exposure.name)
+            return load(done)
+
+        exposure.load = counted
+    monkeypatch.setattr(resample_module, "PixelMap", CountedMap)
+    monkeypatch.setattr(module, "Drizzle", CountedDrizzle)
+    outlier_detection(Mosaic(exposures), None)
+    assert (counts["maps"], counts["resamplings"]) == (3, 3)
+    assert counts["reads"] == ["exposure0", "exposure1", "exposure2", "exposure1", "exposure0"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 16, 17])
+def test_median_of_few_and_of_many_planes(number):
+    rng = np.random.default_rng(number)
+    stack = rng.normal(size=(number, 9, 300)).astype(np.float32)
+    stack[rng.random(stack.shape) < 0.3] = np.nan
+    stack[:, 4, 5] = np.nan
+    stack[0, 2, 3] = np.inf
+    with warnings.catch_warnings(action="ignore"):
+        expected = np.nanmedian(stack, axis=0)
+    np.testing.assert_array_equal(median_of(stack), expected)

@@ -15,8 +15,9 @@ from snakewebb.cubes.ifu_members import IFUMembers
 from snakewebb.cubes.pixel_cache import PixelCache
 from snakewebb.cubes.pixels import usable
 from snakewebb.cubes.pointing_offsets import read_offsets
-from snakewebb.imaging.outlier_detection import flag_outliers, middle, pair_of
+from snakewebb.imaging.outlier_detection import flag_outliers, pair_of
 from snakewebb.imaging.outlier_limits import confirmed
+from snakewebb.imaging.stack_median import middle
 from snakewebb.io.references import References
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
 

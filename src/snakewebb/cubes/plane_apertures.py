@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snakewebb.imaging.outlier_detection import middle
+from snakewebb.imaging.stack_median import middle
 
 CLIP_PASSES = 5
 

@@ -6,6 +6,7 @@ The overlap of every input pixel with the output pixels is computed once for all
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
+from snakewebb.imaging.pixel_map import evaluate_row
 from snakewebb.imaging.square_kernel import BAND_ROWS, SEGMENT, drizzle_bands, row_extents
 
 BITS = 32
@@ -240,34 +241,66 @@ def blot(image, map_x, map_y, fillval, *, window=None, shape=None):
     ndarray of float32, shape of ``map_x``
     """
     blotted = np.empty(map_x.shape, np.float32)
-    ny, nx = image.shape if shape is None else shape
-    top, left = (0, 0) if window is None else (window.row, window.column)
-    by_rows(_blot_rows, map_x.shape[0], image, map_x, map_y, np.float32(fillval), blotted, ny, nx, top, left)
+    by_rows(_blot_rows, map_x.shape[0], map_x, map_y, blotted, *_part(image, fillval, window, shape))
     return blotted
 
 
+def blot_exposure(image, pixel_map, fillval, *, window=None, shape=None):
+    """As `blot`, at the positions of an exposure's pixels, which are made row by row where they are a series.
+
+    Parameters
+    ----------
+    pixel_map : PixelMap
+    """
+    if pixel_map.series is None:
+        return blot(image, *pixel_map.positions(), fillval, window=window, shape=shape)
+    blotted = np.empty(pixel_map.shape, np.float32)
+    part = _part(image, fillval, window, shape)
+    by_rows(_blot_series_rows, pixel_map.shape[0], pixel_map.series, pixel_map.columns, blotted, *part)
+    return blotted
+
+
+def _part(image, fillval, window, shape):
+    """An image, the value outside, the shape of its grid, and where on that it begins."""
+    begin = (0, 0) if window is None else (window.row, window.column)
+    return image, np.float32(fillval), *(image.shape if shape is None else shape), *begin
+
+
 @njit
-def _blot_rows(first, last, image, map_x, map_y, fillval, blotted, ny, nx, top, left):
+def _blot_rows(first, last, map_x, map_y, blotted, image, fillval, ny, nx, top, left):
     for j in range(first, last):
-        for i in range(map_x.shape[1]):
-            x = map_x[j, i]
-            y = map_y[j, i]
-            if not (x >= 0.0 and x < nx and y >= 0.0 and y < ny):
-                blotted[j, i] = fillval
-                continue
-            column = int(x)
-            row = int(y)
-            fx = x - column
-            fy = y - row
-            right = min(column + 1, nx - 1)
-            above = min(row + 1, ny - 1)
-            if row < top or column < left or above - top >= image.shape[0] or right - left >= image.shape[1]:
-                blotted[j, i] = fillval
-                continue
-            if right == column:
-                fx = 0.0
-            if above == row:
-                fy = 0.0
-            lower = (1.0 - fx) * image[row - top, column - left] + fx * image[row - top, right - left]
-            upper = (1.0 - fx) * image[above - top, column - left] + fx * image[above - top, right - left]
-            blotted[j, i] = (1.0 - fy) * lower + fy * upper
+        _blot_row(map_x[j], map_y[j], blotted[j], image, fillval, ny, nx, top, left)
+
+
+@njit
+def _blot_series_rows(first, last, series, columns, blotted, image, fillval, ny, nx, top, left):
+    row_x, row_y = np.empty(columns.size), np.empty(columns.size)
+    for j in range(first, last):
+        evaluate_row(j, blotted.shape[0], series, columns, row_x, row_y)
+        _blot_row(row_x, row_y, blotted[j], image, fillval, ny, nx, top, left)
+
+
+@njit
+def _blot_row(row_x, row_y, blotted, image, fillval, ny, nx, top, left):
+    for i in range(row_x.size):
+        x = row_x[i]
+        y = row_y[i]
+        if not (x >= 0.0 and x < nx and y >= 0.0 and y < ny):
+            blotted[i] = fillval
+            continue
+        column = int(x)
+        row = int(y)
+        fx = x - column
+        fy = y - row
+        right = min(column + 1, nx - 1)
+        above = min(row + 1, ny - 1)
+        if row < top or column < left or above - top >= image.shape[0] or right - left >= image.shape[1]:
+            blotted[i] = fillval
+            continue
+        if right == column:
+            fx = 0.0
+        if above == row:
+            fy = 0.0
+        lower = (1.0 - fx) * image[row - top, column - left] + fx * image[row - top, right - left]
+        upper = (1.0 - fx) * image[above - top, column - left] + fx * image[above - top, right - left]
+        blotted[i] = (1.0 - fy) * lower + fy * upper

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from snakewebb.compiled import one_ahead
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.output_grid import OutputGrid, footprint_of_region
 from snakewebb.imaging.pixel_map import light_wcs
 from snakewebb.imaging.pointing import SLOPES, group_of
 from snakewebb.imaging.sky_slopes import plane_of
+from snakewebb.io.fits import units_of
 from snakewebb.io.models import Image
 
 
@@ -30,9 +32,11 @@ class Exposure:
     shape : (int, int)
     wcs : object with pixel_to_sky and sky_to_pixel
     load : callable
-        Returns the `Image`.
+        Returns the `Image`; may be given one that is done with, whose arrays are used again.
     save : callable or None
         Called with the changed `Image` by steps that change it.
+    pixel_map : PixelMap or None
+        Where its pixels lie on the grid it was last put on (see `resample.map_of`).
     """
 
     name: str
@@ -41,16 +45,17 @@ class Exposure:
     sci_header: fits.Header
     shape: tuple
     wcs: Any
-    load: Callable[[], Image]
+    load: Callable[..., Image]
     save: Callable[[Image], Any] | None = None
+    pixel_map: Any = None
 
     @classmethod
     def of_image(cls, image, name, wcs=None):
         """An exposure that is in memory already; ``wcs`` defaults to that of the image."""
-        wcs = light_wcs(wcs if wcs is not None else image.wcs, image.data.shape)
-        return cls(
-            name, group_of(image.header) or name, image.header, image.sci_header, image.data.shape, wcs, lambda: image
-        )
+        shape = image.data.shape
+        wcs = light_wcs(wcs if wcs is not None else image.wcs, shape)
+        group = group_of(image.header) or name
+        return cls(name, group, image.header, image.sci_header, shape, wcs, lambda done=None: image)
 
     @classmethod
     def of_file(cls, path, *, read, wcs):
@@ -60,17 +65,22 @@ class Exposure:
         ----------
         path : path-like
         read : callable
-            Makes an `Image` of a path.
+            Makes an `Image` of a path, and of one that is done with, as `read_image` does.
         wcs : object with pixel_to_sky and sky_to_pixel
         """
         path = Path(path)
-        with fits.open(path, memmap=True) as units:
-            if "SCI" not in units:
-                raise BadDataError(f"{path}: extension SCI is missing; expected a cal or crf file")
-            header, sci_header = units[0].header.copy(), units["SCI"].header.copy()
+        units = units_of(path)
+        science = next((unit for unit in units if unit.name.upper() == "SCI"), None)
+        if science is None:
+            raise BadDataError(f"{path}: extension SCI is missing; expected a cal or crf file")
+        header, sci_header = units[0].header, science.header
         shape = (int(sci_header["NAXIS2"]), int(sci_header["NAXIS1"]))
         name = path.name.removesuffix(".fits")
-        return cls(name, group_of(header) or name, header, sci_header, shape, light_wcs(wcs, shape), lambda: read(path))
+
+        def load(done=None):
+            return read(path, done=done)
+
+        return cls(name, group_of(header) or name, header, sci_header, shape, light_wcs(wcs, shape), load)
 
     def keyword(self, key, default=None):
         """Value of a keyword of the SCI header, else of the primary header."""
@@ -115,6 +125,17 @@ class Exposure:
         raise BadDataError(
             f"{self.name}: neither TMEASURE nor EFFEXPTM is in the header; use steps.resample.weight_type: ivm"
         )
+
+
+def images_of(exposures):
+    """Images of exposures in turn, each read while the one before it is used.
+
+    An image is the caller's until another is asked for: a later one is read into its arrays.
+    """
+    done = []
+    for image in one_ahead(lambda exposure: exposure.load(done.pop() if done else None), exposures):
+        yield image
+        done.append(image)
 
 
 def grouped(exposures):

@@ -9,17 +9,23 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import behind, by_rows, njit, one_ahead
+from snakewebb.compiled import behind, by_rows, njit
 from snakewebb.dq import DO_NOT_USE, OUTLIER, bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.imaging.drizzle_kernel import Drizzle, blot
+from snakewebb.imaging.drizzle_kernel import Drizzle, blot_exposure
 from snakewebb.imaging.grid_window import Planes, Window, whole, window_of
 from snakewebb.imaging.heavy_pixels import keep_heavy, weight_threshold
-from snakewebb.imaging.invalid_pixels import match_invalid
-from snakewebb.imaging.mosaic import grouped
+from snakewebb.imaging.mosaic import grouped, images_of
 from snakewebb.imaging.outlier_limits import outliers_of
-from snakewebb.imaging.pixel_map import pixel_map
-from snakewebb.imaging.resample import check_map_parameters, drizzle_exposure, fill_value, grid_of, weighted_data
+from snakewebb.imaging.resample import (
+    check_map_parameters,
+    drizzle_exposure,
+    fill_value,
+    grid_of,
+    map_of,
+    weighted_data,
+)
+from snakewebb.imaging.stack_median import median_of, median_rows
 from snakewebb.plan.resources import LARGEST_STACK
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
 
@@ -171,6 +177,9 @@ def outlier_detection(
         "order": pixmap_order,
         "propagate_dq": False,
     }
+    # the last one is compared first: it is in memory
+    ordered = [exposure for exposures in groups.values() for exposure in exposures]
+    images = images_of([*ordered, *ordered[-2::-1]])
     if resample_data:
         grid = grid_of(mosaic.exposures)
         drizzle_settings = {
@@ -181,7 +190,7 @@ def outlier_detection(
         }
         largest = LARGEST_STACK if in_memory else 0
         with Planes([whole(grid)], largest) as median:
-            _median_of_groups(median, groups, grid, maskpt, settings, drizzle_settings, largest, keep)
+            last = _median_of_groups(median, groups, images, grid, maskpt, settings, drizzle_settings, largest, keep)
             if keep is not None:
                 keep("median", None, median.read(0, whole(grid)))
             find = functools.partial(
@@ -195,12 +204,13 @@ def outlier_detection(
                 change=change,
                 keep=keep,
             )
-            apart = _flag_exposures(mosaic, find)
+            apart = _flag_exposures(mosaic, zip(reversed(ordered), itertools.chain([last], images), strict=True), find)
     else:
-        median = _median_of_exposures(mosaic.exposures, maskpt, settings, in_memory)
+        median, last = _median_of_exposures(ordered, images, maskpt, settings, in_memory)
         if keep is not None:
             keep("median", None, median)
-        apart = _flag_exposures(mosaic, functools.partial(_beyond_median, median, limits[0]))
+        compared = zip(reversed(ordered), itertools.chain([last], images), strict=True)
+        apart = _flag_exposures(mosaic, compared, functools.partial(_beyond_median, median, limits[0]))
     fractions = mosaic.outlier_fractions
     for name, fraction in fractions.items():
         if fraction > SUSPICIOUS_FRACTION:
@@ -212,10 +222,9 @@ def outlier_detection(
 
 def _beyond_resampled(median, grid, settings, exposure, image, *, limits, factors, backg, change, keep):
     """What the median has at the pixels of an exposure, and which of them differ from it."""
-    map_x, map_y = pixel_map(exposure.wcs, grid, exposure.shape, stepsize=settings["stepsize"], order=settings["order"])
     window = window_of(exposure.wcs, grid, exposure.shape) or Window(0, 0, 1, 1)
-    expected = blot(median.read(0, window), map_x, map_y, np.nan, window=window, shape=grid.shape)
-    del map_x, map_y
+    pixel_map = map_of(exposure, grid, settings)
+    expected = blot_exposure(median.read(0, window), pixel_map, np.nan, window=window, shape=grid.shape)
     if keep is not None:
         keep("blot", exposure.name, expected)
     in_data = exposure.keyword("BKGLEVEL") is not None and not exposure.keyword("BKGSUB", False)
@@ -230,29 +239,23 @@ def _beyond_median(median, limit, exposure, image):
     return median, np.abs(image.data - median) > np.float32(limit) * np.nan_to_num(image.err)
 
 
-def _flag_exposures(mosaic, find):
-    """Flag the outliers that ``find`` finds in each exposure and save it; what is to be said of those that differ as a whole."""
-    fractions, apart = {}, []
+def _flag_exposures(mosaic, compared, find):
+    """Flag the outliers that ``find`` finds in each exposure and save it; what is to be said of those that differ as a whole.
 
-    def flagged(exposure):
-        image = exposure.load()
+    ``compared`` gives each exposure and its image, in any order.
+    """
+    fractions, apart = {}, {}
+    for exposure, image in compared:
         expected, outliers = find(exposure, image)
-        compared = np.isfinite(expected) & ((image.dq & DO_NOT_USE) == 0)
-        number = np.count_nonzero(compared)
-        minority = np.count_nonzero(outliers & compared) / number if number else 0.0
+        fractions[exposure.name], minority = _flag(image, outliers, expected)
+        del expected, outliers
         if minority > LARGEST_MINORITY:
-            apart.append(_disagreement(exposure.name, minority))
-        fractions[exposure.name] = flag_outliers(image, outliers)
-        return image
-
-    images = one_ahead(flagged, mosaic.exposures)
-    for exposure in mosaic.exposures:
-        image = next(images)
+            apart[exposure.name] = _disagreement(exposure.name, minority)
         if exposure.save is not None:
             exposure.save(image)
-        del image
-    mosaic.outlier_fractions = fractions
-    return apart
+    names = [exposure.name for exposure in mosaic.exposures]
+    mosaic.outlier_fractions = {name: fractions[name] for name in names}
+    return [apart[name] for name in names if name in apart]
 
 
 def _disagreement(name, fraction):
@@ -288,22 +291,23 @@ def _stack(shape, in_memory):
             del stack
 
 
-def _median_of_groups(median, groups, grid, maskpt, settings, drizzle_settings, largest, keep):
+def _median_of_groups(median, groups, images, grid, maskpt, settings, drizzle_settings, largest, keep):
     """Drizzle each group onto the part of the grid that it covers, and write the median over groups into a plane of the grid.
 
-    Every group is drizzled once. The median is made for blocks of the grid, from the groups that touch them.
+    Every group is drizzled once. The median is made for blocks of the grid, from the groups that touch them. Returned is the image of
+    the last exposure.
     """
     # other kernels make the whole grid; a number where nothing contributes may take part in the median
     parts = drizzle_settings["kernel"] == "square" and np.isnan(drizzle_settings["fillval"]) and keep is None
     windows = [_window_of_group(exposures, grid) if parts else whole(grid) for exposures in groups.values()]
-    images = one_ahead(lambda exposure: exposure.load(), itertools.chain(*groups.values()))
+    image, room = None, None
     with Planes(windows, largest) as planes:
 
         def finish(number, group, drizzled):
             data = drizzled.finished_data()
             if keep is not None:
                 keep("outlier_i2d", group, data)
-            kept = np.empty(drizzled.shape, np.float32)
+            kept = data if keep is None else np.empty_like(data)
             keep_heavy(data, drizzled.weight, weight_threshold(drizzled.weight, maskpt), kept)
             planes.write(number, windows[number], kept)
 
@@ -313,13 +317,18 @@ def _median_of_groups(median, groups, grid, maskpt, settings, drizzle_settings, 
                 origin = (window.row, window.column)
                 drizzled = Drizzle(window.shape, len(exposures), context=False, origin=origin, **drizzle_settings)
                 for exposure in exposures:
-                    drizzle_exposure(drizzled, exposure, next(images), grid, settings)
+                    image = next(images)
+                    room = drizzle_exposure(
+                        drizzled, exposure, image, map_of(exposure, grid, settings), settings, room=room
+                    )
                 then(functools.partial(finish, number, group, drizzled))
                 del drizzled
+            del room
         for block in _blocks(grid.shape):
             touching = [number for number, window in enumerate(windows) if window.common(block)]
             if touching:
                 _median_of_block(median, block, planes, touching)
+    return image
 
 
 def _window_of_group(exposures, grid):
@@ -345,11 +354,12 @@ def _median_of_block(median, block, planes, touching):
             if part is not None:
                 stack[k][part.within(band)] = planes.read(number, part)
         values = np.empty(band.shape, np.float32)
-        by_rows(_median_rows, band.rows, stack, values, block=8)
+        by_rows(median_rows, band.rows, stack, values, block=8)
         median.write(0, band, values)
 
 
-def _median_of_exposures(exposures, maskpt, settings, in_memory):
+def _median_of_exposures(exposures, images, maskpt, settings, in_memory):
+    """Median of exposures pixel by pixel, and the image of the last one."""
     shapes = {exposure.name: exposure.shape for exposure in exposures}
     first = exposures[0]
     for name, shape in shapes.items():
@@ -362,95 +372,10 @@ def _median_of_exposures(exposures, maskpt, settings, in_memory):
         for number, exposure in enumerate(exposures):
             weight_type = settings["weight_type"]
             time = exposure.weight_time if weight_type == "exptime" else 1.0
-            data, weight = weighted_data(
-                exposure.load(), weight_type=weight_type, good_bits=settings["good_bits"], time=time
-            )
+            image = next(images)
+            data, weight = weighted_data(image, weight_type=weight_type, good_bits=settings["good_bits"], time=time)
             keep_heavy(data, weight, weight_threshold(weight, maskpt), stack[number])
-        return median_of(stack)
-
-
-def median_of(stack):
-    """Median over the first axis, leaving NaN out.
-
-    Parameters
-    ----------
-    stack : ndarray of float32 (n, ny, nx)
-
-    Returns
-    -------
-    ndarray of float32 (ny, nx)
-    """
-    median = np.empty(stack.shape[1:], np.float32)
-    rows = max(1, (1 << 24) // (4 * stack.shape[0] * stack.shape[2]))
-    for start in range(0, median.shape[0], rows):
-        # a stack in a file is read in bands of rows
-        band = np.ascontiguousarray(stack[:, start : start + rows])
-        by_rows(_median_rows, band.shape[1], band, median[start : start + rows], block=8)
-    return median
-
-
-@njit
-def _median_rows(first, last, stack, median):
-    values = np.empty(stack.shape[0], np.float32)
-    for j in range(first, last):
-        for i in range(median.shape[1]):
-            count = 0
-            for k in range(stack.shape[0]):
-                value = stack[k, j, i]
-                if not np.isnan(value):
-                    values[count] = value
-                    count += 1
-            if count == 0:
-                median[j, i] = np.nan
-                continue
-            median[j, i] = middle(values, count)
-
-
-@njit
-def middle(values, count):
-    """Median of the first ``count`` values, at least one, which are partially sorted in place."""
-    upper = select(values, count, count // 2)
-    if count % 2:
-        return upper
-    # what is left of the upper middle value is not larger
-    lower = values[0]
-    for k in range(1, count // 2):
-        lower = max(lower, values[k])
-    return (lower + upper) * np.float32(0.5)
-
-
-@njit
-def select(values, count, rank):
-    """Value of a rank (from 0) of the first ``count`` values, which are partially sorted in place around it."""
-    low = 0
-    high = count - 1
-    while high - low > 12:
-        pivot = values[(low + high) // 2]
-        i = low
-        j = high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if rank <= j:
-            high = j
-        elif rank >= i:
-            low = i
-        else:
-            return values[rank]
-    for k in range(low + 1, high + 1):
-        value = values[k]
-        m = k - 1
-        while m >= low and values[m] > value:
-            values[m + 1] = values[m]
-            m -= 1
-        values[m + 1] = value
-    return values[rank]
+        return median_of(stack), image
 
 
 def flag_outliers(image, outliers):
@@ -466,7 +391,40 @@ def flag_outliers(image, outliers):
     float
         Fraction of the usable pixels that are outliers.
     """
-    usable = np.count_nonzero((image.dq & DO_NOT_USE) == 0)
-    np.bitwise_or(image.dq, np.uint32(DO_NOT_USE | OUTLIER), out=image.dq, where=outliers)
-    match_invalid(image, ...)
-    return float(np.count_nonzero(outliers) / max(usable, 1))
+    return _flag(image, outliers, image.data)[0]
+
+
+def _flag(image, outliers, expected):
+    """As `flag_outliers`; and the part that is outliers of those usable pixels of which it is known what is expected."""
+    arrays = (image.data, image.err, image.var_poisson, image.var_rnoise, image.var_flat)
+    arrays = tuple(array for array in arrays if array is not None)
+    counts = np.zeros((len(outliers), 4), np.int64)
+    by_rows(_flag_rows, len(outliers), outliers, expected, image.dq, arrays, counts)
+    usable, found, compared, apart = (int(number) for number in counts.sum(axis=0))
+    return found / max(usable, 1), apart / max(compared, 1)
+
+
+@njit
+def _flag_rows(first, last, outliers, expected, dq, arrays, counts):
+    """Flag outliers, and make pixels invalid in all arrays that are so in one (`match_invalid`).
+
+    Counted are the usable pixels, the outliers, and of the usable pixels with an expected value all and those that are outliers.
+    """
+    for j in range(first, last):
+        for i in range(outliers.shape[1]):
+            outlier = outliers[j, i]
+            usable = dq[j, i] & DO_NOT_USE == 0
+            compared = usable and np.isfinite(expected[j, i])
+            counts[j, 0] += usable
+            counts[j, 1] += outlier
+            counts[j, 2] += compared
+            counts[j, 3] += compared and outlier
+            if outlier:
+                dq[j, i] |= np.uint32(DO_NOT_USE | OUTLIER)
+            invalid = outlier or not usable
+            for array in arrays:
+                invalid |= np.isnan(array[j, i])
+            if invalid:
+                dq[j, i] |= np.uint32(DO_NOT_USE)
+                for array in arrays:
+                    array[j, i] = np.nan

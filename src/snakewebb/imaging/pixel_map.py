@@ -5,6 +5,8 @@ interpolated by the polynomial through them; the error of that is measured betwe
 until it is below the tolerance. A map that no polynomial follows is evaluated pixel by pixel.
 """
 
+import functools
+
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
@@ -69,8 +71,11 @@ def used_box(shape, bounding_box):
     )
 
 
-def pixel_map(wcs, grid, shape, *, stepsize=1.0, order=1, tolerance=TOLERANCE):
-    """Output pixel coordinates of the centre of every input pixel.
+class PixelMap:
+    """Output pixel coordinates of the centres of an exposure's pixels.
+
+    What is computed once, and kept, is small: the nodes of the interpolation. The values at all pixels, 67 MB for 2048 x 2048, are made
+    of them where they are needed, in less time than such memory takes to be had (docs/mosaics.md).
 
     Parameters
     ----------
@@ -87,26 +92,61 @@ def pixel_map(wcs, grid, shape, *, stepsize=1.0, order=1, tolerance=TOLERANCE):
     tolerance : float
         Largest error of the interpolated map in output pixels, for ``stepsize`` 1.
 
-    Returns
-    -------
-    map_x, map_y : ndarray of float64 (ny, nx)
+    Attributes
+    ----------
+    grid : OutputGrid
+    shape : (int, int)
+    series : ndarray (2, n, n) or None
+        Coefficients of powers of the row and of the column, both from -1 to 1, of the two coordinates; ``None`` if the map is not such
+        a series.
+    columns : ndarray (nx,)
+        The columns, from -1 to 1.
     """
 
-    def exact(x, y):
-        return grid.sky_to_pixel(*wcs.pixel_to_sky(x, y))
+    def __init__(self, wcs, grid, shape, *, stepsize=1.0, order=1, tolerance=TOLERANCE):
+        def exact(x, y):
+            return grid.sky_to_pixel(*wcs.pixel_to_sky(x, y))
 
-    ny, nx = shape
-    if stepsize > 1 and max(shape) > 10:
-        return _spline_map(exact, shape, bounding_box_of(wcs), stepsize, order)
-    for degree in _DEGREES:
-        if degree >= min(shape):
-            break
-        coefficients, error = _chebyshev_fit(exact, shape, degree)
-        if error <= tolerance:
-            return _evaluate(coefficients, ny, nx)
+        self.grid = grid
+        self.shape = tuple(shape)
+        self.series = None
+        self.columns = np.linspace(-1.0, 1.0, shape[1])
+        if stepsize > 1 and max(shape) > 10:
+            self._values = functools.partial(_spline_map, exact, shape, bounding_box_of(wcs), stepsize, order)
+            return
+        self._values = functools.partial(_exact_map, exact, shape)
+        for degree in _DEGREES:
+            if degree >= min(shape):
+                break
+            coefficients, error = _chebyshev_fit(exact, shape, degree)
+            if error <= tolerance:
+                self.series = _powers(coefficients)
+                break
+
+    def positions(self, room=None):
+        """The map at all pixels.
+
+        Parameters
+        ----------
+        room : (ndarray of float64, ndarray of float64), optional
+            What this gave for an exposure that is done with; its memory is used again if it fits.
+
+        Returns
+        -------
+        map_x, map_y : ndarray of float64 (ny, nx)
+        """
+        if self.series is None:
+            return self._values()
+        if room is None or room[0].shape != self.shape:
+            room = np.empty(self.shape), np.empty(self.shape)
+        by_rows(_evaluate_rows, self.shape[0], self.series, self.columns, *room)
+        return room
+
+
+def _exact_map(exact, shape):
+    """The map evaluated pixel by pixel."""
     y, x = np.indices(shape, dtype=np.float64)
-    map_x, map_y = exact(x, y)
-    return np.ascontiguousarray(map_x, np.float64), np.ascontiguousarray(map_y, np.float64)
+    return tuple(np.ascontiguousarray(values, np.float64) for values in exact(x, y))
 
 
 def _chebyshev_fit(exact, shape, degree):
@@ -127,39 +167,39 @@ def _chebyshev_fit(exact, shape, degree):
     return np.ascontiguousarray(coefficients), error if np.isfinite(error) else np.inf
 
 
-def _evaluate(coefficients, ny, nx):
-    """Values at all pixels of two Chebyshev series of shape (2, degree + 1 in y, degree + 1 in x)."""
+def _powers(coefficients):
+    """Two Chebyshev series, of shape (2, degree + 1 in y, degree + 1 in x), as powers."""
     from numpy.polynomial import chebyshev
 
     n = coefficients.shape[1]
-    # as powers, which take half the operations; the high terms of a smooth map are so small that nothing is lost
+    # these take half the operations; the high terms of a smooth map are so small that nothing is lost
     powers = np.zeros((n, n))
     for k, unit in enumerate(np.eye(n)):
         terms = chebyshev.cheb2poly(unit)
         powers[k, : terms.size] = terms
-    coefficients = np.ascontiguousarray(powers.T @ coefficients @ powers)
-    position = np.linspace(-1.0, 1.0, nx)
-    map_x, map_y = np.empty((ny, nx)), np.empty((ny, nx))
-    by_rows(_evaluate_rows, ny, coefficients, position, map_x, map_y)
-    return map_x, map_y
+    return np.ascontiguousarray(powers.T @ coefficients @ powers)
 
 
 @njit
-def _evaluate_rows(first, last, coefficients, position, map_x, map_y):
-    """Horner's scheme, for a whole row at a time."""
-    ny, nx = map_x.shape
-    n = coefficients.shape[1]
+def _evaluate_rows(first, last, series, columns, map_x, map_y):
     for j in range(first, last):
-        t = 2.0 * j / (ny - 1) - 1.0
-        for axis in range(2):
-            values = map_x[j] if axis == 0 else map_y[j]
-            values[:] = 0.0
-            for k in range(n - 1, -1, -1):
-                constant = 0.0
-                for l in range(n - 1, -1, -1):
-                    constant = constant * t + coefficients[axis, l, k]
-                for i in range(nx):
-                    values[i] = values[i] * position[i] + constant
+        evaluate_row(j, map_x.shape[0], series, columns, map_x[j], map_y[j])
+
+
+@njit
+def evaluate_row(j, ny, series, columns, row_x, row_y):
+    """A row of ``ny`` of a map, by Horner's scheme, for a whole row at a time."""
+    t = 2.0 * j / (ny - 1) - 1.0
+    n = series.shape[1]
+    for axis in range(2):
+        values = row_x if axis == 0 else row_y
+        values[:] = 0.0
+        for k in range(n - 1, -1, -1):
+            constant = 0.0
+            for l in range(n - 1, -1, -1):
+                constant = constant * t + series[axis, l, k]
+            for i in range(values.size):
+                values[i] = values[i] * columns[i] + constant
 
 
 def _spline_map(exact, shape, bounding_box, stepsize, order):

@@ -4,15 +4,15 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit, one_ahead
+from snakewebb.compiled import by_rows, njit
 from snakewebb.dq import bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.drizzle_kernel import BITS, Drizzle
-from snakewebb.imaging.mosaic import Mosaic, grouped
+from snakewebb.imaging.mosaic import Mosaic, grouped, images_of
 from snakewebb.imaging.mosaic_depth import RADII, note_depth
 from snakewebb.imaging.mosaic_header import MosaicHeader
 from snakewebb.imaging.output_grid import mean_pixel_area, output_grid
-from snakewebb.imaging.pixel_map import pixel_map, used_box
+from snakewebb.imaging.pixel_map import PixelMap, used_box
 from snakewebb.steps import NOT_APPLICABLE, Between, Status, step
 
 VARIANCES = ("var_rnoise", "var_flat", "var_poisson")
@@ -239,14 +239,16 @@ def _combine(mosaic, *, error, keep_variances, blend, settings):
         **common,
     )
     errors = Drizzle(grid.shape, 1, context=False, **common) if error == "drizzled" else None
-    images = one_ahead(lambda exposure: exposure.load(), mosaic.exposures)
+    images = images_of(mosaic.exposures)
+    room = None
     for index, exposure in enumerate(mosaic.exposures):
         number = index if tile is None else tile.numbers[index]
         if tile is not None and drizzled.context is not None:
             tile.keep_context(drizzled, number)
-        image = next(images)
-        drizzle_exposure(drizzled, exposure, image, grid, settings, variances=names, errors=errors, number=number)
-        del image
+        pixel_map = map_of(exposure, grid, settings)
+        planes = {"variances": names, "errors": errors, "number": number}
+        room = drizzle_exposure(drizzled, exposure, next(images), pixel_map, settings, room=room, **planes)
+    del room
     if tile is not None and drizzled.context is not None:
         tile.keep_context(drizzled)
     mosaic.weight = drizzled.weight
@@ -273,8 +275,21 @@ def _make_headers(mosaic, settings, *, blend):
     keywords.finish(mosaic, settings, blend=blend)
 
 
-def drizzle_exposure(drizzled, exposure, image, grid, settings, *, variances=(), errors=None, number=None):
-    """Add one exposure to a drizzled image, with its variances, and its errors to a second one."""
+def map_of(exposure, grid, settings):
+    """Where the pixels of an exposure lie on a grid, computed once for each grid."""
+    if exposure.pixel_map is None or exposure.pixel_map.grid is not grid:
+        parameters = {key: settings[key] for key in ("stepsize", "order")}
+        exposure.pixel_map = PixelMap(exposure.wcs, grid, exposure.shape, **parameters)
+    return exposure.pixel_map
+
+
+def drizzle_exposure(
+    drizzled, exposure, image, pixel_map, settings, *, variances=(), errors=None, number=None, room=None
+):
+    """Add one exposure to a drizzled image, with its variances, and its errors to a second one.
+
+    Returned is the map at all pixels, the ``room`` of the next exposure (see `PixelMap.positions`).
+    """
     weight_type = settings["weight_type"]
     time = exposure.weight_time if weight_type == "exptime" else 1.0
     data, weight = weighted_data(
@@ -288,12 +303,13 @@ def drizzle_exposure(drizzled, exposure, image, grid, settings, *, variances=(),
     planes = [_plane(image, name) for name in variances]
     # without read noise the exposures count alike, as their pixels do
     image_weight = None if weight_type == "ivm" and planes and planes[0] is not None else time
-    map_x, map_y = pixel_map(exposure.wcs, grid, exposure.shape, stepsize=settings["stepsize"], order=settings["order"])
+    positions = pixel_map.positions(room)
     box = used_box(exposure.shape, getattr(exposure.wcs, "bounding_box", None))
     dq = np.ascontiguousarray(image.dq, np.uint32) if settings["propagate_dq"] else None
-    drizzled.add(map_x, map_y, data, weight, planes, box=box, image_weight=image_weight, dq=dq, number=number)
+    drizzled.add(*positions, data, weight, planes, box=box, image_weight=image_weight, dq=dq, number=number)
     if errors is not None:
-        errors.add(map_x, map_y, _plane(image, "err"), weight, box=box)
+        errors.add(*positions, _plane(image, "err"), weight, box=box)
+    return positions
 
 
 def _plane(image, name):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from snakewebb.compiled import by_rows, njit
-from snakewebb.imaging.outlier_detection import middle
+from snakewebb.imaging.stack_median import middle
 
 
 def running_median(plane, rows, columns, *, padded=False):
