@@ -122,8 +122,8 @@ MODELS = {
     "forced_photometry": Model(process=262, mosaic=50, seconds=0.5),
     "wfs_combine": Model(process=92, frame=66, written=15, seconds=0.3),
     "multiband_catalog": Model(process=150, seconds=0.05),
-    "report": Model(process=245, frame=72, written=2, seconds=0.5, images=THUMBNAILS),
-    "report_pair": Model(process=195, frame=60, written=2, seconds=0.5),
+    "report": Model(process=345, frame=36, written=2, seconds=0.5, images=THUMBNAILS),
+    "report_pair": Model(process=270, frame=60, written=2, seconds=0.5),
     "spec2": Model(process=190, frame=150, members=26, written=45, seconds=5.0),
     "master_background": Model(process=185, frame=210, written=45, seconds=1.0),
     "nod_subtract": Model(process=185, frame=210, members=26, written=45, seconds=1.0),
@@ -137,8 +137,8 @@ MODELS = {
     "spectral_leak": Model(process=72, seconds=1.0),
     "stitch_spectra": Model(process=150, seconds=1.0),
     "report_spectra": Model(process=200, voxel=33, seconds=1.5),
-    "report_programme": Model(process=245, mosaic=170, seconds=1.0),
-    "report_exposures": Model(process=138, frame=66, written=2, seconds=0.5, images=PICTURES),
+    "report_programme": Model(process=330, mosaic=170, seconds=1.0),
+    "report_exposures": Model(process=228, frame=66, written=2, seconds=0.5, images=PICTURES),
 }
 """Models of the rules beyond stage 1, of memory with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`.
 
