@@ -9,6 +9,7 @@ from astropy.table import QTable, Table
 from scipy.ndimage import gaussian_filter
 from scipy.special import erf
 
+from snakewebb.compiled import available_threads, set_threads
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.catalog_calibration import calibration_of
 from snakewebb.imaging.catalog_files import write_catalog, write_segments
@@ -344,12 +345,15 @@ def test_written_catalogue_is_reproducible(isolated_stars, tmp_path):
 
 
 @pytest.mark.parametrize("settings", [{}, {"bkg_boxsize": 90, "localbkg_width": 5, "connectivity": 4}], ids=str)
-def test_planes_on_disk_and_bands_of_rows_change_nothing(isolated_stars, references, tmp_path, monkeypatch, settings):
+def test_threads_planes_on_disk_and_bands_of_rows_change_nothing(
+    isolated_stars, references, tmp_path, monkeypatch, settings
+):
     data, err, weight = (getattr(isolated_stars[4], name).copy() for name in ("data", "err", "weight"))
     weight[:60, :80] = 0
     err[200:204, 300:310] = np.nan
     found = {}
-    for where in ("memory", "disk"):
+    for where in ("one thread", "memory", "disk"):
+        set_threads(1 if where == "one thread" else available_threads())
         mosaic = mosaic_of(data, err, weight)
         with Scratch(tmp_path, budget=0, resident=1_000_000) as scratch:
             if where == "disk":
@@ -361,8 +365,9 @@ def test_planes_on_disk_and_bands_of_rows_change_nothing(isolated_stars, referen
             write_catalog(tmp_path / f"{where}_cat.ecsv", mosaic.catalog)
             found[where] = mosaic.segments.copy()
     assert found["memory"].max() > 120
-    np.testing.assert_array_equal(found["memory"], found["disk"])
-    assert (tmp_path / "memory_cat.ecsv").read_bytes() == (tmp_path / "disk_cat.ecsv").read_bytes()
+    for where in ("one thread", "disk"):
+        np.testing.assert_array_equal(found[where], found["memory"])
+        assert (tmp_path / f"{where}_cat.ecsv").read_bytes() == (tmp_path / "memory_cat.ecsv").read_bytes()
 
 
 def mosaic_file(path, *, tan=True):

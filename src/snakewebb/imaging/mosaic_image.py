@@ -8,7 +8,8 @@ import numpy as np
 from astropy.io import fits
 
 from snakewebb.errors import BadDataError
-from snakewebb.io.fits import by_parts, read_into, shape_of, units_of, word_kernels
+from snakewebb.io.fits import shape_of, units_of
+from snakewebb.io.read_words import read_words
 
 _PLANES = ("SCI", "ERR", "WHT")
 
@@ -86,7 +87,10 @@ def read_mosaic(path, scratch=None):
     planes = [empty(shape, np.float32) for _ in _PLANES]
     with open(path, "rb", buffering=0) as stream:
         for name, plane in zip(_PLANES, planes, strict=True):
-            _read_plane(f"{path}[{name}]", stream.fileno(), named[name], plane)
+            unit, where = named[name], f"{path}[{name}]"
+            if unit.get("BITPIX") != -32:
+                raise BadDataError(f"{where}: BITPIX is {unit.get('BITPIX')}, expected -32; make the mosaic again")
+            read_words(stream.fileno(), where, unit.start, plane.reshape(-1).view(np.uint32), 0)
         tree = b""
         if "ASDF" in named:
             stream.seek(named["ASDF"].start)
@@ -94,24 +98,6 @@ def read_mosaic(path, scratch=None):
     header, sci_header = units[0].header, named["SCI"].header
     grid = _grid(path, sci_header, shape, tree)
     return MosaicImage(header, sci_header, *planes, grid, tree=tree, empty=empty)
-
-
-def _read_plane(where, descriptor, unit, plane):
-    """Read an image extension of float32, on the threads that the job has."""
-    if unit.get("BITPIX") != -32:
-        raise BadDataError(f"{where}: BITPIX is {unit.get('BITPIX')}, expected -32; make the mosaic again")
-    kernels = word_kernels()
-
-    def read(first, last):
-        words = plane[first:last].reshape(-1).view(np.uint32)
-        if not read_into(words.view(np.uint8).data, descriptor, unit.start + first * plane.strides[0]):
-            raise BadDataError(f"{where}: the file ended while it was read; is it being written?")
-        if kernels is not None:
-            kernels.swap(words)
-        elif np.little_endian:
-            words.byteswap(inplace=True)
-
-    by_parts(read, len(plane), block=64, blocks_only=True)  # each stays in the processor's cache
 
 
 def _grid(path, header, shape, tree):

@@ -15,9 +15,10 @@ from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
 from snakewebb.io.atomic import atomic
-from snakewebb.io.fits import read_words, shape_of, units_of, warn_of_foreign_bytes, write
+from snakewebb.io.fits import shape_of, units_of, warn_of_foreign_bytes, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
+from snakewebb.io.read_words import read_words
 from snakewebb.io.tables import asdf_table, table_unit
 from snakewebb.wcs.ifu_wcs import wcs_of_tree
 from snakewebb.wcs.image_wcs import ImageWCS
