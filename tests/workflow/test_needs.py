@@ -193,7 +193,8 @@ def test_memory_of_other_modes_is_predicted(tmp_path, monkeypatch, capsys, mode,
     rows = list(compare(programme, monkeypatch, mode))
     with capsys.disabled():
         print("", mode, preset, *rows, sep="\n")
-    check(rows, rules)
+    # of the guiders there are no aperture corrections, and so no catalogue
+    check([row for row in rows if (mode, row.rule) != ("fgs_imaging", "source_catalog")], rules)
 
 
 def test_the_size_of_a_mosaic_is_predicted(programme, monkeypatch):
