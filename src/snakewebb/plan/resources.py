@@ -123,7 +123,7 @@ MODELS = {
     "wfs_combine": Model(process=92, frame=66, written=15, seconds=0.3),
     "multiband_catalog": Model(process=150, seconds=0.05),
     "report": Model(process=350, frame=40, written=2, seconds=0.5, images=THUMBNAILS),
-    "report_pair": Model(process=270, frame=60, written=2, seconds=0.5),
+    "report_pair": Model(process=320, frame=60, written=2, seconds=0.5),
     "spec2": Model(process=190, frame=150, members=26, written=45, seconds=5.0),
     "master_background": Model(process=185, frame=210, written=45, seconds=1.0),
     "nod_subtract": Model(process=185, frame=210, members=26, written=45, seconds=1.0),
