@@ -3,6 +3,7 @@
 import numpy as np
 
 from snakewebb.compiled import njit
+from snakewebb.imaging.stack_median import middle
 
 CHANNELS = 4
 """Number of amplifiers of a full frame of the near-infrared detectors."""
@@ -31,40 +32,6 @@ def subtract_stripes(image, mask, axis, *, by_channel=False):
 
 
 @njit
-def select_median(values, count):
-    """Median of the first ``count`` values, which are reordered; in single precision, as numpy rounds it."""
-    middle = count // 2
-    low, high = 0, count - 1
-    # Hoare's selection: afterwards nothing before ``middle`` is larger than what is there
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if middle <= j:
-            high = j
-        elif middle >= i:
-            low = i
-        else:
-            break
-    upper = values[middle]
-    if count % 2 == 1:
-        return upper
-    lower = values[0]
-    for k in range(1, middle):
-        if values[k] > lower:
-            lower = values[k]
-    return (lower + upper) / np.float32(2)
-
-
-@njit
 def _subtract_rows(image, mask, parts):
     ny, nx = image.shape
     size = nx // parts
@@ -79,7 +46,7 @@ def _subtract_rows(image, mask, parts):
                 count += mask[y, x]
             if count == 0:
                 continue
-            stripe = select_median(line, count)
+            stripe = middle(line, count)
             for x in range(begin, begin + size):
                 image[y, x] -= stripe
 
@@ -103,7 +70,7 @@ def _subtract_columns(image, mask, parts):
                         lines[x, count[x]] = image[y, left + x]
                         count[x] += 1
             for x in range(columns):
-                stripe[x] = select_median(lines[x], count[x]) if count[x] > 0 else np.float32(0)
+                stripe[x] = middle(lines[x], count[x]) if count[x] > 0 else np.float32(0)
             for y in range(begin, begin + size):
                 for x in range(columns):
                     image[y, left + x] -= stripe[x]

@@ -10,8 +10,8 @@ import functools
 import numpy as np
 
 from snakewebb.compiled import njit
-from snakewebb.detector.flicker_stripes import select_median
 from snakewebb.detector.mode_fit import solve_modes
+from snakewebb.imaging.stack_median import middle
 
 SIZE = 2048
 """Number of lines of a full frame, and of pixels of a line."""
@@ -176,13 +176,13 @@ def _line_ranges(image, mask, first, low, high, median):
         low[line], high[line], median[line] = 0.0, 0.0, 0.0
         if count[line] == 0:
             continue
-        middle = select_median(values[line], count[line])
+        centre = middle(values[line], count[line])
         for k in range(count[line]):
-            values[line, k] = abs(values[line, k] - middle)
-        sigma = np.float32(1.4826) * select_median(values[line], count[line])
-        low[line] = middle - np.float32(_OUTLIER_SIGMA) * sigma
-        high[line] = middle + np.float32(_OUTLIER_SIGMA) * sigma
-        median[line] = middle
+            values[line, k] = abs(values[line, k] - centre)
+        sigma = np.float32(1.4826) * middle(values[line], count[line])
+        low[line] = centre - np.float32(_OUTLIER_SIGMA) * sigma
+        high[line] = centre + np.float32(_OUTLIER_SIGMA) * sigma
+        median[line] = centre
 
 
 @njit
