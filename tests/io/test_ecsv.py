@@ -6,6 +6,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, QTable, Table
 from numpy.testing import assert_array_equal
 
+from snakewebb.io.column_table import ColumnTable
 from snakewebb.io.ecsv import write_ecsv
 
 TEXTS = ["a b", "", '"q"', "it's", "x\ny", "#z", " lead", "t\t", "é,;", "NIRCam"]
@@ -38,6 +39,26 @@ def test_the_bytes_are_those_of_astropy(tmp_path):
         assert_as_astropy(some, tmp_path)
     write_ecsv(tmp_path / "own.ecsv", table)
     assert_array_equal(Table.read(tmp_path / "own.ecsv", format="ascii.ecsv")["double"], table["double"])
+
+
+def test_tables_of_the_workflow_are_written_as_astropys(tmp_path):
+    columns = {
+        "exposure": TEXTS,
+        "x (pix)": np.linspace(0, 1, len(TEXTS)),
+        "n": np.arange(len(TEXTS)),
+        "use": np.arange(len(TEXTS)) > 3,
+    }
+    meta = {
+        "parameters": {"b": None, "a": [1, 2.5], "dqbits": "~DO_NOT_USE+NON_SCIENCE", "long": "word " * 60},
+        "abs_refcat": "",
+    }
+    own = ColumnTable(columns, units={"x (pix)": "pix"}, formats={"x (pix)": ".3f"}, meta=meta)
+    table = Table(columns, meta=meta)
+    table["x (pix)"].unit, table["x (pix)"].info.format = "pix", ".3f"
+    for mine, theirs in ((own, table), (own[:0], table[:0])):
+        write_ecsv(tmp_path / "own.ecsv", mine)
+        theirs.write(tmp_path / "astropy.ecsv", format="ascii.ecsv", overwrite=True)
+        assert (tmp_path / "own.ecsv").read_bytes() == (tmp_path / "astropy.ecsv").read_bytes()
 
 
 def test_quantities_coordinates_and_missing_values_are_as_of_astropy(tmp_path):

@@ -1,5 +1,6 @@
 """Some columns of a table against the whole of it."""
 
+import re
 import tracemalloc
 
 import numpy as np
@@ -9,7 +10,7 @@ from astropy.table import Column, MaskedColumn, QTable, Table
 from astropy.units import Quantity
 
 from snakewebb.errors import BadDataError
-from snakewebb.io.ecsv_columns import read_columns
+from snakewebb.io.ecsv_columns import read_columns, read_table
 
 
 def write_table(path, rows=5):
@@ -62,6 +63,31 @@ def test_what_is_not_such_a_table_is_named(tmp_path):
     (tmp_path / "b.ecsv").write_text("x y\n1 2\n")
     with pytest.raises(BadDataError, match=r"b.ecsv: found no line '# %ECSV'"):
         read_columns(tmp_path / "b.ecsv", ["x"])
+
+
+def test_whole_numbers_units_and_all_columns(tmp_path):
+    table = Table({"n": [1, 2], "known": MaskedColumn([3, 4], mask=[True, False]), "x": [0.5, 1.5]})
+    table["x"].unit = "arcsec"
+    table.write(tmp_path / "a.ecsv", format="ascii.ecsv")
+    found = read_table(tmp_path / "a.ecsv")
+    assert (found.colnames, found.units) == (["n", "known", "x"], {"x": "arcsec"})
+    assert found["n"].dtype == np.int64
+    assert [row["known"] for row in found][1] == 4
+    assert np.isnan(found["known"][0])
+
+
+def test_rows_that_users_spoiled_are_named(tmp_path):
+    path = tmp_path / "a.ecsv"
+    Table({"name": ["a", "b"], "x": [0.5, 1.5]}).write(path, format="ascii.ecsv")
+    lines = path.read_text().splitlines()
+    for bad, message in (
+        ("b 1,5", "found '1,5' in column x, expected a number"),
+        ("a star 1.5", "found 3 values, expected 2, one for each column; a text with spaces needs quotation marks"),
+        ("b", "found 1 values, expected 2"),
+    ):
+        path.write_text("\n".join([*lines[:-1], "", bad]))
+        with pytest.raises(BadDataError, match=rf"a.ecsv, line {len(lines) + 1}: {re.escape(message)}"):
+            read_table(path)
 
 
 def test_memory_is_that_of_the_columns(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from snakewebb.chain import run_work
 from snakewebb.imaging.members import write_table
+from snakewebb.io.column_table import ColumnTable
 from snakewebb.io.fits import units_of
 from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
@@ -13,10 +14,8 @@ from snakewebb.plan.names import parse_exposure
 
 def find_mean_position(cals, targets, record, *, work, circumstances, inputs=()):
     """Write where the target is in each exposure, and on average; the record last."""
-    from astropy.table import Table
-
     rows = [(parse_exposure(Path(cal).name).root, *_position(cal)) for cal in cals]
-    table = Table(rows=rows, names=("exposure", "mt_ra", "mt_dec"), dtype=(str, float, float))
+    table = ColumnTable.of_rows(rows, ("exposure", "mt_ra", "mt_dec"))
     outcomes = run_work(table, work, circumstances)
     write_table(targets, table)
     write_sidecar(

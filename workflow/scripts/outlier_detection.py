@@ -4,9 +4,10 @@ from functools import partial
 
 from snakewebb.chain import run_work
 from snakewebb.compiled import set_threads
-from snakewebb.imaging.members import note_alignment, note_levels, read_members, read_table
+from snakewebb.imaging.members import note_alignment, note_levels, read_members
 from snakewebb.imaging.mosaic import Exposure, Mosaic, grouped
 from snakewebb.imaging.user_mask import read_masked
+from snakewebb.io.ecsv_columns import read_table
 from snakewebb.io.folders import whole_folder
 from snakewebb.io.keyword_order import set_keyword
 from snakewebb.io.products import read_wcs, write_image

@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from snakewebb.imaging.members import read_members, read_table, write_table
+from snakewebb.imaging.members import read_members, write_table
 from snakewebb.imaging.reference_catalog import read_detected_stars
 from snakewebb.imaging.tweakreg import align
-from snakewebb.io.ecsv_columns import read_columns
+from snakewebb.io.ecsv_columns import read_columns, read_table
 from snakewebb.io.sidecar import write_sidecar
 from snakewebb.job import job
 

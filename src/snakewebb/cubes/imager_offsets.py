@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.imaging.members import read_table
+from snakewebb.io.ecsv_columns import read_table
 from snakewebb.plan.names import root_of
 from snakewebb.steps import FAILED, SKIPPED
 from snakewebb.wcs.tangent import ARCSEC, tangent_to_sky, v2v3_to_tangent

@@ -14,6 +14,7 @@ from snakewebb.cubes.source_position import LONGEST, brightest_source
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.io.asdf_tree import dump
 from snakewebb.io.atomic import atomic
+from snakewebb.io.column_table import ColumnTable
 from snakewebb.steps import NOT_APPLICABLE, Status, step
 
 log = logging.getLogger(__name__)
@@ -108,12 +109,9 @@ def measured_offsets(
 
 def _table_of(offsets):
     """Offsets by name as a table."""
-    from astropy.table import Table
-
     rows = [(name, *offset) for name, offset in offsets.items()]
-    table = Table(rows=rows, names=("filename", "raoffset", "decoffset"))
-    table["raoffset"].unit = table["decoffset"].unit = "arcsec"
-    return table
+    units = dict.fromkeys(("raoffset", "decoffset"), "arcsec")
+    return ColumnTable.of_rows(rows, ("filename", "raoffset", "decoffset"), units=units)
 
 
 def _names(table):
@@ -142,7 +140,7 @@ def measure_offsets(exposures, references, *, reference="mean", weighting="drizz
 
     Returns
     -------
-    Table
+    ColumnTable
         A row per exposure and band: ``filename``, ``channel``, ``band``, ``ra``, ``dec`` (degrees, of the source), ``error`` (of the
         position, in the mean over both axes) and the offsets ``raoffset``, ``decoffset`` to add to the pointing (arcsec on the sky) with
         their errors ``raerror``, ``decerror`` and ``correlation``; NaN where no source is found. The error of the offset of a band's only
@@ -153,8 +151,6 @@ def measure_offsets(exposures, references, *, reference="mean", weighting="drizz
     BadDataError
         If no exposure shows a source, or a target is asked for that the headers do not have.
     """
-    from astropy.table import Table
-
     rows = {}
     for band in dict.fromkeys(band for exposure in exposures for band in exposure.bands):
         # one band at a time: the pixels around its source are kept
@@ -168,10 +164,7 @@ def measure_offsets(exposures, references, *, reference="mean", weighting="drizz
         names = ", ".join(exposure.name for exposure in exposures)
         raise NoSourceError(f"{names}: no source is found in any cube; state the offsets in a table of your own")
     order = [(exposure.name, band) for exposure in exposures for band in exposure.bands]
-    table = Table(rows=[rows[key] for key in order], names=_COLUMNS)
-    for name, unit in _UNITS.items():
-        table[name].unit = unit
-    return table
+    return ColumnTable.of_rows([rows[key] for key in order], _COLUMNS, units=_UNITS)
 
 
 def _seen(exposure, band, references, weighting):
@@ -241,7 +234,7 @@ def mean_offsets(table):
 
     Parameters
     ----------
-    table : Table
+    table : ColumnTable
         As `measure_offsets` gives it; rows may be edited, or left out, and so may columns of errors.
 
     Returns

@@ -63,7 +63,7 @@ def _tree(path):
     if not str(path).endswith(".ecsv"):
         return References({"offsets": path}, (1, 1, 1, 1)).tree("offsets")
     from snakewebb.cubes.measured_offsets import mean_offsets
-    from snakewebb.imaging.members import read_table
+    from snakewebb.io.ecsv_columns import read_table
 
     table = read_table(path)
     if not set(_LISTS) <= set(table.colnames):

@@ -8,6 +8,7 @@ import numpy as np
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.pointing import Pointing
 from snakewebb.imaging.source_matching import NoMatchError
+from snakewebb.io.column_table import ColumnTable
 from snakewebb.steps import FAILED, SKIPPED
 from snakewebb.wcs.tangent import ARCSEC
 
@@ -172,8 +173,6 @@ def refuse_large(members, before, settings):
 
 def alignment_table(members):
     """One row per exposure, see `snakewebb.imaging.tweakreg.align`."""
-    from astropy.table import Table
-
     rows = []
     for member in members:
         displacement = np.zeros(2)
@@ -201,7 +200,4 @@ def alignment_table(members):
         "exposure", "group", "status", "reason", "m11", "m12", "m21", "m22", "shift_x", "shift_y",
         "n_sources", "n_matches", "rmse", "dx", "dy", "absolute", "use",
     )  # fmt: skip
-    table = Table(rows=rows, names=names)
-    for name in ("shift_x", "shift_y", "rmse", "dx", "dy"):
-        table[name].unit = "arcsec"
-    return table
+    return ColumnTable.of_rows(rows, names, units=dict.fromkeys(("shift_x", "shift_y", "rmse", "dx", "dy"), "arcsec"))

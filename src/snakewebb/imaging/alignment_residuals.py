@@ -3,6 +3,7 @@
 import numpy as np
 
 from snakewebb.imaging.alignment_members import SUCCESS, USER
+from snakewebb.io.column_table import ColumnTable
 from snakewebb.wcs.tangent import ARCSEC
 
 _NEAR = 5.0  # largest rmse of a fit within which sources of two exposures are the same star
@@ -26,13 +27,11 @@ def residual_table(members, catalogue, *, tolerance, abs_tolerance, moving):
 
     Returns
     -------
-    astropy.table.Table
+    ColumnTable
         One row for each source that has any: exposure, x, y (0-based pixels), ra, dec (degrees), exposures (that have the star), east and
         north (arcsec, from the mean of the other exposures; NaN if there is none), cat_east and cat_north (arcsec, from the catalogue; NaN
         where it has no star as near).
     """
-    from astropy.table import Table
-
     members = [member for member in members if not member.stray and len(member.x)]
     vectors = np.concatenate([member.vectors() for member in members] or [np.empty((0, 3))])
     owner = np.repeat(np.arange(len(members)), [len(member.x) for member in members])
@@ -65,12 +64,10 @@ def residual_table(members, catalogue, *, tolerance, abs_tolerance, moving):
         "exposures": seen,
         **dict(zip(("east", "north", "cat_east", "cat_north"), (*offset.T, *from_catalogue.T), strict=True)),
     }
-    table = Table({name: values[kept] for name, values in columns.items()})
-    for name, unit in (("x", "pix"), ("y", "pix"), ("ra", "deg"), ("dec", "deg")):
-        table[name].unit, table[name].info.format = unit, ".3f" if unit == "pix" else ".8f"
-    for name in ("east", "north", "cat_east", "cat_north"):
-        table[name].unit, table[name].info.format = "arcsec", ".5f"
-    return table
+    kinds = {"pix": ("x", "y"), "deg": ("ra", "dec"), "arcsec": ("east", "north", "cat_east", "cat_north")}
+    units = {name: unit for unit, names in kinds.items() for name in names}
+    formats = {name: {"pix": ".3f", "deg": ".8f", "arcsec": ".5f"}[unit] for name, unit in units.items()}
+    return ColumnTable({name: values[kept] for name, values in columns.items()}, units=units, formats=formats)
 
 
 def _stars(vectors, owner, reach):

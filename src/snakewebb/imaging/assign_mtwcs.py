@@ -58,7 +58,7 @@ def assign_mtwcs(
 
     Parameters
     ----------
-    targets : Table
+    targets : ColumnTable
         ``exposure``, and ``mt_ra``, ``mt_dec`` (degrees): position of the target in the middle of the exposure, NaN where it is not known.
         Gets the columns ``mt_avra``, ``mt_avdec`` (mean position), ``status``, ``reason`` and ``compatibility``.
     references : References
@@ -89,6 +89,5 @@ def assign_mtwcs(
         mean = mean_position(ra, dec, compatibility=compatibility)
     targets["mt_avra"], targets["mt_avdec"] = mean
     targets["status"], targets["reason"], targets["compatibility"] = status.state, status.reason, compatibility
-    for name in _COLUMNS:
-        targets[name].unit = "deg"
+    targets.units |= dict.fromkeys(_COLUMNS, "deg")
     return status

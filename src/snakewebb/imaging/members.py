@@ -12,6 +12,7 @@ from snakewebb.imaging.assign_mtwcs import Motion
 from snakewebb.imaging.pointing import SLOPES, Pointing
 from snakewebb.io.atomic import atomic
 from snakewebb.io.ecsv import write_ecsv
+from snakewebb.io.ecsv_columns import read_table
 from snakewebb.io.keyword_order import set_keyword
 from snakewebb.plan.names import parse_exposure
 from snakewebb.wcs.correction import corrected_gwcs
@@ -91,7 +92,7 @@ def read_members(paths, alignment_file=None):
     for path in map(Path, paths):
         root = parse_exposure(path.name).root
         row = rows.get(root)
-        moving = row is not None and "mt_ra" in row.colnames
+        moving = row is not None and "mt_ra" in row
         if row is not None and not moving and not row["use"]:
             left_out[root] = str(row["reason"])
             continue
@@ -125,7 +126,7 @@ def note_levels(header, row):
     if complete:
         header["BKGLEVEL"] = level
         for keyword, column in SLOPES.items():
-            if column in row.colnames:
+            if column in row:
                 header[keyword] = (float(row[column]), f"Background slope along {column[-1]}, per pixel")
     header["BKGSUB"] = False
     header["S_SKYMAT"] = "COMPLETE" if complete else "SKIPPED"
@@ -138,13 +139,6 @@ def note_alignment(header, member):
         set_keyword(header, "S_MTWCS", member.header["S_MTWCS"])
     if status is not None:
         header["S_TWKREG"] = {"FAILED": "FAILED", "SKIPPED": "SKIPPED"}.get(status, "COMPLETE")
-
-
-def read_table(path):
-    """A table of the workflow (ECSV)."""
-    from astropy.table import Table
-
-    return Table.read(path, format="ascii.ecsv")
 
 
 def write_table(path, table):

@@ -155,13 +155,13 @@ def read_detected_stars(path):
     ReferenceCatalogue
         Of the centroids in a window where the catalogue has them, else of the isophotal ones; of a mosaic without sources it is empty.
     """
-    from astropy.table import QTable
+    from snakewebb.io.ecsv_columns import read_columns
 
-    table = QTable.read(path, format="ascii.ecsv")
-    position = table["sky_centroid_win" if "sky_centroid_win" in table.colnames else "sky_centroid"]
-    if not len(table):
-        return ReferenceCatalogue(str(path), np.empty(0), np.empty(0))
-    ra, dec = position.icrs.ra.deg, position.icrs.dec.deg
+    windowed = ["sky_centroid_win.ra", "sky_centroid_win.dec"]
+    table = read_columns(path, ["sky_centroid.ra", "sky_centroid.dec"], optional=windowed)
+    ra, dec = (
+        table[name] for name in (windowed if windowed[0] in table.colnames else ["sky_centroid.ra", "sky_centroid.dec"])
+    )
     known = np.isfinite(ra) & np.isfinite(dec)
     return ReferenceCatalogue(str(path), ra[known], dec[known])
 

@@ -15,6 +15,7 @@ from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging import polygons
 from snakewebb.imaging.clipped_statistic import ClippedStatistic
 from snakewebb.imaging.sky_slopes import Cells, plane_of, slopes_of_differences, slopes_of_each
+from snakewebb.io.column_table import ColumnTable
 from snakewebb.steps import COMPLETE, SKIPPED, Between, step
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def skymatch(
 
     Returns
     -------
-    astropy.table.Table
+    ColumnTable
         One row per exposure: exposure, level (unit of the data), method, status (COMPLETE, SKIPPED), reason; of planes also slope_x and
         slope_y (per pixel).
 
@@ -410,18 +411,13 @@ def _listed_levels(skylist, exposures):
 
 
 def _sky_table(exposures, levels, method, reasons, subtract, slopes=None):
-    from astropy.table import Table
-
-    table = Table(
-        {
-            "exposure": np.array(exposures, dtype=str),
-            "level": np.asarray(levels, np.float64),
-            "method": np.full(len(exposures), method),
-            "status": np.array([SKIPPED if reason else COMPLETE for reason in reasons]),
-            "reason": np.array(reasons, dtype=str),
-        }
-    )
+    columns = {
+        "exposure": np.array(exposures, dtype=str),
+        "level": np.asarray(levels, np.float64),
+        "method": np.full(len(exposures), method),
+        "status": np.array([SKIPPED if reason else COMPLETE for reason in reasons], dtype=str),
+        "reason": np.array(reasons, dtype=str),
+    }
     if slopes is not None:
-        table["slope_x"], table["slope_y"] = slopes.T
-    table.meta["subtract"] = bool(subtract)
-    return table
+        columns["slope_x"], columns["slope_y"] = slopes.T
+    return ColumnTable(columns, meta={"subtract": bool(subtract)})

@@ -11,6 +11,7 @@ from snakewebb.dq import DO_NOT_USE, NON_SCIENCE
 from snakewebb.errors import BadDataError
 from snakewebb.imaging.background_mesh import background_mesh
 from snakewebb.imaging.custom_catalogues import read_catfile
+from snakewebb.io.column_table import ColumnTable
 from snakewebb.steps import Between
 
 _FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
@@ -61,9 +62,9 @@ def find_sources(
 
     Returns
     -------
-    astropy.table.Table
+    ColumnTable
         Columns id (int), x, y (0-based pixels) and flux (unit of the data), the brightest first if
-        ``brightest`` is given; further columns of a user's catalogue are kept. Empty if there is no source.
+        ``brightest`` is given; further columns of a user's catalogue are kept, in an astropy Table. Empty if there is no source.
 
     Raises
     ------
@@ -338,10 +339,8 @@ def _segmentation_sources(data, threshold, masked, kernel_fwhm, finder, catalogu
 
 
 def _source_table(x, y, flux):
-    from astropy.table import Table
-
     columns = [np.arange(1, len(x) + 1), *(np.asarray(column, np.float64) for column in (x, y, flux))]
-    return Table(columns, names=("id", "x", "y", "flux"))
+    return ColumnTable(dict(zip(("id", "x", "y", "flux"), columns, strict=True)))
 
 
 def _inside(table, wcs):

@@ -127,7 +127,7 @@ def tweakreg(
     pointings : list of Pointing
         In the order of the association.
     images : list of Image
-    user_table : Table, optional
+    user_table : ColumnTable or Table, optional
         Corrections that are given, see `align`.
     reference_catalogue : Table or ReferenceCatalogue, optional
         See `align`.
@@ -258,7 +258,7 @@ def tweakreg(
 
     Returns
     -------
-    astropy.table.Table
+    ColumnTable
         See `align`.
 
     References
@@ -351,9 +351,9 @@ def align(
     ----------
     pointings : list of Pointing
         In the order of the association.
-    source_tables : list of Table
+    source_tables : list of ColumnTable or Table
         Columns x, y (0-based pixels) and optionally weight, for each exposure.
-    user_table : Table, optional
+    user_table : ColumnTable or Table, optional
         Columns exposure, m11, m12, m21, m22, shift_x, shift_y (arcsec): corrections that are taken as they
         are, status USER. A group of which all exposures are given is a reference for the others.
     reference_catalogue : Table or ReferenceCatalogue, optional
@@ -365,7 +365,7 @@ def align(
 
     Returns
     -------
-    astropy.table.Table
+    ColumnTable
         One row per exposure: exposure, group, status (SUCCESS, REFERENCE, USER, FAILED: its coordinates are
         left as they are, SKIPPED), reason, m11, m12, m21, m22, shift_x, shift_y (arcsec), n_sources,
         n_matches and rmse (arcsec) of the last fit, dx, dy (arcsec east and north, shift of the image's

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from snakewebb.io.ecsv_columns import read_columns
+from snakewebb.io.ecsv_columns import read_columns, read_table
 from snakewebb.report import style
 
 # how an exposure came to its position
@@ -28,12 +28,10 @@ def alignment_figure(table):
     -------
     Figure
     """
-    from astropy.table import Table
-
-    rows = Table.read(table, format="ascii.ecsv")
+    rows = read_table(table)
     if len(rows) == 0:
         return style.message_figure("no exposure was aligned")
-    dx, dy, rmse = (1000 * np.ma.filled(np.ma.asarray(rows[name], float), np.nan) for name in ("dx", "dy", "rmse"))
+    dx, dy, rmse = (1000 * rows[name] for name in ("dx", "dy", "rmse"))
     status = [str(value) for value in rows["status"]]
     names = short_names([str(value) for value in rows["exposure"]])
     height = max(3.2, 1.4 + 0.22 * len(rows))
@@ -235,12 +233,10 @@ def sky_figure(table):
     -------
     Figure
     """
-    from astropy.table import Table
-
-    rows = Table.read(table, format="ascii.ecsv")
+    rows = read_table(table)
     if len(rows) == 0:
         return style.message_figure("no sky level was measured")
-    levels = np.ma.filled(np.ma.asarray(rows["level"], float), np.nan)
+    levels = rows["level"]
     names = short_names([str(value) for value in rows["exposure"]])
     places = np.arange(len(names))[::-1]
     sheet, axes = style.figure(
@@ -255,7 +251,7 @@ def sky_figure(table):
             axes.annotate(str(status).lower(), (0, place), (6, 0), textcoords="offset points", fontsize=7, va="center")
     _name_places(axes, places, names)
     axes.set_ylim(-0.7, len(names) - 0.3)
-    unit = str(rows["level"].unit or "MJy/sr").replace(" ", "")
+    unit = rows.units.get("level", "MJy/sr").replace(" ", "")
     methods = ", ".join(sorted({str(value) for value in rows["method"]})) if "method" in rows.colnames else ""
     axes.set_xlabel(f"Sky level subtracted before combining ({unit})")
     axes.set_title(f"Sky levels (method: {methods})" if methods else "Sky levels")

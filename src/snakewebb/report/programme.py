@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from snakewebb.imaging.row_bands import row_bands
-from snakewebb.io.ecsv_columns import read_columns
+from snakewebb.io.ecsv_columns import read_columns, read_table
 from snakewebb.report import style
 from snakewebb.report.composite import filter_of
 
@@ -25,7 +25,7 @@ class Field:
     product, filter : str
     area : float
         With weight, square arcmin.
-    catalog : Table
+    catalog : ColumnTable
         Magnitudes and whether sources are extended, with the metadata.
     exposures : int
     """
@@ -108,15 +108,13 @@ def alignment_table(tables):
     -------
     (str, list of str, list of list)
     """
-    from astropy.table import Table
-
     rows = []
     for product, path in tables.items():
-        table = Table.read(path, format="ascii.ecsv")
+        table = read_table(path)
         status = [str(value) for value in table["status"]]
         found = ", ".join(f"{status.count(name)} {name.lower()}" for name in dict.fromkeys(status))
-        scatter = 1000 * np.ma.filled(np.ma.asarray(table["rmse"], float), np.nan)
-        moves = 1000 * np.hypot(np.asarray(table["dx"], float), np.asarray(table["dy"], float))
+        scatter = 1000 * table["rmse"]
+        moves = 1000 * np.hypot(table["dx"], table["dy"])
         good = np.isfinite(scatter)
         rows.append(
             [

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from astropy.table import Table
 
 from snakewebb.imaging.assign_mtwcs import Motion, assign_mtwcs
+from snakewebb.io.column_table import ColumnTable
 from snakewebb.steps import COMPLETE, FAILED
 from snakewebb.wcs.image_wcs import ImageWCS
 
@@ -22,9 +22,8 @@ def following(make_field):
 
 def table_of(positions):
     names = [f"jw01234001001_02101_{number:05d}_nrcalong" for number in range(1, 1 + len(positions))]
-    return Table(
-        [names, *zip(*positions, strict=True)], names=("exposure", "mt_ra", "mt_dec"), dtype=(str, float, float)
-    )
+    rows = [(name, float(ra), float(dec)) for name, (ra, dec) in zip(names, positions, strict=True)]
+    return ColumnTable.of_rows(rows, ("exposure", "mt_ra", "mt_dec"))
 
 
 def theirs_of(field, positions):
