@@ -1,10 +1,10 @@
 """Golden cases of moving targets."""
 
 import numpy as np
-from astropy.table import Table
 from golden_input import plane_wcs
 
 from snakewebb.imaging.assign_mtwcs import Motion
+from snakewebb.io.column_table import ColumnTable
 from snakewebb.steps import find_step
 
 
@@ -13,7 +13,9 @@ def assign_mtwcs(folder):
     x, y = np.meshgrid(np.linspace(0, 31, 4), np.linspace(0, 23, 4))
     results = {}
     for variant, parameters in (("default", {}), ("jwst", {"compatibility": "jwst"})):
-        table = Table({"exposure": ["a", "b", "c"], "mt_ra": [80.21, 80.25, 80.26], "mt_dec": [-69.51, -69.5, -69.485]})
+        table = ColumnTable(
+            {"exposure": ["a", "b", "c"], "mt_ra": [80.21, 80.25, 80.26], "mt_dec": [-69.51, -69.5, -69.485]}
+        )
         assert find_step("assign_mtwcs")(table, None, **parameters).state == "COMPLETE"
         results[f"{variant}_mean"] = np.array([table["mt_avra"], table["mt_avdec"]])
         # arcsec from the mean position
