@@ -13,7 +13,8 @@ def list_sources(cal, sources, *, work, threads):
     """Find the sources of a calibrated exposure."""
     set_threads(threads)
     check_product(cal)
-    image = read_masked(cal, work.get("masks", {}), planes=("SCI", "ERR", "DQ"))
+    planes = ("SCI", "ERR", "DQ") if work["parameters"].get("starfinder") == "segmentation" else ("SCI", "DQ")
+    image = read_masked(cal, work.get("masks", {}), planes=planes)
     table = find_sources(image, wcs_of(cal, checked=True), **work["parameters"])
     table.meta["parameters"] = work["parameters"]
     write_table(sources, table)

@@ -109,12 +109,12 @@ def find_sources(
         )
         return _inside(_source_table(*columns), wcs)
 
-    threshold = np.float32(snr_threshold) * np.median(noise)
+    threshold = np.float32(snr_threshold) * np.median(noise, overwrite_input=True)
     kernel = _density_enhancement(kernel_fwhm, sigma_radius)
     if starfinder == "dao":
         threshold = float(threshold) * kernel["relative_error"]
     separation = max(2, int(minsep_fwhm * kernel_fwhm + 0.5))
-    convolved, peaks = np.empty(data.shape, np.float32), np.zeros(data.shape, np.bool_)
+    convolved, peaks = noise, np.zeros(data.shape, np.bool_)  # its memory
     by_rows(_convolve, data.shape[0], subtracted, *kernel["taps"], convolved)
     by_rows(_local_maxima, data.shape[0], convolved, masked, float(threshold), *_disc(separation), peaks)
     y, x = np.divmod(np.flatnonzero(peaks), data.shape[1])
