@@ -79,6 +79,8 @@ def _fork(calls, tickets, batch):
     try:
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         shared = _resident("VmRSS")
+        if kernels := sys.modules.get("snakewebb.compiled"):
+            kernels.set_threads(1)  # the processes together have all that were granted
         if os.getppid() == parent:
             results, error = {}, None
             try:

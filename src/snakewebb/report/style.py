@@ -1,5 +1,7 @@
 """Looks of the report's pictures: colours that colour-blind people can tell apart, stretch, and saving."""
 
+import contextlib
+import contextvars
 import functools
 import importlib
 import math
@@ -52,16 +54,33 @@ _SETTINGS = {
 }
 
 
+_set = contextvars.ContextVar("set", default=False)
+
+
+@contextlib.contextmanager
+def _settings():
+    """Within the block matplotlib has the report's settings, whatever the user's are."""
+    if _set.get():
+        yield
+        return
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        token = _set.set(True)
+        try:
+            yield
+        finally:
+            _set.reset(token)
+
+
 def styled(draw):
-    """Let a function that makes a figure use the report's settings, whatever the user's matplotlib is set to."""
+    """Let a function that makes a figure use the report's settings."""
 
     @functools.wraps(draw)
     def drawn(*args, **keywords):
-        import matplotlib
-
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(_SETTINGS)
+        with _settings():
             return draw(*args, **keywords)
 
     return drawn
@@ -75,11 +94,15 @@ def draw(calls, processes):
     calls : list of functools.partial
     processes : int
     """
+    from PIL import Image
+
     # what the calls need is imported here: their processes share it
-    importlib.import_module("matplotlib.figure")
-    importlib.import_module("matplotlib.backends.backend_agg")
+    for name in ("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.style"):
+        importlib.import_module(name)
+    Image.preinit()
     importlib.import_module("snakewebb.report.pixels").load()
-    in_processes(calls, processes)
+    with _settings():
+        in_processes(calls, processes)
 
 
 def figure(width, height, *, margins=None, gaps=(0.25, 0.25), **layout):
