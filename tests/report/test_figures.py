@@ -1,5 +1,7 @@
 """The pictures: what is drawn is what is in the products, and empty products give a picture too."""
 
+import shutil
+
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -46,8 +48,20 @@ def test_exposure(rate, tmp_path):
     (width,) = (float(word.split()[-1]) for word in words if word.startswith("measured"))
     assert width == pytest.approx(1.0, abs=0.05)
     exposure.write_exposure_figure(rate, tmp_path / "x.png")
+    other = shutil.copy(rate, tmp_path / "other_rate.fits")
+    with fits.open(other, mode="update") as units:
+        units["SCI"].data *= 300
+        units["DQ"].data[:] |= dq.SATURATED
+        units["DQ"].data[:30] |= dq.DO_NOT_USE
+    # on the sheet of another one, and on a new one
+    exposure.write_exposure_figure(other, tmp_path / "other.png")
     exposure.write_exposure_figure(rate, tmp_path / "y.png")
-    assert (tmp_path / "x.png").read_bytes() == (tmp_path / "y.png").read_bytes()
+    exposure._SHEETS.clear()
+    exposure.write_exposure_figure(rate, tmp_path / "z.png")
+    exposure.write_exposure_figure(other, tmp_path / "another.png")
+    for first, second in (("x", "y"), ("x", "z"), ("other", "another")):
+        assert (tmp_path / f"{first}.png").read_bytes() == (tmp_path / f"{second}.png").read_bytes()
+    assert (tmp_path / "x.png").read_bytes() != (tmp_path / "other.png").read_bytes()
     with Picture.open(tmp_path / "x.png") as picture:
         assert picture.width > 1000
     exposure.write_exposure_figure(rate, tmp_path / "x.svg")
