@@ -201,7 +201,7 @@ def test_a_mosaic_is_reduced_in_bands_to_the_means_of_its_blocks(tmp_path, monke
     names = {"SCI": data, "WHT": np.maximum(weight, 0)}
     units = [fits.ImageHDU(plane, name=name) for name, plane in names.items()]
     fits.HDUList([fits.PrimaryHDU(), *units]).writeto(tmp_path / "a_i2d.fits")
-    monkeypatch.setattr("snakewebb.imaging.row_bands._PIXELS", 9 * 730)
+    monkeypatch.setattr("snakewebb.report.plane_bands._PIXELS", 9 * 730)
     found = mosaic.read_overview(tmp_path / "a_i2d.fits")
     assert found.corner == (17, 41)
     assert found.covered == np.mean(weight > 0)

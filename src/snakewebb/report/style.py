@@ -97,8 +97,8 @@ def draw(calls, processes):
     from PIL import Image
 
     # what the calls need is imported here: their processes share it
-    for name in ("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.style"):
-        importlib.import_module(name)
+    for name in ("figure", "backends.backend_agg", "style", "patheffects"):
+        importlib.import_module(f"matplotlib.{name}")
     Image.preinit()
     importlib.import_module("snakewebb.report.pixels").load()
     with _settings():
