@@ -117,16 +117,17 @@ def flag_colours(blocks):
     """
     from matplotlib.colors import to_rgb
 
-    flagged = blocks.sum(axis=2, keepdims=True)
-    shade = np.sqrt(flagged)
-    mixed = blocks @ np.array([to_rgb(name) for _, _, name in CLASSES]) / np.where(flagged > 0, flagged, 1.0)
-    return (1 - shade) * np.array(to_rgb("#F7F7F7")) + shade * mixed
+    from snakewebb.report import pixels
+
+    shown = np.empty((*blocks.shape[:2], 3))
+    pixels.shade_blocks(blocks, np.array([to_rgb(name) for _, _, name in CLASSES]), np.array(to_rgb("#F7F7F7")), shown)
+    return shown
 
 
 def draw_flags(axes, flags, step):
     """Draw `flag_colours` with the fraction of each class beside it; axes that have those of an exposure of this shape get these."""
     fractions, blocks = flag_counts(flags, step)
-    colours = flag_colours(blocks)
+    colours = (255 * flag_colours(blocks)).astype(np.uint8)
     if axes.images:
         axes.images[0].set_data(colours)
     else:

@@ -145,6 +145,33 @@ def count_classes(flags, bits, size, totals, first):
 
 
 @njit
+def shade_blocks(blocks, colours, ground, shown):
+    """Colours of blocks of pixels of which parts belong to classes, on a ground that shows where these are small.
+
+    Parameters
+    ----------
+    blocks : ndarray of float64 (rows, columns, classes)
+        Parts of the pixels, of which the root is the part of the colour that is not of the ground.
+    colours : ndarray of float64 (classes, 3)
+    ground : ndarray of float64 (3,)
+    shown : ndarray of float64 (rows, columns, 3)
+        Is filled.
+    """
+    for row in range(blocks.shape[0]):
+        for column in range(blocks.shape[1]):
+            flagged = 0.0
+            for k in range(colours.shape[0]):
+                flagged += blocks[row, column, k]
+            shade = np.sqrt(flagged)
+            for channel in range(3):
+                mixed = 0.0
+                for k in range(colours.shape[0]):
+                    mixed += blocks[row, column, k] * colours[k, channel]
+                mixed = mixed / flagged if flagged > 0 else 0.0
+                shown[row, column, channel] = (1 - shade) * ground[channel] + shade * mixed
+
+
+@njit
 def keep_usable(values, errors):
     """Move the finite values of positive error, and these errors, to the front, in place, and return their number.
 
@@ -338,6 +365,7 @@ def load():
     mark_seen(plane, one, np.zeros(1, np.bool_), np.zeros(1, np.bool_))
     average_weighted(plane, plane, 0, 1, 1, np.empty((1, 1)), np.empty((1, 1)))
     count_classes(flags, np.zeros(3, np.uint32), 1, np.zeros(3, np.int64), np.zeros((1, 1, 3), np.int32))
+    shade_blocks(wide[None], np.ones((1, 3)), np.ones(3), np.empty((1, 1, 3)))
     keep_usable(plane[0], plane[0])
     count_pulls(plane[0], plane[0], one, one, one, np.zeros(3, np.int64))
     gather(plane[0], one, one, plane[0])

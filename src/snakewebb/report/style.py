@@ -408,7 +408,8 @@ def _framed_image(axes, image, norm, cmap, step, corner):
     rows, columns = image.shape
     x, y = corner
     extent = (x - 0.5, x + columns * step - 0.5, y - 0.5, y + rows * step - 0.5)
-    drawn = axes.imshow(image, norm=norm, cmap=colours, extent=extent, origin="lower", interpolation="nearest")
+    # colours of what is seen only, not of all pixels
+    drawn = axes.imshow(image, norm=norm, cmap=colours, extent=extent, interpolation_stage="data")
     bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.85, pad=0.02, aspect=30)
     bar.outline.set_visible(False)
     for side in axes.spines.values():
