@@ -86,13 +86,15 @@ def styled(draw):
     return drawn
 
 
-def draw(calls, processes):
+def draw(calls, processes, *, alike=()):
     """Make calls that each write a picture, on Linux in several processes: matplotlib is not for several threads.
 
     Parameters
     ----------
     calls : list of functools.partial
     processes : int
+    alike : list of functools.partial, optional
+        Further ones, whose pictures are drawn on a sheet that is kept: as far as it goes in one process.
     """
     from PIL import Image
 
@@ -102,7 +104,7 @@ def draw(calls, processes):
     Image.preinit()
     importlib.import_module("snakewebb.report.pixels").load()
     with _settings():
-        in_processes(calls, processes)
+        in_processes(alike, processes, calls)
 
 
 def figure(width, height, *, margins=None, gaps=(0.25, 0.25), **layout):
