@@ -15,6 +15,7 @@ from snakewebb import dq
 from snakewebb.io.models import Image
 from snakewebb.io.products import write_image
 from snakewebb.report import alignment, exposure, guider, mosaic, style, truth
+from snakewebb.report.colour_image import show_colours
 
 
 def texts(figure):
@@ -431,3 +432,16 @@ def test_few_colours_are_near_those_of_the_picture():
     assert np.abs(shown - grey).max() <= 4
     assert tuple(shown[-1, -1]) == (255, 255, 255)
     assert tuple(shown[-1, -2]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("shape", [(37, 53), (450, 450), (900, 1200)])
+@style.styled
+def test_an_image_in_colours_is_drawn_as_matplotlib_does(shape):
+    colours = np.random.default_rng(6).integers(0, 256, (*shape, 3), np.uint8)
+    pictures = []
+    for draw in (show_colours, lambda axes, image: axes.imshow(image, origin="lower", interpolation="nearest")):
+        sheet, axes = style.figure(5, 4, margins=(0.33, 0.21, 0.4, 0.1))
+        draw(axes, colours)
+        axes.set(xlim=(3, shape[1] + 4))
+        pictures.append(style._drawn(sheet, ()))
+    np.testing.assert_array_equal(*pictures)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snakewebb.imaging.row_bands import row_bands
 from snakewebb.io.fits import shape_of
 from snakewebb.plan.resources import PICTURE_SIDE
 from snakewebb.report import style
@@ -205,32 +204,20 @@ def _sample(band, grid, sampled):
     """Fill a plane on the grid with a mosaic, less its median."""
     from snakewebb.report import pixels
 
-    image = band.image()
-    for rows, places in _places(band.wcs, grid, sampled.shape):
-        pixels.interpolate(image, *places, sampled[rows])
+    pixels.interpolate(band.image(), *_places(band.wcs, grid, sampled.shape), _NODES, sampled)
     sampled -= np.float32(_median(sampled))
 
 
 _NODES = 32
 """Pixels of the grid between those whose places are calculated; the others are interpolated."""
 
-_PIXELS = 1 << 15  # whose places are in memory at once
-
 
 def _places(wcs, grid, shape):
-    """Rows of the grid, and row and column in a mosaic of each of their pixels, some rows after the others."""
-    (rows, down), (columns, across) = (_nodes(length) for length in shape)
+    """Row and column in a mosaic of each `_NODES`-th pixel of the grid in both directions, from the first to beyond the last."""
+    rows, columns = (np.arange(0.0, length + _NODES, _NODES) for length in shape)
     sky = grid.wcs_pix2world(np.tile(columns, len(rows)), np.repeat(rows, len(columns)), 0)
     x, y = (values.reshape(len(rows), len(columns)) for values in wcs.wcs_world2pix(*sky, 0))
-    for part in row_bands(shape, pixels=_PIXELS):
-        yield part, [down[part] @ values @ across.T for values in (y, x)]
-
-
-def _nodes(length):
-    """Some pixels of an axis, the first and one that is not before the last among them, and what makes all pixels of them."""
-    nodes = np.arange(0.0, length + _NODES, _NODES)
-    weights = 1 - np.abs(np.arange(length)[:, None] - nodes) / _NODES
-    return nodes, np.maximum(weights, 0)
+    return y, x
 
 
 @style.styled
@@ -248,11 +235,13 @@ def composite_figure(bands, title):
     """
     from matplotlib.patheffects import withStroke
 
+    from snakewebb.report.colour_image import show_colours
+
     image, scale = composite(bands)
     rows, columns = image.shape[:2]
     width = 8.0 if columns >= rows else max(3.0, 8.0 * columns / rows)
     sheet, axes = style.figure(width, min(12.0, width * rows / columns + 0.35), margins=(0.02, 0.02, 0.02, 0.3))
-    axes.imshow(image, origin="lower", interpolation="nearest")
+    show_colours(axes, image)
     axes.axis("off")
     axes.set_title(title)
     length = max((bar for bar in _SCALE_BARS if bar / scale <= 0.3 * columns), default=_SCALE_BARS[0])

@@ -139,8 +139,10 @@ def draw_flags(axes, flags, step):
 def _frame_flags(axes, colours, step):
     from matplotlib.patches import Patch
 
+    from snakewebb.report.colour_image import show_colours
+
     rows, columns = colours.shape[:2]
-    axes.imshow(colours, extent=(-0.5, columns * step - 0.5, -0.5, rows * step - 0.5))
+    show_colours(axes, colours, (-0.5, columns * step - 0.5, -0.5, rows * step - 0.5))
     handles = [Patch(color=colour, label=f"{name}\n") for name, _, colour in CLASSES]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1, labelspacing=0.8)
     style.label_pixels(axes)

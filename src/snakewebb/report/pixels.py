@@ -255,20 +255,30 @@ def colour_codes(shown, depth, codes, used):
 
 
 @njit
-def interpolate(image, rows, columns, sampled):
+def interpolate(image, rows, columns, spacing, sampled):
     """Bilinear interpolation between the finite pixels of an image; NaN where they have no more than half of the weight.
+
+    The places where it is sampled are interpolated themselves.
 
     Parameters
     ----------
     image : ndarray of float32 (ny, nx)
-    rows, columns : ndarray of float64 (my, mx)
-        Places in the image, from 0.
+    rows, columns : ndarray of float64
+        Places in the image, from 0, of each so many samples in both directions, beyond the last.
+    spacing : int
+        That number.
     sampled : ndarray of float32 (my, mx)
         Is filled.
     """
     for k in range(sampled.shape[0]):
         for j in range(sampled.shape[1]):
-            y, x = rows[k, j], columns[k, j]
+            up, low = divmod(k, spacing)
+            right, near = divmod(j, spacing)
+            v, u = low / spacing, near / spacing
+            y = (1 - v) * ((1 - u) * rows[up, right] + u * rows[up, right + 1])
+            y += v * ((1 - u) * rows[up + 1, right] + u * rows[up + 1, right + 1])
+            x = (1 - v) * ((1 - u) * columns[up, right] + u * columns[up, right + 1])
+            x += v * ((1 - u) * columns[up + 1, right] + u * columns[up + 1, right + 1])
             first, left = int(np.floor(y)), int(np.floor(x))
             total, weight = 0.0, 0.0
             for row in range(max(first, 0), min(first + 2, image.shape[0])):
@@ -370,6 +380,6 @@ def load():
     count_pulls(plane[0], plane[0], one, one, one, np.zeros(3, np.int64))
     gather(plane[0], one, one, plane[0])
     colour_codes(np.zeros((1, 1, 4), np.uint8), 1, np.zeros((1, 1), np.int32), np.zeros(8, np.bool_))
-    interpolate(plane, wide, wide, np.empty((1, 1), np.float32))
+    interpolate(plane, np.ones((2, 2)), np.ones((2, 2)), 32, np.empty((1, 1), np.float32))
     mean_known(plane[None], plane)
     mix_colours(plane[None], plane, 0.0, 1.0, 8.0, np.zeros(3, np.uint8), np.zeros((1, 1, 3), np.uint8))
