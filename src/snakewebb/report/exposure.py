@@ -19,29 +19,30 @@ STRIP = 3
 """Frames this many times wider than high are drawn as a strip."""
 
 
-@style.styled
-def exposure_figure(rate, sheets=None):
+def exposure_figure(rate):
     """Slopes, flagged pixels by class, and the distribution of slope over error.
 
     Parameters
     ----------
     rate : path-like
         A rate file.
-    sheets : dict, optional
-        Figures of former calls and their axes, by the shape of their frames, of which one is drawn anew if it can be: most of the time
-        goes to what is the same for all exposures.
 
     Returns
     -------
     Figure
     """
+    return _filled_sheet(rate, {}, {})[0]
+
+
+@style.styled
+def _filled_sheet(rate, sheets, room):
+    """The figure of an exposure and its axes: those that were made for one of the same shape, if there are any, and in its memory."""
     from snakewebb.io.products import read_image
     from snakewebb.report import pixels
 
-    image = read_image(rate, planes=("SCI", "ERR", "DQ"))
+    image = room["image"] = read_image(rate, planes=("SCI", "ERR", "DQ"), done=room.get("image"))
     data, err, flags = (plane[0] if plane.ndim == 3 else plane for plane in (image.data, image.err, image.dq))
     wide = data.shape[1] > STRIP * data.shape[0]
-    sheets = {} if sheets is None else sheets
     if data.shape not in sheets:
         sheets[data.shape] = _empty_sheet(wide)
     sheet, axes = sheets[data.shape]
@@ -55,7 +56,7 @@ def exposure_figure(rate, sheets=None):
         axes["flags"].set_aspect("auto")
     pixels.blank(data, flags, np.uint32(dq.REFERENCE_PIXEL))  # which see no background
     draw_pulls(axes["noise"], data, err)
-    return sheet
+    return sheet, axes
 
 
 def _empty_sheet(wide):
@@ -210,13 +211,14 @@ def _frame_pulls(axes, label):
     axes.text(0.5, 0.5, "", ha="center", transform=axes.transAxes, color=style.GREY)
 
 
-_SHEETS = {}  # of this process
+# of this process: figures and axes by the shape of frames, and the last exposure, whose memory the next one has
+_SHEETS, _ROOM = {}, {}
 
 
 def write_exposure_figure(rate, path):
     """Write `exposure_figure` of a rate file as PNG or SVG."""
-    sheet = exposure_figure(rate, _SHEETS)
-    style.save(sheet, path, changing=_changing(*(axes for known, axes in _SHEETS.values() if known is sheet)))
+    sheet, axes = _filled_sheet(rate, _SHEETS, _ROOM)
+    style.save(sheet, path, changing=_changing(axes))
 
 
 def _changing(axes):
