@@ -39,6 +39,21 @@ def test_a_long_call_does_not_keep_others_waiting():
     assert set(others) == {others[0]} != {first}
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_calls_of_two_kinds_begin_in_different_processes(number):
+    def who(name, seconds):
+        time.sleep(seconds)
+        return name, os.getpid()
+
+    found = in_processes([partial(who, "a", 0.2)] * 2, number, [partial(who, "b", 0.1)] * 9)
+    assert [name for name, _ in found] == [*"aabbbbbbbbb"]
+    if number == 2:
+        first, second = found[0][1], found[2][1]
+        assert [pid for _, pid in found[:6]] == [first] * 2 + [second] * 4
+        assert {pid for _, pid in found} == {first, second}
+    assert in_processes([], number, [partial(pow, 2, 5)] * 3) == [32] * 3
+
+
 def test_more_calls_than_there_are_tickets():
     assert in_processes([partial(pow, k, 2) for k in range(25_000)], 2) == [k * k for k in range(25_000)]
 

@@ -4,6 +4,7 @@ import ctypes
 import os
 import pickle
 import signal
+import struct
 import sys
 import traceback
 from pathlib import Path
@@ -13,10 +14,11 @@ from snakewebb.errors import SnakewebbError
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 
-def in_processes(calls, number):
+def in_processes(calls, number, others=()):
     """Results of calls without arguments, in order; on Linux made in so many forks of this process, else one after the other.
 
-    Each process takes the next call when it has made one.
+    Each process takes the next call when it has made one. Where there are others, every second process begins with these: so what
+    calls of one kind keep for the next one is not made in every process.
 
     A fork shares the memory of this process, and its own counts as that of the job (`memory_beside`). It ends when this process does.
 
@@ -25,10 +27,13 @@ def in_processes(calls, number):
     calls : list of callable
         Their results can be pickled.
     number : int
+    others : list of callable, optional
+        Calls of another kind.
 
     Returns
     -------
     list
+        Of the calls and then of the others.
 
     Raises
     ------
@@ -37,15 +42,15 @@ def in_processes(calls, number):
     MemoryError
         If a process was killed.
     """
+    kinds = [range(len(calls)), range(len(calls), len(calls) + len(others))]
+    calls = [*calls, *others]
     number = min(number, len(calls))
     if number < 2 or sys.platform != "linux":
         return [call() for call in calls]
-    batch = -(-len(calls) // _MOST_TICKETS)
-    tickets, issued = os.pipe()
-    with os.fdopen(issued, "wb") as stream:
-        stream.write(b"".join(first.to_bytes(_TICKET) for first in range(0, len(calls), batch)))
-    made = [_fork(calls, tickets, batch) for _ in range(number)]
-    os.close(tickets)
+    tickets = [_issue(places) for places in kinds if places]
+    made = [_fork(calls, (tickets * 2)[process % len(tickets) :][: len(tickets)]) for process in range(number)]
+    for pipe in tickets:
+        os.close(pipe)
     ended = [_result(pid, stream) for pid, stream in made]
     global _beside
     _beside = max(_beside, sum(memory for _, _, memory in ended))
@@ -57,8 +62,8 @@ def in_processes(calls, number):
     return [results[place] for place in range(len(calls))]
 
 
-_TICKET = 4  # bytes
-_MOST_TICKETS = 10_000  # for which a pipe has room
+_TICKET = struct.Struct("II")  # places of the first call and of the one after the last
+_MOST_TICKETS = 5000  # for which a pipe has room
 _beside = 0
 
 
@@ -67,8 +72,21 @@ def memory_beside():
     return _beside
 
 
-def _fork(calls, tickets, batch):
-    """Start a process that makes the calls of which it gets the tickets; its id, and the end of a pipe from which `_result` is read."""
+def _issue(places):
+    """A pipe from which tickets are read, for some calls each."""
+    batch = -(-len(places) // _MOST_TICKETS)
+    tickets, issued = os.pipe()
+    with os.fdopen(issued, "wb") as stream:
+        for first in range(places.start, places.stop, batch):
+            stream.write(_TICKET.pack(first, min(first + batch, places.stop)))
+    return tickets
+
+
+def _fork(calls, tickets):
+    """Start a process that makes calls while there are tickets in one pipe after the other.
+
+    Its id, and the end of a pipe from which `_result` is read.
+    """
     readable, writable = os.pipe()
     parent = os.getpid()
     pid = os.fork()
@@ -79,13 +97,15 @@ def _fork(calls, tickets, batch):
     try:
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         shared = _resident("VmRSS")
+        if kernels := sys.modules.get("snakewebb.compiled"):
+            kernels.set_threads(1)  # the processes together have all that were granted
         if os.getppid() == parent:
             results, error = {}, None
             try:
-                while ticket := os.read(tickets, _TICKET):
-                    first = int.from_bytes(ticket)
-                    for place in range(first, min(first + batch, len(calls))):
-                        results[place] = calls[place]()
+                for pipe in tickets:
+                    while ticket := os.read(pipe, _TICKET.size):
+                        for place in range(*_TICKET.unpack(ticket)):
+                            results[place] = calls[place]()
             except Exception as raised:
                 if not isinstance(raised, SnakewebbError):
                     raised.add_note(traceback.format_exc())  # which is not handed over

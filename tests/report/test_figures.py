@@ -1,5 +1,7 @@
 """The pictures: what is drawn is what is in the products, and empty products give a picture too."""
 
+import shutil
+
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -13,6 +15,7 @@ from snakewebb import dq
 from snakewebb.io.models import Image
 from snakewebb.io.products import write_image
 from snakewebb.report import alignment, exposure, guider, mosaic, style, truth
+from snakewebb.report.colour_image import show_colours
 
 
 def texts(figure):
@@ -46,8 +49,20 @@ def test_exposure(rate, tmp_path):
     (width,) = (float(word.split()[-1]) for word in words if word.startswith("measured"))
     assert width == pytest.approx(1.0, abs=0.05)
     exposure.write_exposure_figure(rate, tmp_path / "x.png")
+    other = shutil.copy(rate, tmp_path / "other_rate.fits")
+    with fits.open(other, mode="update") as units:
+        units["SCI"].data *= 300
+        units["DQ"].data[:] |= dq.SATURATED
+        units["DQ"].data[:30] |= dq.DO_NOT_USE
+    # on the sheet of another one, and on a new one
+    exposure.write_exposure_figure(other, tmp_path / "other.png")
     exposure.write_exposure_figure(rate, tmp_path / "y.png")
-    assert (tmp_path / "x.png").read_bytes() == (tmp_path / "y.png").read_bytes()
+    exposure._SHEETS.clear()
+    exposure.write_exposure_figure(rate, tmp_path / "z.png")
+    exposure.write_exposure_figure(other, tmp_path / "another.png")
+    for first, second in (("x", "y"), ("x", "z"), ("other", "another")):
+        assert (tmp_path / f"{first}.png").read_bytes() == (tmp_path / f"{second}.png").read_bytes()
+    assert (tmp_path / "x.png").read_bytes() != (tmp_path / "other.png").read_bytes()
     with Picture.open(tmp_path / "x.png") as picture:
         assert picture.width > 1000
     exposure.write_exposure_figure(rate, tmp_path / "x.svg")
@@ -187,7 +202,7 @@ def test_a_mosaic_is_reduced_in_bands_to_the_means_of_its_blocks(tmp_path, monke
     names = {"SCI": data, "WHT": np.maximum(weight, 0)}
     units = [fits.ImageHDU(plane, name=name) for name, plane in names.items()]
     fits.HDUList([fits.PrimaryHDU(), *units]).writeto(tmp_path / "a_i2d.fits")
-    monkeypatch.setattr("snakewebb.imaging.row_bands._PIXELS", 9 * 730)
+    monkeypatch.setattr("snakewebb.report.plane_bands._PIXELS", 9 * 730)
     found = mosaic.read_overview(tmp_path / "a_i2d.fits")
     assert found.corner == (17, 41)
     assert found.covered == np.mean(weight > 0)
@@ -417,3 +432,16 @@ def test_few_colours_are_near_those_of_the_picture():
     assert np.abs(shown - grey).max() <= 4
     assert tuple(shown[-1, -1]) == (255, 255, 255)
     assert tuple(shown[-1, -2]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("shape", [(37, 53), (450, 450), (900, 1200)])
+@style.styled
+def test_an_image_in_colours_is_drawn_as_matplotlib_does(shape):
+    colours = np.random.default_rng(6).integers(0, 256, (*shape, 3), np.uint8)
+    pictures = []
+    for draw in (show_colours, lambda axes, image: axes.imshow(image, origin="lower", interpolation="nearest")):
+        sheet, axes = style.figure(5, 4, margins=(0.33, 0.21, 0.4, 0.1))
+        draw(axes, colours)
+        axes.set(xlim=(3, shape[1] + 4))
+        pictures.append(style._drawn(sheet, ()))
+    np.testing.assert_array_equal(*pictures)

@@ -7,7 +7,7 @@ from astropy.table import QTable, Table
 from astropy.units import Quantity
 from astropy.wcs import WCS
 
-from snakewebb.report import composite, coverage, programme
+from snakewebb.report import composite, coverage, pixels, programme
 
 RA, DEC = 150.0, 2.0
 SCALE = 0.1 / 3600
@@ -124,11 +124,15 @@ def test_the_picture_is_of_what_was_seen_on_a_grid_that_is_larger(tmp_path):
 def test_places_between_the_nodes_are_those_of_the_transform():
     grid, wcs = plane((901, 700), roll=0.0, scale=4.0 / 3600), plane((1500, 1800), roll=37.0, scale=3.0 / 3600)
     wcs.wcs.crval = [RA + 0.4, DEC - 0.3]
-    places = composite._places(wcs, grid, (901, 700))
+    nodes = composite._places(wcs, grid, (901, 700))
     rows, columns = np.indices((901, 700), dtype=float)
     x, y = wcs.wcs_world2pix(*grid.wcs_pix2world(columns.ravel(), rows.ravel(), 0), 0)
-    assert np.abs(places[1].ravel() - x).max() < 1e-3
-    assert np.abs(places[0].ravel() - y).max() < 1e-3
+    inside = (x > 1) & (x < 1798) & (y > 1) & (y < 1498)
+    assert np.mean(inside) > 0.5
+    for image, expected in zip(np.indices((1500, 1800), dtype=np.float32), (y, x), strict=True):
+        sampled = np.empty((901, 700), np.float32)  # an image of its rows or columns gives the places
+        pixels.interpolate(image, *nodes, composite._NODES, sampled)
+        assert np.abs(sampled.ravel() - expected)[inside].max() < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_a_large_mosaic_is_reduced_where_it_lies(tmp_path, monkeypatch):
         tmp_path / "a_i2d.fits", "F150W2", [(5.0, 3.0, 9.0)], shape=(290, 310), roll=20.0, pupil="F162M"
     )
     monkeypatch.setattr(composite, "PICTURE_SIDE", 50)
-    monkeypatch.setattr("snakewebb.imaging.row_bands._PIXELS", 5000)
+    monkeypatch.setattr("snakewebb.report.plane_bands._PIXELS", 5000)
     band = composite.read_band(path)
     assert band.name == "F162M"
     image = band.image()
@@ -256,7 +260,7 @@ def test_coverage_counts_exposures(tmp_path, monkeypatch, planes):
     context[-1, :, 40:] |= 5
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(context, name="CON")]).writeto(tmp_path / "a_i2d.fits")
     monkeypatch.setattr(coverage, "_SIDE", 7)
-    monkeypatch.setattr("snakewebb.imaging.row_bands._PIXELS", 1400 * planes)
+    monkeypatch.setattr("snakewebb.report.plane_bands._PIXELS", 1400 * planes)
     count, size = coverage.read_coverage(tmp_path / "a_i2d.fits")
     assert (size, count.shape) == (10, (5, 7))
     assert np.isnan(count[:, 0]).all()
@@ -266,3 +270,20 @@ def test_coverage_counts_exposures(tmp_path, monkeypatch, planes):
     assert panel.get_title(loc="left") == f"F200W: median {33 - (planes == 1):.3g}, at most {34 - 2 * (planes == 1)}"
     nothing = coverage.coverage_figure({"F200W": (np.full((5, 7), np.nan), size)}).axes[0]
     assert nothing.get_title(loc="left") == "F200W"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_stretch_of_colours_is_that_of_lupton(count):
+    from astropy.visualization import make_lupton_rgb
+
+    planes = np.random.default_rng(4).normal(1.0, 1.0, (count, 40, 50)).astype(np.float32)
+    planes[:, :20] *= 10.0 ** np.linspace(-1, 4, 50, dtype=np.float32)
+    mean, image = np.empty((40, 50), np.float32), np.empty((40, 50, 3), np.uint8)
+    pixels.mean_known(planes, mean)
+    np.testing.assert_allclose(mean, planes.mean(axis=0), rtol=1e-5, atol=1e-5)
+    pixels.mix_colours(planes, mean, -0.2, 0.8, 8.0, np.zeros(3, np.uint8), image)
+    red, blue = planes[0].astype(float), planes[-1].astype(float)
+    green = planes[1].astype(float) if count == 3 else 0.5 * (red + blue)
+    expected = make_lupton_rgb(red, green, blue, minimum=-0.2, stretch=0.8, Q=8)
+    assert np.abs(image.astype(int) - expected).max() <= 1
+    assert np.mean(image != expected) < 1e-3

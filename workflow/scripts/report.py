@@ -46,7 +46,7 @@ def draw_product(
             "The mosaic with its sources, whose brightest have their number of the catalogue, and its weight",
         )
     ]
-    calls, short = [partial(write_mosaic_figure, i2d, pictures[-1].path, catalog)], []
+    calls, short, exposures = [partial(write_mosaic_figure, i2d, pictures[-1].path, catalog)], [], []
     if sources:
         pictures.append(
             Picture(folder / "truth.png", product, "Fluxes and positions of stars against those that were simulated")
@@ -91,10 +91,11 @@ def draw_product(
     roots = [parse_exposure(Path(rate).name).root for rate in rates]
     for root, rate in evenly_chosen(list(zip(roots, rates, strict=True)), THUMBNAILS):
         pictures.append(Picture(folder / f"{root}.png", "Exposures", f"{root}: {CAPTION}", thumbnail=True))
-        calls.append(partial(write_exposure_figure, rate, pictures[-1].path))
+        exposures.append(partial(write_exposure_figure, rate, pictures[-1].path))
     if len(rates) > THUMBNAILS:
         notes = [*notes, f"pictures of {THUMBNAILS} of the {len(rates)} exposures are drawn, evenly chosen"]
-    draw([*calls, *short], processes=threads)  # what ends last is short, so that the processes end together
+    # what ends last is short, so that the processes end together
+    draw([*calls, *short], processes=threads, alike=exposures)
     logs = logs_of({product, *roots})
     write_page(page, title=product, records=records, pictures=pictures, logs=logs, notes=notes, **circumstances)
 

@@ -28,11 +28,12 @@ def draw_pair(folder, page, *, product, cals, combined, record, rates, records, 
     ]
     tables = [offset_table(offset), flag_table(images)]
     calls = [partial(write_pair_figures, images, offset, *(picture.path for picture in pictures))]
+    exposures = []
     roots = [parse_exposure(Path(rate).name).root for rate in rates]
     for root, rate in zip(roots, rates, strict=True):
         pictures.append(Picture(folder / f"{root}.png", "Exposures", f"{root}: {CAPTION}", thumbnail=True))
-        calls.append(partial(write_exposure_figure, rate, pictures[-1].path))
-    draw(calls, processes=threads)
+        exposures.append(partial(write_exposure_figure, rate, pictures[-1].path))
+    draw(calls, processes=threads, alike=exposures)
     write_page(
         page,
         title=product,

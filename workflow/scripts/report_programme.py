@@ -3,6 +3,8 @@
 from functools import partial
 from pathlib import Path
 
+import astropy.wcs.utils  # noqa: F401  of the composite; imported here, it is there before the job starts
+
 from snakewebb.job import job
 from snakewebb.plan.resources import TARGETS, THUMBNAILS
 from snakewebb.report.composite import chosen, colours_of, write_composite_figure

@@ -3,8 +3,8 @@
 _PIXELS = 1 << 21
 
 
-def row_bands(shape, block=1):
-    """Bands of rows of an image, each of about two million pixels.
+def row_bands(shape, block=1, pixels=None):
+    """Bands of rows of an image.
 
     Parameters
     ----------
@@ -12,10 +12,12 @@ def row_bands(shape, block=1):
         Rows and columns.
     block : int
         Rows that are not parted.
+    pixels : int, optional
+        About so many in each, if not two million.
 
     Returns
     -------
     list of slice
     """
-    rows = block * max(1, _PIXELS // (max(1, shape[1]) * block))
+    rows = block * max(1, (pixels or _PIXELS) // (max(1, shape[1]) * block))
     return [slice(first, min(first + rows, shape[0])) for first in range(0, shape[0], rows)]

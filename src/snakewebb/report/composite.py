@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snakewebb.imaging.row_bands import row_bands
+from snakewebb.io.fits import shape_of
 from snakewebb.plan.resources import PICTURE_SIDE
 from snakewebb.report import style
+from snakewebb.report.plane_bands import named_units, plane_bands
 
 _SCALE_BARS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
@@ -28,6 +29,8 @@ class Band:
         Of the filter.
     path : path-like
         Its file.
+    unit : Unit
+        Of the data in it.
     size : int
         Side of a block, pixels.
     shape : (int, int)
@@ -38,18 +41,28 @@ class Band:
 
     name: str
     path: str
+    unit: object
     size: int
     shape: tuple
     wcs: object
 
     def image(self):
         """Means of the blocks, NaN without data: reduced while they are read, so that memory does not grow with the mosaic."""
-        from astropy.io import fits
+        from snakewebb.report import pixels
 
-        with fits.open(self.path, memmap=False) as units:
-            header = units["SCI"].header
-            rows = row_bands((header["NAXIS2"], header["NAXIS1"]), self.size)
-            return np.concatenate([style.block_means(units["SCI"].section[part], self.size) for part in rows])
+        means = np.empty(self.shape, np.float32)
+        for rows, values in plane_bands(self.path, self.unit, self.size):
+            pixels.average_blocks(values, self.size, means[rows.start // self.size : -(-rows.stop // self.size)])
+        return means
+
+    def seen(self):
+        """Rows and columns of blocks that have data."""
+        from snakewebb.report import pixels
+
+        in_rows, in_columns = (np.zeros(length, bool) for length in shape_of(self.unit))
+        for rows, values in plane_bands(self.path, self.unit):
+            pixels.mark_seen(values, np.float32(-np.inf), in_rows[rows], in_columns)
+        return [np.unique(np.flatnonzero(each) // self.size) for each in (in_rows, in_columns)]
 
 
 def read_band(i2d):
@@ -63,18 +76,16 @@ def read_band(i2d):
     -------
     Band
     """
-    from astropy.io import fits
     from astropy.wcs import WCS
 
-    with fits.open(i2d, memmap=True) as units:
-        header = units["SCI"].header
-        name = filter_of(units[0].header)
-    shape = header["NAXIS2"], header["NAXIS1"]
+    units = named_units(i2d)
+    unit = units["SCI"]
+    shape = shape_of(unit)
     size = style.block_size(shape, 2 * PICTURE_SIDE)
-    wcs = WCS(header, naxis=2)
+    wcs = WCS(unit.header, naxis=2)
     wcs.wcs.crpix = (wcs.wcs.crpix - 0.5) / size + 0.5
     wcs.wcs.cdelt = wcs.wcs.cdelt * size
-    return Band(name, i2d, size, tuple(-(-length // size) for length in shape), wcs)
+    return Band(filter_of(units["PRIMARY"]), i2d, unit, size, tuple(-(-length // size) for length in shape), wcs)
 
 
 def filter_of(header):
@@ -123,31 +134,25 @@ def composite(bands):
     scale : float
         Arcsec per pixel.
     """
-    from astropy.visualization import make_lupton_rgb
+    from snakewebb.report import pixels
 
     grid, shape, scale = _grid(bands)
-    planes = {
-        name: _plane([band for band in bands if band.name == name], grid, shape)
-        for name in dict.fromkeys(band.name for band in bands)
-    }
-    red, green, blue = (np.mean([planes[name] for name in members], axis=0) for members in chosen(planes))
-    if len(planes) > 2:
-        red, green, blue = (
-            np.where(np.isfinite(red), red, green),
-            np.where(np.isfinite(green), green, 0.5 * (red + blue)),
-            np.where(np.isfinite(blue), blue, green),
-        )
-    colours = np.array([red, green, blue])
-    cube = np.array(list(planes.values()))
-    known = np.isfinite(cube)
-    seen = known.any(axis=0)
-    light = np.where(known, cube, 0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
-    # of one filter there is no colour
-    colours = np.where(np.isfinite(colours).all(axis=0), colours, light)
-    noise = 1.4826 * np.median(np.abs(light[seen])) if seen.any() else 0.0
-    image = make_lupton_rgb(*colours, minimum=-2 * noise, stretch=8 * noise or 1.0, Q=8)
-    image[~seen] = [int(style.NO_DATA[place : place + 2], 16) for place in (1, 3, 5)]
+    names = dict.fromkeys(name for members in chosen({band.name for band in bands}) for name in members)
+    planes = np.empty((len(names), *shape), np.float32)
+    for plane, name in zip(planes, names, strict=True):
+        _fill_plane(plane, [band for band in bands if band.name == name], grid)
+    light, image = np.empty(shape, np.float32), np.empty((*shape, 3), np.uint8)
+    pixels.mean_known(planes, light)
+    noise = 1.4826 * _median(np.abs(light))
+    nothing = np.array([int(style.NO_DATA[place : place + 2], 16) for place in (1, 3, 5)], np.uint8)
+    pixels.mix_colours(planes, light, -2 * noise, 8 * noise or 1.0, 8.0, nothing, image)
     return image, scale
+
+
+def _median(values):
+    """Median of the finite values, 0 without any."""
+    finite = values[np.isfinite(values)]
+    return style.quantiles(finite, [0.5])[0] if finite.size else 0.0
 
 
 def _grid(bands):
@@ -158,9 +163,8 @@ def _grid(bands):
 
     corners = []
     for band in bands:
-        seen = np.isfinite(band.image())
         # a grid that mosaics share is larger than each
-        rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+        rows, columns = band.seen()
         if rows.size == 0:
             rows, columns = (np.arange(length) for length in band.shape)
         corners.append(band.wcs.pixel_to_world(columns[[0, -1, 0, -1]], rows[[0, 0, -1, -1]]))
@@ -180,27 +184,28 @@ def _grid(bands):
     return wcs, shape, 3600 * scale
 
 
-def _plane(bands, grid, shape):
-    """Mean of the mosaics of a filter on the grid, each less its median; NaN without data."""
+def _fill_plane(plane, bands, grid):
+    """Fill a plane on the grid with the mean of the mosaics of a filter, each less its median; NaN without data."""
     if len(bands) == 1:
-        return _sampled(bands[0], grid, shape)
-    light, count = np.zeros(shape), np.zeros(shape, np.int32)
+        _sample(bands[0], grid, plane)
+        return
+    sampled, count = np.empty_like(plane), np.zeros(plane.shape, np.int32)
+    plane[:] = 0
     for band in bands:
-        sampled = _sampled(band, grid, shape)
+        _sample(band, grid, sampled)
         known = np.isfinite(sampled)
-        light[known] += sampled[known]
+        plane[known] += sampled[known]
         count += known
-    return np.divide(light, count, out=np.full(shape, np.nan), where=count > 0)
+    plane[count == 0] = np.nan
+    plane /= np.maximum(count, 1)
 
 
-def _sampled(band, grid, shape):
-    """A mosaic on the grid, less its median."""
+def _sample(band, grid, sampled):
+    """Fill a plane on the grid with a mosaic, less its median."""
     from snakewebb.report import pixels
 
-    sampled = np.empty(shape)
-    pixels.interpolate(band.image(), *_places(band.wcs, grid, shape), sampled)
-    good = sampled[np.isfinite(sampled)]
-    return sampled - np.median(good) if good.size else sampled
+    pixels.interpolate(band.image(), *_places(band.wcs, grid, sampled.shape), _NODES, sampled)
+    sampled -= np.float32(_median(sampled))
 
 
 _NODES = 32
@@ -208,18 +213,11 @@ _NODES = 32
 
 
 def _places(wcs, grid, shape):
-    """Row and column in a mosaic of each pixel of the grid."""
-    (rows, down), (columns, across) = (_nodes(length) for length in shape)
+    """Row and column in a mosaic of each `_NODES`-th pixel of the grid in both directions, from the first to beyond the last."""
+    rows, columns = (np.arange(0.0, length + _NODES, _NODES) for length in shape)
     sky = grid.wcs_pix2world(np.tile(columns, len(rows)), np.repeat(rows, len(columns)), 0)
     x, y = (values.reshape(len(rows), len(columns)) for values in wcs.wcs_world2pix(*sky, 0))
-    return down @ y @ across.T, down @ x @ across.T
-
-
-def _nodes(length):
-    """Some pixels of an axis, the first and one that is not before the last among them, and what makes all pixels of them."""
-    nodes = np.arange(0.0, length + _NODES, _NODES)
-    weights = 1 - np.abs(np.arange(length)[:, None] - nodes) / _NODES
-    return nodes, np.maximum(weights, 0)
+    return y, x
 
 
 @style.styled
@@ -237,11 +235,13 @@ def composite_figure(bands, title):
     """
     from matplotlib.patheffects import withStroke
 
+    from snakewebb.report.colour_image import show_colours
+
     image, scale = composite(bands)
     rows, columns = image.shape[:2]
     width = 8.0 if columns >= rows else max(3.0, 8.0 * columns / rows)
     sheet, axes = style.figure(width, min(12.0, width * rows / columns + 0.35), margins=(0.02, 0.02, 0.02, 0.3))
-    axes.imshow(image, origin="lower", interpolation="nearest")
+    show_colours(axes, image)
     axes.axis("off")
     axes.set_title(title)
     length = max((bar for bar in _SCALE_BARS if bar / scale <= 0.3 * columns), default=_SCALE_BARS[0])

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from snakewebb.imaging.row_bands import row_bands
+from snakewebb.io.fits import shape_of
 from snakewebb.report import style
+from snakewebb.report.plane_bands import named_units, plane_bands
 
 MAPS = 12
 """Mosaics of a target whose coverage is drawn."""
@@ -26,20 +27,14 @@ def read_coverage(i2d):
     ndarray of float (rows, columns), int
         Means of blocks of pixels, NaN where no exposure was, and the side of a block.
     """
-    from astropy.io import fits
-
-    with fits.open(i2d, memmap=False) as units:
-        context = units["CON"]
-        planes = context.header["NAXIS3"] if context.header["NAXIS"] == 3 else 1
-        shape = context.header["NAXIS2"], context.header["NAXIS1"]
-        size = style.block_size(shape, _SIDE)
-        parts = []
-        for rows in row_bands((planes * shape[0], shape[1]), size * planes):
-            section = context.section[..., rows.start // planes : rows.stop // planes, :].reshape(planes, -1, shape[1])
-            count = sum(
-                np.bitwise_count(plane.astype(np.int32).view(np.uint32)).astype(np.float32) for plane in section
-            )
-            parts.append(style.block_means(np.where(count > 0, count, np.nan), size))
+    context = named_units(i2d)["CON"]
+    shape = shape_of(context)
+    planes = shape[0] if len(shape) == 3 else 1
+    size = style.block_size(shape[-2:], _SIDE)
+    parts = []
+    for bands in zip(*(plane_bands(i2d, context, size, plane=plane) for plane in range(planes)), strict=True):
+        count = sum(np.bitwise_count(bits.view(np.uint32)).astype(np.float32) for _, bits in bands)
+        parts.append(style.block_means(np.where(count > 0, count, np.nan), size))
     return np.concatenate(parts), size
 
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snakewebb.imaging.row_bands import row_bands
 from snakewebb.io.ecsv_columns import read_columns
+from snakewebb.io.fits import shape_of
 from snakewebb.report import style
+from snakewebb.report.plane_bands import named_units, plane_bands
 
 _LABELLED = 12  # brightest sources that get their number
 _COLUMNS = (
@@ -52,33 +53,26 @@ def read_overview(i2d):
     -------
     Overview
     """
-    from astropy.io import fits
+    from snakewebb.report import pixels
 
-    with fits.open(i2d, memmap=False) as units:
-        data, weight = units["SCI"], units["WHT"]
-        unit = data.header.get("BUNIT", "MJy/sr")
-        in_rows, in_columns, number = np.zeros(weight.shape[0], bool), np.zeros(weight.shape[1], bool), 0
-        for rows in row_bands(weight.shape):
-            there = weight.section[rows] > 0
-            in_rows[rows], number = there.any(axis=1), number + np.count_nonzero(there)
-            in_columns |= there.any(axis=0)
-        places = [np.flatnonzero(each) for each in (in_rows, in_columns)]
-        top, left = (found[0] if found.size else 0 for found in places)
-        bottom, right = (
-            found[-1] + 1 if found.size else length for found, length in zip(places, weight.shape, strict=True)
-        )
+    units = named_units(i2d)
+    data, weight = units["SCI"], units["WHT"]
+    shape = shape_of(weight)
+    in_rows, in_columns, number = np.zeros(shape[0], bool), np.zeros(shape[1], bool), 0
+    for rows, weights in plane_bands(i2d, weight):
+        number += pixels.mark_seen(weights, np.float32(0), in_rows[rows], in_columns)
+    places = [np.flatnonzero(each) for each in (in_rows, in_columns)]
+    top, left = (found[0] if found.size else 0 for found in places)
+    bottom, right = (found[-1] + 1 if found.size else length for found, length in zip(places, shape, strict=True))
 
-        size = style.block_size((bottom - top, right - left), _SIDE)
-        reduced = {"image": [], "coverage": []}
-        for rows in row_bands((bottom - top, weight.shape[1]), size):
-            # whole rows: astropy reads parts of rows one by one
-            cut = slice(top + rows.start, top + rows.stop)
-            weights = weight.section[cut][:, left:right]
-            for name, plane in (("image", data.section[cut][:, left:right]), ("coverage", weights)):
-                reduced[name].append(style.block_means(np.where(weights > 0, plane, np.nan), size))
-    image, coverage = (np.concatenate(reduced[name]) for name in ("image", "coverage"))
-    covered = number / (weight.shape[0] * weight.shape[1])
-    return Overview(image, coverage, step=size, corner=(left, top), covered=covered, unit=unit)
+    size = style.block_size((bottom - top, right - left), _SIDE)
+    image, coverage = np.empty((2, -(-(bottom - top) // size), -(-(right - left) // size)))
+    bands = [plane_bands(i2d, unit, size, part=slice(top, bottom)) for unit in (data, weight)]
+    for (rows, values), (_, weights) in zip(*bands, strict=True):
+        blocks = slice(rows.start // size, -(-rows.stop // size))
+        pixels.average_weighted(values, weights, left, right, size, image[blocks], coverage[blocks])
+    unit = data.get("BUNIT", "MJy/sr")
+    return Overview(image, coverage, step=size, corner=(left, top), covered=number / (shape[0] * shape[1]), unit=unit)
 
 
 @style.styled

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from snakewebb.imaging.row_bands import row_bands
 from snakewebb.io.ecsv_columns import read_columns, read_table
 from snakewebb.report import style
 from snakewebb.report.composite import filter_of
+from snakewebb.report.plane_bands import named_units, plane_bands
 
 _COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PURPLE, style.SKY, style.BLACK)
 _BIN = 0.5  # mag
@@ -50,15 +50,11 @@ def read_field(product, i2d, catalog):
     -------
     Field
     """
-    from astropy.io import fits
-
-    with fits.open(i2d, memmap=False) as units:
-        header = units["SCI"].header
-        weight = units["WHT"]
-        weighted = sum(int(np.count_nonzero(weight.section[rows])) for rows in row_bands(weight.shape))
-        area = weighted * (header.get("PIXAR_A2") or units[0].header.get("PIXAR_A2", np.nan)) / 3600
-        exposures = units["HDRTAB"].header["NAXIS2"] if "HDRTAB" in units else 0
-        name = filter_of(units[0].header)
+    units = named_units(i2d)
+    weighted = sum(int(np.count_nonzero(weight)) for _, weight in plane_bands(i2d, units["WHT"]))
+    area = weighted * (units["SCI"].get("PIXAR_A2") or units["PRIMARY"].get("PIXAR_A2", np.nan)) / 3600
+    exposures = units["HDRTAB"].get("NAXIS2") if "HDRTAB" in units else 0
+    name = filter_of(units["PRIMARY"])
     table = read_columns(catalog, ["aper_total_abmag", "is_extended"])
     return Field(product, name, float(area), table, exposures)
 

@@ -48,12 +48,14 @@ class Background:
     templates: str
 
 
-def background_of(cal):
+def background_of(cal, room=None):
     """Measure the background of a calibrated exposure.
 
     Parameters
     ----------
     cal : path-like
+    room : dict, optional
+        Memory of the exposure before, which is used again.
 
     Returns
     -------
@@ -62,7 +64,8 @@ def background_of(cal):
     from snakewebb.io.products import read_image
     from snakewebb.report import pixels
 
-    image = read_image(cal, planes=("SCI", "DQ"))
+    room = {} if room is None else room
+    image = room["image"] = read_image(cal, planes=("SCI", "DQ"), done=room.get("image"))
     left = image.data
     pixels.blank(left, image.dq, np.uint32(dq.DO_NOT_USE))
     step = 2 if left.size > _LARGE else 1
@@ -137,7 +140,9 @@ def residual_light_figure(cals):
     -------
     Figure
     """
-    found = [background_of(cal) for cal in cals]
+    room = {}
+    found = [background_of(cal, room) for cal in cals]
+    room.clear()
     groups = {}
     for one in found:
         if np.isfinite(one.noise):

@@ -1,5 +1,7 @@
 """Looks of the report's pictures: colours that colour-blind people can tell apart, stretch, and saving."""
 
+import contextlib
+import contextvars
 import functools
 import importlib
 import math
@@ -52,34 +54,57 @@ _SETTINGS = {
 }
 
 
+_set = contextvars.ContextVar("set", default=False)
+
+
+@contextlib.contextmanager
+def _settings():
+    """Within the block matplotlib has the report's settings, whatever the user's are."""
+    if _set.get():
+        yield
+        return
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        token = _set.set(True)
+        try:
+            yield
+        finally:
+            _set.reset(token)
+
+
 def styled(draw):
-    """Let a function that makes a figure use the report's settings, whatever the user's matplotlib is set to."""
+    """Let a function that makes a figure use the report's settings."""
 
     @functools.wraps(draw)
     def drawn(*args, **keywords):
-        import matplotlib
-
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(_SETTINGS)
+        with _settings():
             return draw(*args, **keywords)
 
     return drawn
 
 
-def draw(calls, processes):
+def draw(calls, processes, *, alike=()):
     """Make calls that each write a picture, on Linux in several processes: matplotlib is not for several threads.
 
     Parameters
     ----------
     calls : list of functools.partial
     processes : int
+    alike : list of functools.partial, optional
+        Further ones, whose pictures are drawn on a sheet that is kept: as far as it goes in one process.
     """
+    from PIL import Image
+
     # what the calls need is imported here: their processes share it
-    importlib.import_module("matplotlib.figure")
-    importlib.import_module("matplotlib.backends.backend_agg")
+    for name in ("figure", "backends.backend_agg", "style", "patheffects"):
+        importlib.import_module(f"matplotlib.{name}")
+    Image.preinit()
     importlib.import_module("snakewebb.report.pixels").load()
-    in_processes(calls, processes)
+    with _settings():
+        in_processes(alike, processes, calls)
 
 
 def figure(width, height, *, margins=None, gaps=(0.25, 0.25), **layout):
@@ -133,7 +158,7 @@ _TICKS = 5
 
 
 @styled
-def save(sheet, path, *, few_colours=True):
+def save(sheet, path, *, few_colours=True, changing=()):
     """Write a figure as PNG or SVG, by the suffix of the path, atomically.
 
     The same figure gives the same bytes.
@@ -144,8 +169,10 @@ def save(sheet, path, *, few_colours=True):
     path : path-like
     few_colours : bool
         A PNG has 256 colours.
+    changing : list of Artist, optional
+        Of a figure that is saved with other contents again and again: what is not the same each time, in the order in which it is
+        drawn. All else is drawn the first time only, below these.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     from snakewebb.io.atomic import atomic
@@ -154,11 +181,33 @@ def save(sheet, path, *, few_colours=True):
         if Path(path).suffix == ".svg":
             sheet.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
             return
-        canvas = FigureCanvasAgg(sheet)
-        canvas.draw()
-        shown = np.asarray(canvas.buffer_rgba())
+        shown = _drawn(sheet, changing)
         picture = _with_few_colours(shown) if few_colours else Image.fromarray(np.ascontiguousarray(shown[..., :3]))
         picture.save(temporary, format="png", compress_level=_COMPRESSION if few_colours else _QUICK_COMPRESSION)
+
+
+_grounds = weakref.WeakKeyDictionary()  # pixels of figures without what changes
+
+
+def _drawn(sheet, changing):
+    """Red, green, blue and alpha of the pixels of a figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = sheet.canvas if sheet in _grounds else FigureCanvasAgg(sheet)
+    if sheet in _grounds:
+        canvas.restore_region(_grounds[sheet])
+    else:
+        shown = [artist for artist in changing if artist.get_visible()]
+        for artist in shown:
+            artist.set_visible(False)
+        canvas.draw()
+        for artist in shown:
+            artist.set_visible(True)
+        if changing:
+            _grounds[sheet] = canvas.copy_from_bbox(sheet.bbox)
+    for artist in changing:
+        artist.draw(canvas.get_renderer())
+    return np.asarray(canvas.buffer_rgba())
 
 
 _COMPRESSION = 4
@@ -293,13 +342,11 @@ def asinh_norm(image, low=0.5, high=99.7):
     -------
     matplotlib.colors.FuncNorm
     """
-    from matplotlib.colors import FuncNorm, Normalize
+    from matplotlib.colors import FuncNorm
 
     values = image[np.isfinite(image)]
-    if values.size == 0:
-        return Normalize(0, 1)
-    bottom, median, top = np.percentile(values, [low, 50, high])
-    noise = 1.4826 * np.median(np.abs(values - median)) or (top - bottom) / 10 or 1.0
+    bottom, median, top = np.percentile(values, [low, 50, high]) if values.size else (0.0, 0.0, 1.0)
+    noise = (1.4826 * np.median(np.abs(values - median)) if values.size else 0.0) or (top - bottom) / 10 or 1.0
     width = 3 * noise
 
     def forward(value):
@@ -311,18 +358,10 @@ def asinh_norm(image, low=0.5, high=99.7):
     return FuncNorm((forward, backward), vmin=min(bottom, median - noise), vmax=max(top, median + 10 * noise))
 
 
-_bars = weakref.WeakKeyDictionary()  # of axes that are drawn anew
-
-
-def wipe(axes):
-    """Take from axes what was drawn in them, but not their titles and scales, and not the colour bar that `show` gave them."""
-    for each in axes:
-        for artist in (*each.images, *each.patches, *each.lines, *each.texts, *filter(None, [each.get_legend()])):
-            artist.remove()
-
-
 def show(axes, image, norm, *, label, cmap="gray", step=1, whole=False, corner=(0, 0)):
     """Draw an image with its colour bar; axes are in pixels of the image before `reduced`.
+
+    Axes that have an image of this shape, shown with `asinh_norm`, get this one in its place.
 
     Parameters
     ----------
@@ -338,27 +377,43 @@ def show(axes, image, norm, *, label, cmap="gray", step=1, whole=False, corner=(
         Whether the ticks of the colour bar are whole numbers.
     corner : (int, int)
         Column and row of the first pixel.
+
+    Returns
+    -------
+    AxesImage
     """
+    from matplotlib.colors import FuncNorm, Normalize
+
+    ticks = None
+    if isinstance(norm, FuncNorm):
+        # a bar of the stretched values is the same for all images
+        ticks = _ticks(norm)
+        labels, ticks, image, norm = [tick_label(tick) for tick in ticks], norm(ticks), norm(image), Normalize(0, 1)
+    if axes.images:
+        (drawn,) = axes.images
+        drawn.set_data(image)
+    else:
+        drawn = _framed_image(axes, image, norm, cmap, step, corner)
+        if whole:
+            drawn.colorbar.locator.set_params(integer=True)
+    drawn.colorbar.set_label(label)
+    if ticks is not None:
+        drawn.colorbar.set_ticks(ticks, labels=labels)
+    return drawn
+
+
+def _framed_image(axes, image, norm, cmap, step, corner):
+    """An image with its scales and a colour bar."""
     import matplotlib
 
     colours = matplotlib.colormaps[cmap].with_extremes(bad=NO_DATA)
     rows, columns = image.shape
     x, y = corner
     extent = (x - 0.5, x + columns * step - 0.5, y - 0.5, y + rows * step - 0.5)
-    drawn = axes.imshow(image, norm=norm, cmap=colours, extent=extent, origin="lower", interpolation="nearest")
-    bar = _bars.get(axes)
-    if bar is None:
-        bar = _bars[axes] = axes.figure.colorbar(drawn, ax=axes, shrink=0.85, pad=0.02, aspect=30)
-    else:
-        bar.update_normal(drawn)
+    # colours of what is seen only, not of all pixels
+    drawn = axes.imshow(image, norm=norm, cmap=colours, extent=extent, interpolation_stage="data")
+    bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.85, pad=0.02, aspect=30)
     bar.outline.set_visible(False)
-    bar.set_label(label)
-    ticks = _ticks(norm)
-    if ticks is not None:
-        bar.set_ticks(ticks, labels=[tick_label(tick) for tick in ticks])
-        bar.minorticks_off()
-    elif whole:
-        bar.locator.set_params(integer=True)
     for side in axes.spines.values():
         side.set_visible(False)
     label_pixels(axes)
@@ -377,9 +432,7 @@ def tick_label(value):
 
 
 def _ticks(norm):
-    """About six round values, evenly spaced on the bar."""
-    if not hasattr(norm, "inverse") or type(norm).__name__ != "FuncNorm":
-        return None
+    """About six round values, evenly spaced on the bar of a stretch."""
     values = np.asarray(norm.inverse(np.linspace(0.02, 0.98, 6)), float)
     spacing = np.min(np.abs(np.diff(values)))
     digits = 10.0 ** np.floor(np.log10(np.maximum(np.abs(np.gradient(values)), spacing)))
