@@ -327,6 +327,6 @@ def remove_fits_approximation(header):
     """
     matrices = [f"{name}{i}_{j}" for name in ("PC", "CD") for i in (1, 2) for j in (1, 2)]
     sip = [f"{name}_{i}_{j}" for name in _SIP_SERIES for i in range(10) for j in range(10)]
-    for key in ["CDELT1", "CDELT2", *matrices, *(f"{name}_ORDER" for name in _SIP_SERIES), *sip, *_SIP_RESIDUALS]:
-        if key in header:
-            del header[key]
+    removed = {"CDELT1", "CDELT2", *matrices, *(f"{name}_ORDER" for name in _SIP_SERIES), *sip, *_SIP_RESIDUALS}
+    for key in removed.intersection(header):
+        del header[key]
