@@ -22,4 +22,3 @@ def test_histogram_counts_each_value_in_its_bin(number):
 def test_last_bin_holds_its_upper_edge():
     values = np.array([0.0, 1.0, 2.0, np.nan, 2.5], np.float32)
     np.testing.assert_array_equal(_histogram(values, 4, np.float32(0.5), np.float32(0.0)), [1, 0, 1, 0])
-
