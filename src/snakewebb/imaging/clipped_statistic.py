@@ -9,6 +9,8 @@ from snakewebb.compiled import njit
 _LANES = 16
 """Sums are made of every sixteenth value each, which a processor adds side by side."""
 
+_BLOCK = 1024  # values whose bins are found together, in vector instructions
+
 _FLT_EPSILON = np.float32(np.finfo(np.float32).eps)
 
 
@@ -126,14 +128,19 @@ def _range(values, low, high):
 @njit
 def _histogram(values, bins, width, first):
     # neighbours often fall into the same bin: four histograms, so that none waits for the other's count
-    counts = np.zeros((4, bins), np.uint32)
+    counts = np.zeros((4, bins + 1), np.uint32)  # the last bin is for what is outside
     scale = np.float32(1.0) / width
     edge = first + width * np.float32(bins)
     closed = int(scale * (edge - first)) == bins
     if closed:
         edge *= np.float32(1.0) - _FLT_EPSILON
-    for k in range(len(values)):
-        value = values[k]
-        if value >= first and (value < edge or (closed and value == edge)):
-            counts[k & 3, int(scale * (value - first))] += np.uint32(1)
-    return counts[0] + counts[1] + counts[2] + counts[3]
+    places = np.empty(_BLOCK, np.int32)
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK]
+        for k in range(len(block)):
+            value = block[k]
+            inside = (value >= first) & ((value < edge) | (closed & (value == edge)))
+            places[k] = np.int32(scale * (value - first)) if inside else np.int32(bins)
+        for k in range(len(block)):
+            counts[k & 3, places[k]] += np.uint32(1)
+    return (counts[0] + counts[1] + counts[2] + counts[3])[:bins]

@@ -13,6 +13,7 @@ from snakewebb.imaging.pointing import SLOPES, Pointing
 from snakewebb.io.atomic import atomic
 from snakewebb.io.ecsv import write_ecsv
 from snakewebb.io.ecsv_columns import read_table
+from snakewebb.io.fits import units_of
 from snakewebb.io.keyword_order import set_keyword
 from snakewebb.plan.names import parse_exposure
 from snakewebb.wcs.correction import corrected_gwcs
@@ -105,7 +106,7 @@ def read_members(paths, alignment_file=None):
             matrix = np.array([[row["m11"], row["m12"]], [row["m21"], row["m22"]]])
             shift = np.array([row["shift_x"], row["shift_y"]]) * _ARCSEC
             status, reason = str(row["status"]), str(row["reason"])
-        header = fits.getheader(path, 0)
+        header = units_of(path)[0].header
         if moving:
             header["S_MTWCS"] = "FAILED" if motion is None else "COMPLETE"
         wcs = wcs.corrected(matrix, shift)

@@ -127,12 +127,13 @@ class Exposure:
         )
 
 
-def images_of(exposures):
+def images_of(exposures, done=None):
     """Images of exposures in turn, each read while the one before it is used.
 
-    An image is the caller's until another is asked for: a later one is read into its arrays.
+    An image is the caller's until another is asked for: a later one is read into its arrays. Those that are done with are kept in a list
+    ``done`` of the caller.
     """
-    done = []
+    done = [] if done is None else done
     for image in one_ahead(lambda exposure: exposure.load(done.pop() if done else None), exposures):
         yield image
         done.append(image)

@@ -28,7 +28,11 @@ class MosaicHeader:
     def add(self, exposure):
         """Take the keywords of an exposure."""
         keys = [*rules.TABLE_KEYWORDS, *(key for key in BLENDED if key not in rules.TABLE_KEYWORDS)]
-        found = {key: exposure.keyword(key) for key in keys}
+        present = {
+            *exposure.sci_header,
+            *exposure.header,
+        }  # to find that a header lacks a keyword takes longer than its value
+        found = {key: exposure.keyword(key) for key in keys if key in present}
         self._rows.append({key: value for key, value in found.items() if value is not None})
         self._footprints.extend(exposure.footprints())
         if exposure.group not in self._groups:

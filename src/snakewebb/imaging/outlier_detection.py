@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 import logging
 import tempfile
 from typing import Annotated, Literal
@@ -177,9 +176,9 @@ def outlier_detection(
         "order": pixmap_order,
         "propagate_dq": False,
     }
-    # the last one is compared first: it is in memory
     ordered = [exposure for exposures in groups.values() for exposure in exposures]
-    images = images_of([*ordered, *ordered[-2::-1]])
+    done = []
+    images = images_of(ordered, done)
     if resample_data:
         grid = grid_of(mosaic.exposures)
         drizzle_settings = {
@@ -204,13 +203,12 @@ def outlier_detection(
                 change=change,
                 keep=keep,
             )
-            apart = _flag_exposures(mosaic, zip(reversed(ordered), itertools.chain([last], images), strict=True), find)
+            apart = _flag_exposures(mosaic, ordered, last, done, find)
     else:
         median, last = _median_of_exposures(ordered, images, maskpt, settings, in_memory)
         if keep is not None:
             keep("median", None, median)
-        compared = zip(reversed(ordered), itertools.chain([last], images), strict=True)
-        apart = _flag_exposures(mosaic, compared, functools.partial(_beyond_median, median, limits[0]))
+        apart = _flag_exposures(mosaic, ordered, last, done, functools.partial(_beyond_median, median, limits[0]))
     fractions = mosaic.outlier_fractions
     for name, fraction in fractions.items():
         if fraction > SUSPICIOUS_FRACTION:
@@ -239,20 +237,26 @@ def _beyond_median(median, limit, exposure, image):
     return median, np.abs(image.data - median) > np.float32(limit) * np.nan_to_num(image.err)
 
 
-def _flag_exposures(mosaic, compared, find):
+def _flag_exposures(mosaic, ordered, image, done, find):
     """Flag the outliers that ``find`` finds in each exposure and save it; what is to be said of those that differ as a whole.
 
-    ``compared`` gives each exposure and its image, in any order.
+    The last exposure comes first, whose ``image`` is in memory. Each is saved while the next one is read and compared, into the arrays of
+    the image that was saved before, or of one in ``done``: two are in memory.
     """
     fractions, apart = {}, {}
-    for exposure, image in compared:
-        expected, outliers = find(exposure, image)
-        fractions[exposure.name], minority = _flag(image, outliers, expected)
-        del expected, outliers
-        if minority > LARGEST_MINORITY:
-            apart[exposure.name] = _disagreement(exposure.name, minority)
-        if exposure.save is not None:
-            exposure.save(image)
+    with behind() as then:
+        for exposure in reversed(ordered):
+            if image is None:
+                image = exposure.load(done.pop(0) if done else None)
+            expected, outliers = find(exposure, image)
+            fractions[exposure.name], minority = _flag(image, outliers, expected)
+            del expected, outliers
+            if minority > LARGEST_MINORITY:
+                apart[exposure.name] = _disagreement(exposure.name, minority)
+            if exposure.save is not None:
+                then(functools.partial(exposure.save, image))
+            done.append(image)
+            image = None
     names = [exposure.name for exposure in mosaic.exposures]
     mosaic.outlier_fractions = {name: fractions[name] for name in names}
     return [apart[name] for name in names if name in apart]

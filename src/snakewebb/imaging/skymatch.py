@@ -4,12 +4,13 @@ import logging
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import granted_threads, njit, one_ahead
+from snakewebb.compiled import by_rows, granted_threads, njit, one_ahead
 from snakewebb.dq import bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging import polygons
@@ -136,12 +137,15 @@ def skymatch(
     pairs = np.full((len(pointings), len(groups)), np.nan)  # sky of an exposure where it overlaps a group
     counts = np.zeros((len(pointings), len(groups)))
     own = np.full(len(pointings), np.nan)  # sky of an exposure as a whole
-    for i, image in enumerate(one_ahead(lambda source: source() if callable(source) else source, images)):
-        _refuse_subtracted(image.header, exposures[i])
-        data, good = np.asarray(image.data, np.float32), _good_pixels(image, dqbits)
+    scratch = threading.local()
+
+    def prepare(i):
+        """Usable values of an exposure, and groups with the polygons in which they are to be measured, or None for all of it."""
+        source = images[i]
+        values = _usable_values(source() if callable(source) else source, dqbits, exposures[i])
         if slopes is not None:
-            data = data - plane_of(data.shape, *slopes[i])
-        tasks = []
+            values -= plane_of(values.shape, *slopes[i])
+        tasks = [] if skymethod == "match" else [(None, None)]
         if "match" in skymethod:
             for g in np.unique(member[near[i]]):
                 others = np.flatnonzero(near[i] & (member == g)) if g != member[i] else ()
@@ -149,13 +153,17 @@ def skymatch(
                 shared = [polygon for polygon in shared if polygon is not None]
                 if shared:
                     tasks.append((g, shared))
-        if skymethod != "match":
-            tasks.append((None, None))
-        for (g, _), (sky, count) in zip(tasks, _measured(data, good, tasks, statistic), strict=True):
-            if g is None:
-                own[i] = sky
-            elif np.isfinite(sky):
-                pairs[i, g], counts[i, g] = sky, count
+        return values, tasks
+
+    with ThreadPoolExecutor(granted_threads()) as pool:
+        for i, (values, tasks) in enumerate(one_ahead(prepare, range(len(images)))):
+            measured = pool.map(partial(_measured, statistic, scratch, values), [shared for _, shared in tasks])
+            for (g, _), (sky, count) in zip(tasks, measured, strict=True):
+                if g is None:
+                    own[i] = sky
+                elif np.isfinite(sky):
+                    pairs[i, g], counts[i, g] = sky, count
+            del values
 
     levels = np.zeros(len(groups))
     reasons = [""] * len(groups)
@@ -176,38 +184,28 @@ def _slopes(pointings, images, outlines, dqbits, statistic, *, matched):
     cells = Cells(outlines, pointings[0].wcs)
     levels = []
     for pointing, source in zip(pointings, images, strict=True):
-        image = source() if callable(source) else source
-        _refuse_subtracted(image.header, pointing.exposure)
-        data = np.asarray(image.data, np.float32)
-        levels.append(cells.levels(data, _good_pixels(image, dqbits), pointing.wcs, statistic))
+        values = _usable_values(source() if callable(source) else source, dqbits, pointing.exposure)
+        levels.append(cells.levels(values, np.isfinite(values), pointing.wcs, statistic))
     slopes = slopes_of_differences(levels) if matched else slopes_of_each(levels)
     half_sides = [[0.5 * (n - 1) for n in reversed(pointing.wcs.shape)] for pointing in pointings]
     return slopes / np.array(half_sides)
 
 
-def _measured(data, good, tasks, statistic):
-    """Run the statistic for each task, one per thread at a time."""
-    scratch = threading.local()
-    values = np.where(good, data, np.float32(np.nan))
-
-    def measure(task):
-        shared = task[1]
-        if shared is None:
-            return statistic(values.ravel())
-        if not hasattr(scratch, "inside"):
-            scratch.inside = np.empty(data.shape, np.bool_)
-            scratch.values = np.empty(data.size, np.float32)
-        scratch.inside[:] = False
-        windows = np.array([_fill_polygon(scratch.inside, *_grid_vertices(x, y)) for x, y in shared])
-        top, left = windows[:, ::2].min(axis=0)
-        bottom, right = windows[:, 1::2].max(axis=0)
-        part = np.s_[top:bottom, left:right]
-        chosen = scratch.values[: (bottom - top) * (right - left)]
-        _select(values[part], scratch.inside[part], chosen)
-        return statistic(chosen)
-
-    with ThreadPoolExecutor(granted_threads()) as pool:
-        return list(pool.map(measure, tasks))
+def _measured(statistic, scratch, values, shared):
+    """The statistic of the values inside shared polygons, or of all; ``scratch`` keeps the memory of the thread for the next time."""
+    if shared is None:
+        return statistic(values.ravel())
+    if not hasattr(scratch, "inside") or scratch.inside.shape != values.shape:
+        scratch.inside = np.zeros(values.shape, np.bool_)
+        scratch.values = np.empty(values.size, np.float32)
+    windows = np.array([_fill_polygon(scratch.inside, *_grid_vertices(x, y)) for x, y in shared])
+    top, left = windows[:, ::2].min(axis=0)
+    bottom, right = windows[:, 1::2].max(axis=0)
+    part = np.s_[top:bottom, left:right]
+    chosen = scratch.values[: (bottom - top) * (right - left)]
+    _select(values[part], scratch.inside[part], chosen)
+    scratch.inside[part] = False
+    return statistic(chosen)
 
 
 @njit
@@ -219,15 +217,32 @@ def _select(data, inside, values):
             values[y * width + x] = data[y, x] if inside[y, x] else np.float32(np.nan)
 
 
-def _good_pixels(image, dqbits):
-    good = np.isfinite(image.data)
-    if dqbits is not None and dqbits.strip().upper() not in ("", "NONE", "INDEF"):
-        try:
-            accepted = bits_from_expression(dqbits)
-        except ValueError as error:
-            raise ConfigError(f"steps.skymatch.dqbits: {error}") from error
-        good &= (image.dq & np.uint32(~accepted & 0xFFFFFFFF)) == 0
-    return good
+def _usable_values(image, dqbits, exposure):
+    """Values of an image, float32, NaN where a pixel is not to be used."""
+    _refuse_subtracted(image.header, exposure)
+    data = np.asarray(image.data, np.float32)
+    values = np.empty(data.shape, np.float32)
+    dq = image.dq if image.dq is not None else np.zeros_like(data, np.uint32)
+    by_rows(_choose_rows, len(data), data, dq, np.uint32(_excluded_bits(dqbits)), values)
+    return values
+
+
+def _excluded_bits(dqbits):
+    """Mask of the flags that good pixels do not have."""
+    if dqbits is None or dqbits.strip().upper() in ("", "NONE", "INDEF"):
+        return 0
+    try:
+        return ~bits_from_expression(dqbits) & 0xFFFFFFFF
+    except ValueError as error:
+        raise ConfigError(f"steps.skymatch.dqbits: {error}") from error
+
+
+@njit
+def _choose_rows(first, last, data, dq, excluded, values):
+    for j in range(first, last):
+        for i in range(data.shape[1]):
+            usable = np.isfinite(data[j, i]) & (dq[j, i] & excluded == 0)
+            values[j, i] = data[j, i] if usable else np.float32(np.nan)
 
 
 def _refuse_subtracted(header, exposure):

@@ -18,7 +18,7 @@ from astropy.io.fits.verify import VerifyWarning
 from snakewebb.errors import BadDataError
 from snakewebb.io.atomic import atomic
 from snakewebb.io.checksum import encode, ones_complement_sum, sum_of_words, with_carries
-from snakewebb.io.streamed_image import StreamedImage
+from snakewebb.io.streamed_image import PlainImage, StreamedImage
 from snakewebb.io.tables import PlainTable
 
 log = logging.getLogger(__name__)
@@ -312,7 +312,7 @@ def write(path, units):
     Parameters
     ----------
     path : path-like
-    units : iterable of astropy HDUs, StreamedImage and PlainTable
+    units : iterable of astropy HDUs, PlainImage, StreamedImage and PlainTable
         The first one is the primary.
 
     Returns
@@ -324,11 +324,7 @@ def write(path, units):
     with atomic(path) as temporary:
         with open(temporary, "wb") as stream:
             for unit in units:
-                with _shortened_comments():
-                    header, data = _layout(unit)
-                for keyword in ("DATASUM", "CHECKSUM"):
-                    header.remove(keyword, ignore_missing=True)
-                cards = _cards(header)
+                label, cards, data = laid_out(unit)
                 place = stream.tell()
                 stream.write(_with_sums(cards, 0))
                 stream.flush()
@@ -340,11 +336,30 @@ def write(path, units):
                 stream.write(_with_sums(cards, total))
                 stream.seek(end)
                 _begin_to_store(stream, place, end)
-                name = header.get("EXTNAME", "PRIMARY")
-                version = header.get("EXTVER", 1)
-                sums[name if version == 1 else f"{name},{version}"] = str(total)
+                sums[label] = str(total)
         verify_checksums(temporary)
     return sums
+
+
+def laid_out(unit):
+    """A unit as the file has it.
+
+    Returns
+    -------
+    label : str
+        Its name, with its number if that is not 1.
+    cards : bytes
+        Records of its header but for the checksums and END.
+    data : ndarray or StreamedImage
+    """
+    if isinstance(unit, PlainImage):
+        return unit.name, unit.cards, np.ascontiguousarray(unit.data).reshape(-1)
+    with _shortened_comments():
+        header, data = _layout(unit)
+    for keyword in ("DATASUM", "CHECKSUM"):
+        header.remove(keyword, ignore_missing=True)
+    name, version = header.get("EXTNAME", "PRIMARY"), header.get("EXTVER", 1)
+    return name if version == 1 else f"{name},{version}", _cards(header), data
 
 
 def _begin_to_store(stream, begin, end):

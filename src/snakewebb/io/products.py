@@ -3,6 +3,7 @@
 The same input gives the same bytes, but for DATE in the primary header and the CHECKSUM of that header.
 """
 
+import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -15,10 +16,11 @@ from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
 from snakewebb.io.atomic import atomic
-from snakewebb.io.fits import shape_of, units_of, warn_of_foreign_bytes, write
+from snakewebb.io.fits import laid_out, shape_of, units_of, warn_of_foreign_bytes, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
 from snakewebb.io.read_words import read_words
+from snakewebb.io.streamed_image import PlainImage
 from snakewebb.io.tables import asdf_table, table_unit
 from snakewebb.wcs.ifu_wcs import wcs_of_tree
 from snakewebb.wcs.image_wcs import ImageWCS
@@ -121,13 +123,13 @@ def write_image(path, image, model):
         if name == "VAR_POISSON" and model == "CubeModel":
             units += _time_units(image)
         array = getattr(image, attribute)
-        if array is not None:
-            header = fits.Header()
-            if name == "SCI":
-                header = _content(image.sci_header)
-            elif name == "ERR" and "BUNIT" in image.sci_header:
-                header["BUNIT"] = (image.sci_header["BUNIT"], "physical units of the array values")
-            units.append(named_unit(fits.ImageHDU(array, header), name))
+        if array is None:
+            continue
+        if name == "SCI":
+            units.append(named_unit(fits.ImageHDU(array, _content(image.sci_header)), name))
+        else:
+            unit = image.sci_header.get("BUNIT") if name == "ERR" else None
+            units.append(PlainImage(name, _plain_cards(name, array.shape, array.dtype, unit), array))
     if image.oversample != 1:
         for name, array in (("REGIONS", image.geometry.slices), ("WAVELENGTH", image.geometry.wavelength)):
             kind = np.int32 if name == "REGIONS" else np.float32
@@ -135,6 +137,14 @@ def write_image(path, image, model):
     # readers of the archive's files look for it even where it is empty
     units.append(asdf_unit(image.wcs, image.tree, oversample=image.oversample))
     return write(path, units)
+
+
+@functools.lru_cache(32)
+def _plain_cards(name, shape, dtype, unit):
+    """Header of an image extension that has no keywords of its own but its unit: the same for all exposures of a size."""
+    header = fits.Header() if unit is None else fits.Header([("BUNIT", unit, "physical units of the array values")])
+    like = np.broadcast_to(dtype.type(0), shape)
+    return laid_out(named_unit(fits.ImageHDU(like, header), name))[1]
 
 
 def _time_units(exposure):

@@ -5,11 +5,11 @@ import numpy as np
 from snakewebb.errors import BadDataError
 from snakewebb.io.fits import by_parts, read_into, word_kernels
 
-_PIECE = 1 << 17  # words
+_PIECE = 1 << 19  # words; after each a thread waits for its turn to run Python
 
 
 def read_words(descriptor, where, start, words, offset):
-    """Read words of a file, in pieces that stay in the cache, on the threads that the job has, and return their sum.
+    """Read words of a file, in pieces, on the threads that the job has, and return their sum.
 
     Parameters
     ----------

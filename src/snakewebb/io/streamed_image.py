@@ -1,8 +1,26 @@
-"""Image extensions whose data are written piece by piece."""
+"""Image extensions that are no HDUs of astropy: with a header that is text already, or with data that are written piece by piece."""
 
 import os
+from dataclasses import dataclass
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class PlainImage:
+    """An image extension whose header is laid out already.
+
+    Attributes
+    ----------
+    name : str
+    cards : bytes
+        As `snakewebb.io.fits.laid_out` gives them.
+    data : ndarray
+    """
+
+    name: str
+    cards: bytes
+    data: np.ndarray
 
 
 class StreamedImage:

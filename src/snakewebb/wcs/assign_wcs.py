@@ -302,7 +302,7 @@ def write_fits_approximation(image, *, max_pix_error, degree, max_inv_pix_error,
     except SIPError as error:
         log.warning("no FITS approximation of the WCS is written: %s", error)
         return
-    remove_fits_approximation(header)
+    remove_fits_approximation(header, but=keywords)
     extra = image.tree.setdefault("meta", {}).setdefault("wcsinfo", {})
     for key in [key for key in extra if key.startswith(("ap_", "bp_", "sip"))]:
         del extra[key]
@@ -318,15 +318,17 @@ def write_fits_approximation(image, *, max_pix_error, degree, max_inv_pix_error,
             header[key] = (float(f"{keywords[key.lower()]:.3g}"), comment)
 
 
-def remove_fits_approximation(header):
+def remove_fits_approximation(header, but=()):
     """Remove scale, matrix and distortion of the FITS WCS from a header.
 
     Parameters
     ----------
     header : Header
+    but : iterable of str
+        Keywords that stay where they are: they get new values.
     """
     matrices = [f"{name}{i}_{j}" for name in ("PC", "CD") for i in (1, 2) for j in (1, 2)]
     sip = [f"{name}_{i}_{j}" for name in _SIP_SERIES for i in range(10) for j in range(10)]
-    for key in ["CDELT1", "CDELT2", *matrices, *(f"{name}_ORDER" for name in _SIP_SERIES), *sip, *_SIP_RESIDUALS]:
-        if key in header:
-            del header[key]
+    removed = {"CDELT1", "CDELT2", *matrices, *(f"{name}_ORDER" for name in _SIP_SERIES), *sip, *_SIP_RESIDUALS}
+    for key in removed.intersection(header).difference(but):
+        del header[key]
