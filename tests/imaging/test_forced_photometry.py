@@ -232,7 +232,7 @@ def test_a_filter_without_references_has_an_empty_table(sky, references):
     mosaic.header["FILTER"] = "F090W"
     table, status = measured(mosaic, sky, references)
     assert (status.state, len(table)) == ("NO_REFERENCE", 0)
-    assert "has no row for filter F090W" in table.meta["reason"]
+    assert "has no row for FILTER F090W" in table.meta["reason"]
     merged = merge_bands(detection.catalog, {"F090W": table})
     assert len(merged) == 144
     assert not any(name.startswith("F090W") for name in merged.colnames)

@@ -299,10 +299,12 @@ def test_filter_without_apertures(references):
     mosaic = mosaic_of(np.ones((50, 50)), np.ones((50, 50)), FILTER="F115W")
     status = source_catalog(mosaic, references)
     assert status.state == "NO_REFERENCE"
-    assert status.reason == "apcorr.fits has no row for filter F115W, pupil CLEAR"
+    assert status.reason == "apcorr.fits has no row for FILTER F115W, PUPIL CLEAR; for FILTER it has F200W, F150W"
     assert len(mosaic.catalog) == 0
     mosaic.header["FILTER"] = "F150W"
-    with pytest.raises(LookupError, match=r"abvegaoffset.asdf has no row for filter F150W"):
+    with pytest.raises(
+        LookupError, match=r"abvegaoffset.asdf has no row for FILTER F150W, PUPIL CLEAR; for FILTER it has F200W, F444W"
+    ):
         calibration_of(mosaic, references)
 
 

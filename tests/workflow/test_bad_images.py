@@ -139,7 +139,7 @@ def test_mixed_pixel_scales_and_a_missing_detector_are_named(run):
     )
     status, reason, record = outcome(run, MIXED, "cat")
     assert (status, record["sources"]) == ("NO_REFERENCE", 0)
-    assert "has no row for filter MULTIPLE" in reason
+    assert "has no row for FILTER MULTIPLE" in reason
     with fits.open(run[0].folder / f"stage3/{MIXED}_i2d.fits") as units:
         assert np.sqrt(units["SCI"].header["PIXAR_A2"]) == pytest.approx(0.031, abs=5e-4)
     # the long-wavelength field is twice as wide

@@ -7,6 +7,7 @@ import numpy as np
 
 from snakewebb.errors import BadDataError, ConfigError, MissingReferenceError
 from snakewebb.io.asdf_tree import Tagged, parse
+from snakewebb.wording import missing_row
 
 log = logging.getLogger(__name__)
 
@@ -163,15 +164,17 @@ _SELECTORS = {
 
 
 def _selected(table, columns, mosaic, path):
-    rows = np.ones(len(table), bool)
-    wanted = {name: str(mosaic.header.get(keyword, "")).strip() for name, keyword in columns.items()}
-    for name, value in wanted.items():
+    wanted = {keyword: str(mosaic.header.get(keyword, "")).strip() for keyword in columns.values()}
+    found = {}
+    for name, keyword in columns.items():
         if name not in table.dtype.names:
             raise MissingReferenceError(f"{path}: column {name!r} is missing, found {table.dtype.names}")
-        rows &= np.array([_text(entry) == value for entry in table[name]], bool)
+        found[keyword] = np.array([_text(entry) for entry in table[name]], str)
+    rows = np.ones(len(table), bool)
+    for keyword, value in wanted.items():
+        rows &= found[keyword] == value
     if not rows.any():
-        selection = ", ".join(f"{name} {value}" for name, value in wanted.items())
-        raise LookupError(f"{path.name} has no row for {selection}")
+        raise LookupError(missing_row(path.name, wanted, found))
     return table[rows]
 
 

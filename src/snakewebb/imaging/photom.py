@@ -14,6 +14,7 @@ from snakewebb.io.references import References
 from snakewebb.spectroscopy import mrs_photometry
 from snakewebb.spectroscopy.mrs import is_mrs
 from snakewebb.steps import COMPLETE, NO_REFERENCE, NOT_APPLICABLE, Status, step
+from snakewebb.wording import missing_row
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def photom(
     Raises
     ------
     MissingReferenceError
-        If the tables of the reference file do not belong together, or select several rows.
+        If the tables of the reference file do not belong together, select several rows, or do not hold for the date.
     BadDataError
         If the time of the exposure is needed and not in the header.
 
@@ -86,8 +87,11 @@ def photom(
     if row is None and instrument == "MIRI":  # older files have one row for all subarrays
         row = _row(tables["PHOTOM"], selection | {"SUBARRAY": "GENERIC"}, path)
     if row is None:
-        wanted = ", ".join(f"{key} {value}" for key, value in selection.items())
-        return Status(NO_REFERENCE, f"{path.name} has no row for {wanted}: the image stays in DN/s")
+        reason = missing_row(path.name, selection, {key: _texts(tables["PHOTOM"], key) for key in selection})
+        return Status(
+            NO_REFERENCE,
+            f"{reason}. The image stays in DN/s; take another CRDS context, or set override_photom of the step to a file that has it",
+        )
     conversion = tables["PHOTOM"]["photmjsr"][row]
     if not (np.isfinite(conversion) and conversion > 0):
         return Status(NO_REFERENCE, f"{path.name}: photmjsr is {conversion} for {selection}: the image stays in DN/s")
@@ -133,11 +137,16 @@ def _attach_areas(image, refs, photom_header):
             set_keyword(image.sci_header, key, float(value))
 
 
+def _texts(table, key):
+    """Values of the column of a keyword, as headers have them."""
+    return np.char.upper(np.char.strip(np.asarray(table[key.lower()], str)))
+
+
 def _row(table, selection, path):
     """Number of the row of a table with these values, or None."""
     chosen = np.ones(len(table), bool)
     for key, value in selection.items():
-        chosen &= np.char.upper(np.char.strip(np.asarray(table[key.lower()], str))) == value
+        chosen &= _texts(table, key) == value
     rows = np.flatnonzero(chosen)
     if len(rows) > 1:
         raise MissingReferenceError(f"{path}[PHOTOM]: {len(rows)} rows for {selection}, one expected; use another file")
@@ -156,7 +165,15 @@ def _throughput(tables, row, time, path):
                 "primary header: EXPMID is missing, so the throughput at the time of the exposure is not known; "
                 "set apply_time_correction to false to do without"
             )
-        product *= _MODELS[name](tables[name][row], time)
+        with np.errstate(invalid="ignore", over="ignore"):
+            throughput = _MODELS[name](tables[name][row], time)
+        if not (np.isfinite(throughput) and throughput > 0):
+            raise MissingReferenceError(
+                f"{path}[{name}]: at EXPMID {time} the throughput is {throughput}, expected a positive number (t0 is "
+                f"{tables[name]['t0'][row]}): the table does not hold for this date; use another file, or set "
+                "apply_time_correction to false"
+            )
+        product *= throughput
     return product
 
 
@@ -177,8 +194,9 @@ def _exponential(row, time):
 
 
 def _power_law(row, time):
-    normalisation = (365.0 + row["tsoft"]) ** row["alpha"] / row["year1value"]
-    return (time - row["t0"] + row["tsoft"]) ** row["alpha"] / normalisation
+    # numpy's routine for arrays, as the oracle: that for single numbers differs in the last bit
+    normalisation = np.power(365.0 + row["tsoft"], row["alpha"]) / row["year1value"]
+    return np.power(time - row["t0"] + row["tsoft"], row["alpha"]) / normalisation
 
 
 _MODELS = dict(zip(_TIME_TABLES, (_linear, _exponential, _power_law), strict=True))

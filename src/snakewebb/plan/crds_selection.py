@@ -155,7 +155,9 @@ def select_names(headers, reftypes, context, crds_path):
             answers.setdefault(key, {}).update({reftype: names[reftype] for reftype in types})
         write_json_if_changed(memo, answers)
     found = {exposure: answers.get(key, {}) for exposure, key in keys.items()}
-    return _checked(found, reftypes, context)
+    return _checked(
+        found, reftypes, context, lambda name, reftype: _unmatched(requests[name], reftype, context, crds_path)
+    )
 
 
 def select_parameters(headers, step_names, context, crds_path, *, pipeline=None):
@@ -331,7 +333,20 @@ def _ask(context, crds_path, requests):
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def _checked_answer(found, reftypes):
+def _unmatched(request, reftype, context, crds_path):
+    """What crds means by "No match found": the values that no rule has together."""
+    try:
+        paths = _mapping_files(crds_path / "mappings" / "jwst", context, request["instrument"])
+    except (OSError, ConfigError, MissingMappingsError):
+        return "no rule is for this exposure"  # the cache lost its mappings
+    (rules,) = (path for path in paths if re.fullmatch(rf"jwst_[a-z]+_{reftype}_\d+\.rmap", path.name))
+    names = dict.fromkeys(re.findall(r"META\.[A-Z0-9_.]+", rules.read_text()))
+    keywords = {name: SELECTION_KEYWORDS[name] for name in names if name in SELECTION_KEYWORDS}
+    values = [f"{keyword} {request['values'].get(name, 'missing')}" for name, keyword in keywords.items()]
+    return f"no rule of {rules.name} is for {', '.join(values)}"
+
+
+def _checked_answer(found, reftypes, unmatched):
     """Names of the reference files in an answer, ``None`` for N/A; and what there is no file of, in words."""
     names, failures = {}, []
     for reftype in reftypes:
@@ -342,20 +357,21 @@ def _checked_answer(found, reftypes):
             names[reftype] = None
         elif text.startswith("NOT FOUND"):
             reason = " ".join(text.removeprefix("NOT FOUND").split())
+            reason = unmatched(reftype) if reason == "No match found." else reason
             failures.append(f"{reftype}: {reason}")
         else:
             names[reftype] = text
     return names, failures
 
 
-def _checked(answers, reftypes, context):
+def _checked(answers, reftypes, context, unmatched):
     """Names of the answers; those that are neither a name nor N/A are reported together."""
     names, failures, known = {}, {}, {}
     for exposure, found in answers.items():
         wanted = tuple(sorted(reftypes[exposure]))
         # thousands of exposures have a few answers
         if (id(found), wanted) not in known:
-            known[id(found), wanted] = _checked_answer(found, wanted)
+            known[id(found), wanted] = _checked_answer(found, wanted, functools.partial(unmatched, exposure))
         chosen, reasons = known[id(found), wanted]
         names[exposure] = dict(chosen)
         if reasons:

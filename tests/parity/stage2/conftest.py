@@ -7,6 +7,11 @@ from astropy.io import fits
 from snakewebb.io.models import Image
 from snakewebb.io.references import References
 
+# orientation of NIRCam's read-out
+AXES = {
+    **dict.fromkeys(("NRCA1", "NRCA3", "NRCALONG", "NRCB2", "NRCB4"), (-1, 2)),
+    **dict.fromkeys(("NRCA2", "NRCA4", "NRCB1", "NRCB3", "NRCBLONG"), (1, -2)),
+}
 NRCALONG = (86.103458, -493.227512)  # V2, V3 of the reference point, arcsec
 
 PRIMARY = {
@@ -58,6 +63,22 @@ def make_rate():
         data[bad & (rng.random(shape) < 0.5)] = np.nan
         data[rng.random(shape) < 0.003] = np.nan
         return Image(header, sci, data, np.sqrt(poisson + rnoise), dq, poisson, rnoise)
+
+    return make
+
+
+@pytest.fixture
+def image_of(make_rate):
+    """``image_of(setting, **keywords)``: a small image near a corner of a detector, behind the elements of a `Setting`."""
+
+    def make(setting, **keywords):
+        axes = dict(zip(("FASTAXIS", "SLOWAXIS"), AXES.get(setting.detector, (1, 2)), strict=True))
+        place = {"INSTRUME": setting.instrument, "DETECTOR": setting.detector}
+        image = make_rate((16, 16), (31, 21), **place, **axes, **keywords)
+        for key in ("MODULE", "CHANNEL", "FILTER", "PUPIL"):
+            del image.header[key]
+        image.header.update(setting.keywords)
+        return image
 
     return make
 

@@ -5,6 +5,7 @@ pytest.importorskip("jwst")
 from jwst.flatfield import FlatFieldStep
 from stdatamodels.jwst import datamodels
 
+from optical_elements import SETTINGS
 from snakewebb.dq import DO_NOT_USE, NO_FLAT_FIELD
 from snakewebb.errors import BadDataError, MissingReferenceError
 from snakewebb.imaging.flat_field import flat_field
@@ -13,11 +14,14 @@ from snakewebb.steps import COMPLETE, NO_REFERENCE
 ARRAYS = ("data", "err", "var_poisson", "var_rnoise", "var_flat")
 
 
+FIRST = {setting.detector: setting for setting in SETTINGS[::-1]}  # one of each detector
+
+
 @pytest.fixture
 def flat(tmp_path):
-    """A flat-field reference: ``flat(shape, corner)`` gives its path."""
+    """A flat-field reference: ``flat(shape, corner, seed, axes)`` gives its path."""
 
-    def make(shape=(2048, 2048), corner=(1, 1), seed=5):
+    def make(shape=(2048, 2048), corner=(1, 1), seed=5, axes=(None, None)):
         rng = np.random.default_rng(seed)
         model = datamodels.FlatModel()
         model.data = rng.normal(1.0, 0.05, shape).astype(np.float32)
@@ -30,6 +34,7 @@ def flat(tmp_path):
             model.data[rng.random(shape) < 0.01] = value
         model.meta.subarray.xstart, model.meta.subarray.ystart = corner
         model.meta.subarray.ysize, model.meta.subarray.xsize = shape
+        model.meta.subarray.fastaxis, model.meta.subarray.slowaxis = axes
         path = tmp_path / f"flat{seed}.fits"
         model.save(path)
         return path
@@ -49,6 +54,19 @@ def test_arrays_and_flags(make_rate, oracle_model, references_of, run_oracle, as
     assert 0.03 < np.mean(np.isnan(image.data)) < 0.2
     for name in ARRAYS:
         assert_agree(getattr(image, name), getattr(theirs, name))
+
+
+@pytest.mark.parametrize("setting", FIRST.values(), ids=FIRST)
+def test_every_detector(image_of, oracle_model, references_of, run_oracle, assert_agree, flat, setting):
+    image = image_of(setting)
+    shape = {"MIRIMAGE": (1024, 1032)}.get(setting.detector, (2048, 2048))
+    path = flat(shape, seed=8, axes=(image.header["FASTAXIS"], image.header["SLOWAXIS"]))
+    refs = references_of(image, flat=path)
+    theirs = run_oracle(FlatFieldStep, oracle_model(image), refs)
+    assert flat_field(image, refs).state == theirs.meta.cal_step.flat_field == COMPLETE
+    np.testing.assert_array_equal(image.dq, theirs.dq)
+    for name in ARRAYS:
+        assert_agree(getattr(image, name), getattr(theirs, name), ulps=0)
 
 
 def test_a_users_flat_of_the_subarray(make_rate, oracle_model, references_of, run_oracle, assert_agree, flat):
