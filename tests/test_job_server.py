@@ -181,6 +181,29 @@ def test_modules_of_users_are_imported_by_every_job(run, tmp_path):
         assert (tmp_path / "seen").read_text() == "False"
 
 
+def test_units_are_not_imported_for_files_and_are_whole_where_they_are_needed(run, tmp_path):
+    """astropy.utils.data, which astropy.io.fits imports, names units in annotations only."""
+    text = (
+        "import sys; there = 'astropy.units' in sys.modules, 'astropy.io.fits' in sys.modules; from astropy import units; "
+        "from astropy.utils.data import get_free_space_in_dir; "
+        "space = get_free_space_in_dir('.', unit=units.byte); Path('found').write_text(f'{there} {type(space).__name__} {space.unit}')"
+    )
+    assert run(text, name="units") == 0
+    assert (tmp_path / "found").read_text() == "(False, True) Quantity byte"
+
+
+def test_what_jobs_import_to_compile_is_not_taken_over(tmp_path):
+    text = (
+        "import sys; from snakewebb import job_start; before = job_start.state(); import snakewebb.imaging.sorting as sorting; "
+        "import numpy; sorting.sort(numpy.linspace(1, 0, 5000, dtype='f4')); gained = job_start.gained(before); "
+        "loaded = [name for name in sys.modules if name.startswith('numba.')]; "
+        "print(len(loaded) > 0, len(gained['kernels']), [name for name in gained['modules'] if name.startswith('numba')])"
+    )
+    environment = os.environ | {"SNAKEWEBB_CACHE": str(tmp_path)}
+    found = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.split(maxsplit=2) == ["True", "1", "[]\n"]
+
+
 def test_what_a_failed_job_imports_is_not_taken_over(run, tmp_path):
     for _ in range(2):
         assert run(LATE.format("chunk") + "; sys.exit(3)", name="failing") == 3

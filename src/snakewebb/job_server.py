@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import functools
 import gc
+import importlib
 import inspect
 import io
 import os
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import types
 from graphlib import TopologicalSorter
 from itertools import chain
 from multiprocessing.connection import Connection
@@ -317,12 +319,27 @@ def _tell_ends(running, *_):
 
 
 def _import_common():
-    import astropy.io.fits  # noqa: F401
+    _import_fits()
     import snakemake.iocontainers  # noqa: F401
 
     from snakewebb.io.sidecar import versions
 
     versions()  # which every job writes into its records
+
+
+def _import_fits():
+    """Import `astropy.io.fits` without `astropy.units`, which takes a tenth of a second: it is named only in annotations."""
+    importlib.import_module("astropy")
+    units = types.ModuleType("astropy.units")
+    units.Quantity, units.UnitBase = type("Quantity", (), {}), type("UnitBase", (), {})
+    sys.modules.setdefault("astropy.units", units)
+    try:
+        with contextlib.suppress(Exception):  # other releases need more of it
+            importlib.import_module("astropy.utils.data")
+    finally:
+        if sys.modules["astropy.units"] is units:
+            del sys.modules["astropy.units"]
+    importlib.import_module("astropy.io.fits")
 
 
 def _import_for(script):

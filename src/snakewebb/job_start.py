@@ -39,7 +39,11 @@ def gained(before):
     """
     later = max(0, len(sys.modules) - before["modules"])
     added = list(islice(reversed(sys.modules.items()), later))
-    modules = [name for name, module in reversed(added) if _is_installed(module) and _is_imported(name)]
+    modules = [
+        name
+        for name, module in reversed(added)
+        if _is_installed(module) and _is_imported(name) and name.partition(".")[0] not in _FOR_COMPILING
+    ]
     kernels = sorted(compiled.loaded_kernels(since=before["kernels"]), key=str)
     return {"modules": modules, "kernels": kernels} if modules or kernels else {}
 
@@ -75,6 +79,9 @@ def remember(script, start):
     merged = {key: list(dict.fromkeys([*known.get(key, ()), *start[key]])) for key in ("modules", "kernels")}
     _write(_file_of(script), merged)
 
+
+_FOR_COMPILING = {"numba", "llvmlite", "cffi", "_cffi_backend", "pycparser"}
+"""Packages of which jobs import more only to compile kernels, which later jobs load."""
 
 _ORDER = "expected"
 

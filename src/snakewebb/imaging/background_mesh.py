@@ -65,16 +65,24 @@ def filled_mesh(mesh):
     missing = np.isnan(mesh)
     if not missing.any():
         return mesh
-    from snakewebb.imaging.nearest import cKDTree
+    known, wanted = np.argwhere(~missing), np.argwhere(missing)
+    if len(known) > _NEAREST:
+        from snakewebb.imaging.nearest import cKDTree  # imports scipy.sparse
 
-    known = np.argwhere(~missing)
+        distance, index = cKDTree(known, leafsize=10).query(wanted, k=_NEAREST)
+    else:
+        distances = np.sqrt(((wanted[:, None] - known) ** 2).sum(axis=2))
+        index = np.argsort(distances, axis=1, kind="stable")
+        distance = np.take_along_axis(distances, index, axis=1)
     values = mesh[~missing].astype(np.float64)
-    distance, index = cKDTree(known, leafsize=10).query(np.argwhere(missing), k=10)
-    there = np.isfinite(distance)
-    weight = np.where(there, 1.0 / distance, 0.0)
     filled = mesh.copy()
-    filled[missing] = (weight * values[np.where(there, index, 0)]).sum(axis=1) / weight.sum(axis=1)
+    weight = 1.0 / distance
+    filled[missing] = (weight * values[index]).sum(axis=1) / weight.sum(axis=1)
     return filled
+
+
+_NEAREST = 10
+"""Boxes that fill a missing one."""
 
 
 def smoothed_mesh(mesh, size=3):

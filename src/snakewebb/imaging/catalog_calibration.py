@@ -141,11 +141,11 @@ def for_pixel_size(calibration):
     Calibration
         The same, where the pixels are as large, or where the reference has fewer than four apertures to tell the profile.
     """
-    from scipy.interpolate import CubicSpline
-
     radii, energies = (np.concatenate([[0.0], part]) for part in calibration.profile)
     if calibration.pixel_ratio == 1.0 or len(radii) < 5:
         return calibration
+    from scipy.interpolate import CubicSpline
+
     light = CubicSpline(radii, energies, bc_type=((1, 0.0), "not-a-knot"))
     r = np.array(calibration.radii) * calibration.pixel_ratio
     variance = 2.0 * (calibration.pixel_ratio**2 - 1.0) / 12.0

@@ -1,10 +1,11 @@
 """Combining exposures on one grid of the sky."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import by_rows, njit
+from snakewebb.compiled import behind, by_rows, njit
 from snakewebb.dq import bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.drizzle_kernel import BITS, Drizzle
@@ -241,13 +242,16 @@ def _combine(mosaic, *, error, keep_variances, blend, settings):
     errors = Drizzle(grid.shape, 1, context=False, **common) if error == "drizzled" else None
     images = images_of(mosaic.exposures)
     room = None
-    for index, exposure in enumerate(mosaic.exposures):
-        number = index if tile is None else tile.numbers[index]
-        if tile is not None and drizzled.context is not None:
-            tile.keep_context(drizzled, number)
-        pixel_map = map_of(exposure, grid, settings)
-        planes = {"variances": names, "errors": errors, "number": number}
-        room = drizzle_exposure(drizzled, exposure, next(images), pixel_map, settings, room=room, **planes)
+    with behind() as then:
+        if tile is None:
+            then(partial(_make_headers, mosaic, settings, blend=blend))
+        for index, exposure in enumerate(mosaic.exposures):
+            number = index if tile is None else tile.numbers[index]
+            if tile is not None and drizzled.context is not None:
+                tile.keep_context(drizzled, number)
+            pixel_map = map_of(exposure, grid, settings)
+            planes = {"variances": names, "errors": errors, "number": number}
+            room = drizzle_exposure(drizzled, exposure, next(images), pixel_map, settings, room=room, **planes)
     del room
     if tile is not None and drizzled.context is not None:
         tile.keep_context(drizzled)
@@ -263,8 +267,6 @@ def _combine(mosaic, *, error, keep_variances, blend, settings):
         if keep_variances:
             for name, variance in zip(names, variances, strict=True):
                 setattr(mosaic, name, variance)
-    if tile is None:
-        _make_headers(mosaic, settings, blend=blend)
 
 
 def _make_headers(mosaic, settings, *, blend):
