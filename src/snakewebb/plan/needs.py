@@ -43,6 +43,7 @@ _WITH_MEMBERS = ("spec2", "bkg_subtract", "dither_background")
 _FINDING_SOURCES = ("wisp_subtract", "background_2d")
 _FITS = (".fits", ".fit", ".fits.gz", ".fits.bz2")
 _STAR_FINDER = 3_000_000  # pixels whose need is that of the compiled code that finds stars
+_TABLE_READER = 1_000_000  # the same of what reads tables of any format
 _OF_A_PAIR = ("wfs_combine", "report_pair")
 _OF_A_CUBE = ("cube_build", "extract_1d", "spectral_leak")
 _OF_AN_EXPOSURES_CUBE = ("cube_build_exposure", "extract_1d_exposure")
@@ -93,11 +94,12 @@ def _channels(bands):
 
 
 def _reference_pixels(plan, product):
-    """Pixels of the image that a product is aligned to, 0 if that is no FITS file."""
+    """Pixels of the image that a product is aligned to; of a catalogue, those that take the memory of what reads it."""
     (entry,) = product_chain(plan, "tweakreg", product).entries
-    path = Path(entry.get("parameters", {}).get("abs_refcat", "").strip())
+    name = entry.get("parameters", {}).get("abs_refcat", "").strip()
+    path = Path(name)
     if not path.name.lower().endswith(_FITS) or not path.is_file():
-        return 0
+        return _TABLE_READER if name else 0
     # those around the exposures are read; they may be four times as fine along each axis
     return _STAR_FINDER + min(path.stat().st_size // 4, 16 * math.prod(shape_of_mosaic(plan, product)))
 

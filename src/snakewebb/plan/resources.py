@@ -108,10 +108,10 @@ MODELS = {
     "image2": Model(process=75, frame=48, written=45, seconds=0.3),
     "image2_with_sky": Model(process=210, frame=110, written=45, seconds=3.0),
     "resample_exposure": Model(process=190, frame=105, mosaic=60, written=60, seconds=0.3),
-    "find_sources": Model(process=209, frame=45, seconds=0.5),
-    "assign_mtwcs": Model(process=92, members=0.2, seconds=0.05),
-    "tweakreg": Model(process=120, mosaic=40, members=0.4, seconds=0.05),
-    "skymatch": Model(process=200, frame=48, members=0.15, seconds=0.3),
+    "find_sources": Model(process=190, frame=30, seconds=0.5),
+    "assign_mtwcs": Model(process=80, members=0.2, seconds=0.05),
+    "tweakreg": Model(process=90, mosaic=40, members=0.4, seconds=0.05),
+    "skymatch": Model(process=200, frame=42, members=0.15, seconds=0.3),
     "outlier_detection": Model(process=208, frame=68, members=0.35, written=45, seconds=0.3),
     "ifu_outliers": Model(process=170, frame=110, written=45, seconds=1.0),
     "resample": Model(process=195, frame=100, mosaic=36, members=0.2, written=60, seconds=0.3),
@@ -137,7 +137,7 @@ MODELS = {
     "spectral_leak": Model(process=72, seconds=1.0),
     "stitch_spectra": Model(process=150, seconds=1.0),
     "report_spectra": Model(process=200, voxel=33, seconds=1.5),
-    "report_programme": Model(process=360, mosaic=240, seconds=1.0),
+    "report_programme": Model(process=300, mosaic=50, seconds=1.0),
     "report_exposures": Model(process=228, frame=66, written=2, seconds=0.5, images=PICTURES),
 }
 """Models of the rules beyond stage 1, of memory with a sixth more than was measured; those of stage 1 are `stage1_megabytes` and `GUIDER`.
