@@ -356,10 +356,21 @@ def laid_out(unit):
         return unit.name, unit.cards, np.ascontiguousarray(unit.data).reshape(-1)
     with _shortened_comments():
         header, data = _layout(unit)
+    name, version = header.get("EXTNAME", "PRIMARY"), header.get("EXTVER", 1)
+    return name if version == 1 else f"{name},{version}", _cards_without_sums(header), data
+
+
+def image_cards(header, dtype):
+    """Records of the header of an image extension with data of a type, as `laid_out` gives them."""
+    with _shortened_comments():
+        _note_offset(header, dtype)
+    return _cards_without_sums(header)
+
+
+def _cards_without_sums(header):
     for keyword in ("DATASUM", "CHECKSUM"):
         header.remove(keyword, ignore_missing=True)
-    name, version = header.get("EXTNAME", "PRIMARY"), header.get("EXTVER", 1)
-    return name if version == 1 else f"{name},{version}", _cards(header), data
+    return _cards(header)
 
 
 def _begin_to_store(stream, begin, end):

@@ -16,7 +16,7 @@ from snakewebb import __version__
 from snakewebb.errors import BadDataError
 from snakewebb.io.asdf_tree import CORE, Tagged, dump, parse
 from snakewebb.io.atomic import atomic
-from snakewebb.io.fits import laid_out, shape_of, units_of, warn_of_foreign_bytes, write
+from snakewebb.io.fits import image_cards, shape_of, units_of, warn_of_foreign_bytes, write
 from snakewebb.io.keyword_order import REFERENCE_KEYWORDS, set_keyword
 from snakewebb.io.models import Image
 from snakewebb.io.read_words import read_words
@@ -144,7 +144,7 @@ def _plain_cards(name, shape, dtype, unit):
     """Header of an image extension that has no keywords of its own but its unit: the same for all exposures of a size."""
     header = fits.Header() if unit is None else fits.Header([("BUNIT", unit, "physical units of the array values")])
     like = np.broadcast_to(dtype.type(0), shape)
-    return laid_out(named_unit(fits.ImageHDU(like, header), name))[1]
+    return image_cards(named_unit(fits.ImageHDU(like, header), name).header, dtype)
 
 
 def _time_units(exposure):
