@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from snakewebb.errors import BadDataError, ConfigError
+from snakewebb.io.ecsv_columns import read_columns
 from snakewebb.io.star_service import GAIA_CATALOGUES
 
 _MAS = np.pi / 180.0 / 3600.0 / 1000.0
@@ -155,13 +156,11 @@ def read_detected_stars(path):
     ReferenceCatalogue
         Of the centroids in a window where the catalogue has them, else of the isophotal ones; of a mosaic without sources it is empty.
     """
-    from snakewebb.io.ecsv_columns import read_columns
-
-    windowed = ["sky_centroid_win.ra", "sky_centroid_win.dec"]
-    table = read_columns(path, ["sky_centroid.ra", "sky_centroid.dec"], optional=windowed)
-    ra, dec = (
-        table[name] for name in (windowed if windowed[0] in table.colnames else ["sky_centroid.ra", "sky_centroid.dec"])
+    isophotal, windowed = (
+        [f"{name}.{axis}" for axis in ("ra", "dec")] for name in ("sky_centroid", "sky_centroid_win")
     )
+    table = read_columns(path, isophotal, optional=windowed)
+    ra, dec = (table[name] for name in (windowed if windowed[0] in table.colnames else isophotal))
     known = np.isfinite(ra) & np.isfinite(dec)
     return ReferenceCatalogue(str(path), ra[known], dec[known])
 

@@ -44,9 +44,9 @@ class ColumnTable:
     def __getitem__(self, key):
         if isinstance(key, str):
             return self.columns[key]
-        if isinstance(key, (int, np.integer)):
-            return {name: values[key] for name, values in self.columns.items()}
         chosen = {name: values[key] for name, values in self.columns.items()}
+        if isinstance(key, (int, np.integer)):
+            return chosen
         return ColumnTable(chosen, units=self.units, formats=self.formats, meta=self.meta)
 
     def __setitem__(self, name, values):

@@ -324,7 +324,7 @@ def write(path, units):
     with atomic(path) as temporary:
         with open(temporary, "wb") as stream:
             for unit in units:
-                label, cards, data = laid_out(unit)
+                label, cards, data = _laid_out(unit)
                 place = stream.tell()
                 stream.write(_with_sums(cards, 0))
                 stream.flush()
@@ -341,7 +341,7 @@ def write(path, units):
     return sums
 
 
-def laid_out(unit):
+def _laid_out(unit):
     """A unit as the file has it.
 
     Returns
@@ -361,7 +361,7 @@ def laid_out(unit):
 
 
 def image_cards(header, dtype):
-    """Records of the header of an image extension with data of a type, as `laid_out` gives them."""
+    """Records of the header of an image extension with data of a type, but for the checksums and END."""
     with _shortened_comments():
         _note_offset(header, dtype)
     return _cards_without_sums(header)

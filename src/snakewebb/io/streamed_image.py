@@ -14,7 +14,7 @@ class PlainImage:
     ----------
     name : str
     cards : bytes
-        As `snakewebb.io.fits.laid_out` gives them.
+        As `snakewebb.io.fits.image_cards` gives them.
     data : ndarray
     """
 
