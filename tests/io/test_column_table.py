@@ -17,6 +17,11 @@ def test_columns_rows_and_parts():
     assert (list(part["name"]), part.units, part.meta) == (["a"], {"x": "pix"}, {"k": 1})
 
 
+def test_rows_by_a_text_of_them():
+    rows = ColumnTable({"exposure": ["a", "b", "a"], "level": [1.0, 2.0, 3.0]}).rows_by("exposure")
+    assert {name: row["level"] for name, row in rows.items()} == {"a": 3.0, "b": 2.0}
+
+
 def test_a_column_may_be_one_value():
     table = ColumnTable({"x": [1.0, 2.0]})
     table["status"] = "COMPLETE"

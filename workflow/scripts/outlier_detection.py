@@ -20,7 +20,7 @@ def flag_outliers(cals, alignment, sky, folder, record, *, product, work, circum
     """Flag what one exposure has and the others have not; write the exposures, aligned and with their sky levels."""
     set_threads(threads)
     candidate = product.split("-")[1].split("_")[0]
-    levels = {str(row["exposure"]): row for row in read_table(sky)} if sky else {}
+    levels = read_table(sky).rows_by("exposure") if sky else {}
     members, left_out = read_members(cals, alignment)
     files = {}
 

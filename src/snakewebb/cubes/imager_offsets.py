@@ -71,7 +71,7 @@ def _rows_of(path):
             f"steps.measured_offsets.alignment_tables: {path} has no column {', '.join(missing)}; give the alignment table of a product of "
             "the imager, as the step tweakreg writes it"
         )
-    return {str(row["exposure"]): row for row in table}
+    return table.rows_by("exposure")
 
 
 def _offset(exposure, row):

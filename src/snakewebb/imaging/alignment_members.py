@@ -125,7 +125,7 @@ def apply_user_rows(members, table):
     missing = [name for name in names if name not in table.colnames]
     if missing:
         raise BadDataError(f"alignment table of the user: no column {', '.join(missing)}")
-    rows = {str(row["exposure"]): row for row in table}
+    rows = table.rows_by("exposure")
     for member in members:
         row = rows.get(member.pointing.exposure)
         if row is not None and member.pointing.wcs is not None:

@@ -86,9 +86,7 @@ def read_members(paths, alignment_file=None):
     left_out : dict
         Reason by exposure.
     """
-    rows = {}
-    if alignment_file:
-        rows = {str(row["exposure"]): row for row in read_table(alignment_file)}
+    rows = read_table(alignment_file).rows_by("exposure") if alignment_file else {}
     members, left_out = [], {}
     for path in map(Path, paths):
         root = parse_exposure(path.name).root

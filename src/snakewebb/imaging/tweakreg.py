@@ -127,7 +127,7 @@ def tweakreg(
     pointings : list of Pointing
         In the order of the association.
     images : list of Image
-    user_table : ColumnTable or Table, optional
+    user_table : ColumnTable, optional
         Corrections that are given, see `align`.
     reference_catalogue : Table or ReferenceCatalogue, optional
         See `align`.
@@ -353,7 +353,7 @@ def align(
         In the order of the association.
     source_tables : list of ColumnTable or Table
         Columns x, y (0-based pixels) and optionally weight, for each exposure.
-    user_table : ColumnTable or Table, optional
+    user_table : ColumnTable, optional
         Columns exposure, m11, m12, m21, m22, shift_x, shift_y (arcsec): corrections that are taken as they
         are, status USER. A group of which all exposures are given is a reference for the others.
     reference_catalogue : Table or ReferenceCatalogue, optional
