@@ -87,7 +87,7 @@ def measure(name, repeats=2):
 
 def simulate(case, folder):
     """Simulate the programme of a case."""
-    from snakewebb.cli import SIMULATED_CONFIG
+    from snakewebb.simulate.truth import SIMULATED_CONFIG
     from snakewebb.simulate.truth import simulate as simulated
 
     shutil.rmtree(folder, ignore_errors=True)

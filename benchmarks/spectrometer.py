@@ -16,8 +16,7 @@ PROGRAMME = {"detectors": ("MIRIFUSHORT",), "bands": ("SHORT", "MEDIUM", "LONG")
 
 def simulate(folder):
     """Simulate the programme."""
-    from snakewebb.cli import SIMULATED_CONFIG
-    from snakewebb.simulate.truth import simulate
+    from snakewebb.simulate.truth import SIMULATED_CONFIG, simulate
 
     simulate("miri_mrs", folder, preset="tiny", progress=print, **PROGRAMME)
     (folder / "config.yaml").write_text(SIMULATED_CONFIG)

@@ -166,17 +166,19 @@ PARAMETERS = "jwst_fgs_pars-jumpstep_0001.asdf"
 
 def small_cache(root, context="jwst_9001.pmap"):
     """A cache of a few files of FGS; references are any bytes."""
-    from snakewebb.simulate import crds_cache
+    from snakewebb.simulate.crds_cache import write_configuration
+    from snakewebb.simulate.crds_mappings import write_instrument, write_pipeline
+    from snakewebb.simulate.parameter_files import ParameterFile, write_parameters
 
     folder = root / "references" / "jwst" / "fgs"
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate((GAIN, MASK)):
         (folder / name).write_bytes(bytes([number, 7, 250, 1]) * 75000)
-    entry = crds_cache.ParameterFile("pars-jumpstep", "jwst.jump.jump_step.JumpStep", {"rejection_threshold": 7.5})
-    crds_cache.write_parameters(folder / PARAMETERS, entry)
+    entry = ParameterFile("pars-jumpstep", "jwst.jump.jump_step.JumpStep", {"rejection_threshold": 7.5})
+    write_parameters(folder / PARAMETERS, entry)
     rows = {"gain": {("GUIDER1",): GAIN}, "mask": {("GUIDER1",): MASK}, "pars-jumpstep": {("GUIDER1",): PARAMETERS}}
     keys = dict.fromkeys(rows, ("DETECTOR",))
-    imap = crds_cache._write_instrument(root, "FGS", context[5:9], keys, rows, "2015-10-01T00:00:00")
-    crds_cache._write_pipeline(root, context, {"FGS": imap})
-    crds_cache._write_configuration(root, context)
+    imap = write_instrument(root, "FGS", context[5:9], keys, rows, "2015-10-01T00:00:00")
+    write_pipeline(root, context, {"FGS": imap})
+    write_configuration(root, context)
     return root

@@ -7,13 +7,6 @@ from pathlib import Path
 from snakewebb.errors import SnakewebbError, TransientError
 from snakewebb.warm_up import PROGRAMMES, compile_kernels
 
-SIMULATED_CONFIG = """\
-# Of the simulation: reference files and truth. Add what you want to change.
-crds_path: crds
-crds_context: jwst_9999.pmap
-truth: truth
-"""
-
 
 def main(arguments=None):
     """Run the command line; returns the exit code, which is 0 unless a command says otherwise."""
@@ -198,7 +191,7 @@ def _profiles(options):
 
 
 def _simulate(options):
-    from snakewebb.simulate.truth import default_effects, simulate
+    from snakewebb.simulate.truth import SIMULATED_CONFIG, default_effects, simulate
 
     out = Path(options.out)
     effects = default_effects(options.mode) | set(options.events)

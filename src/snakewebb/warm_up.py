@@ -43,8 +43,7 @@ def compile_kernels(repository, modes=PROGRAMMES):
 
 
 def _calibrate(folder, repository, mode, changes):
-    from snakewebb.cli import SIMULATED_CONFIG
-    from snakewebb.simulate.truth import simulate
+    from snakewebb.simulate.truth import SIMULATED_CONFIG, simulate
 
     simulate(mode, folder, preset="tiny", **changes)
     (folder / "config.yaml").write_text(SIMULATED_CONFIG)

@@ -10,15 +10,9 @@ from simulated_mrs import simulated_exposures
 from slice_geometry import synthetic_exposure, synthetic_references
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.imager_offsets import IMAGER, imager_offsets
-from snakewebb.cubes.measured_offsets import (
-    mean_offsets,
-    mean_offsets_and_errors,
-    measure_offsets,
-    measured_offsets,
-    write_offsets,
-)
+from snakewebb.cubes.measured_offsets import measure_offsets, measured_offsets
 from snakewebb.cubes.pixels import mrs_exposure
-from snakewebb.cubes.pointing_offsets import read_offsets
+from snakewebb.cubes.pointing_offsets import mean_offsets, mean_offsets_and_errors, read_offsets
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.members import write_table
 from snakewebb.io.column_table import ColumnTable
@@ -104,21 +98,15 @@ def test_bands_are_weighted_by_their_errors(table):
     assert mean_offsets(without_errors)[name] == pytest.approx((0.15, 0.45))
 
 
-def test_tables_and_files_are_what_cube_build_takes(table, exposures, tmp_path):
+def test_tables_are_what_cube_build_takes(table, exposures, tmp_path):
     expected = mean_offsets(table)
-    write_offsets(tmp_path / "offsets.asdf", expected)
     write_table(tmp_path / "offsets.ecsv", table)
-    for name in ("offsets.asdf", "offsets.ecsv"):
-        found = read_offsets(tmp_path / name, exposures)
-        assert list(found) == list(expected)
-        np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-12)
+    found = read_offsets(tmp_path / "offsets.ecsv", exposures)
+    assert list(found) == list(expected)
+    np.testing.assert_allclose(list(found.values()), list(expected.values()), rtol=1e-12)
     write_table(tmp_path / "other.ecsv", Table({"filename": ["a"], "raoffset": [1.0]}))
     with pytest.raises(ConfigError, match=r"other\.ecsv has no list decoffset, expected filename, raoffset"):
         read_offsets(tmp_path / "other.ecsv", exposures)
-    asdf = pytest.importorskip("asdf")
-    with asdf.open(tmp_path / "offsets.asdf") as file:
-        assert file["units"] == "arcsec"
-        assert list(file["filename"]) == list(expected)
 
 
 def test_an_exposure_without_a_source(references):

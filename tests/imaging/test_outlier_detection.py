@@ -13,11 +13,8 @@ from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging import outlier_detection as module
 from snakewebb.imaging import resample as resample_module
 from snakewebb.imaging.mosaic import Exposure, Mosaic
-from snakewebb.imaging.outlier_detection import (
-    flag_outliers,
-    outlier_detection,
-    weight_threshold,
-)
+from snakewebb.imaging.outlier_detection import outlier_detection, weight_threshold
+from snakewebb.imaging.outlier_flags import flag_outliers
 from snakewebb.imaging.outlier_limits import outliers_of
 from snakewebb.imaging.output_grid import TanProjection
 from snakewebb.imaging.stack_median import median_of

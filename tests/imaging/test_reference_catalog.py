@@ -7,8 +7,9 @@ import pytest
 from astropy.table import MaskedColumn, Table
 
 from snakewebb.errors import BadDataError, ConfigError
+from snakewebb.imaging.absolute_catalogue import absolute_catalogue
 from snakewebb.imaging.pointing import Pointing
-from snakewebb.imaging.reference_catalog import absolute_catalogue, catalogue_of_table, read_reference_catalogue
+from snakewebb.imaging.reference_catalog import catalogue_of_table, read_reference_catalogue
 from snakewebb.wcs.tangent import ARCSEC, TangentWCS
 
 

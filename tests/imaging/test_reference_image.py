@@ -8,7 +8,7 @@ from astropy.wcs import WCS
 
 from pointed_exposures import DEC, RA, exposure, positions_table, rms_error, star_positions, tangent_wcs
 from snakewebb.errors import BadDataError
-from snakewebb.imaging.reference_catalog import absolute_catalogue
+from snakewebb.imaging.absolute_catalogue import absolute_catalogue
 from snakewebb.imaging.reference_image import is_image, stars_of_image
 from snakewebb.imaging.tweakreg import align
 from snakewebb.wcs.tangent import ARCSEC

@@ -8,7 +8,7 @@ import pytest
 from raw_exposures import raw_name, write_cache, write_raw
 from snakewebb.io.sidecar import write_sidecar
 from snakewebb.plan.summary import summary_lines
-from snakewebb.simulate.crds_cache import ParameterFile
+from snakewebb.simulate.parameter_files import ParameterFile
 
 PIPELINE = "jwst.pipeline.calwebb_{0}.{1}Pipeline"
 IPC = ("jwst.ipc.ipc_step.IPCStep", {"skip": True})

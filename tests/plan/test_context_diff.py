@@ -13,7 +13,7 @@ from raw_exposures import CONTEXT, raw_name, write_raw
 from small_programmes import cache, plan_of, programme
 from snakewebb.cli import main
 from snakewebb.plan.context_diff import context_diff, diff_lines
-from snakewebb.simulate.crds_cache import ParameterFile, write_parameters
+from snakewebb.simulate.parameter_files import ParameterFile, write_parameters
 
 __all__ = ["cache", "plan_of", "programme"]
 

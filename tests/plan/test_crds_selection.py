@@ -51,8 +51,9 @@ TYPES = ["gain", "dark", "distortion", "ipc"]
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """A cache with the files of a small subarray, parameter files, and two contexts."""
-    from snakewebb.simulate.crds_cache import KINDS, ParameterFile, build_cache
+    from snakewebb.simulate.crds_cache import KINDS, build_cache
     from snakewebb.simulate.detector_truth import make_detector
+    from snakewebb.simulate.parameter_files import ParameterFile
 
     root = tmp_path_factory.mktemp("cache") / "crds"
     truth = make_detector("NRCALONG", "F444W", seed=3)
@@ -160,7 +161,7 @@ def test_a_warm_selection_imports_nothing_heavy(cache):
 
 
 def test_changed_rules_are_noticed(cache, tmp_path):
-    from snakewebb.simulate.crds_cache import _write_mapping
+    from snakewebb.simulate.crds_mappings import write_mapping
 
     copy = tmp_path / "copy"
     shutil.copytree(cache, copy)
@@ -170,7 +171,7 @@ def test_changed_rules_are_noticed(cache, tmp_path):
     namespace = {}
     exec(text.split("selector =")[0], namespace)
     header = {key: value for key, value in namespace["header"].items() if key != "sha1sum"}
-    _write_mapping(copy, header, text.split("selector = ")[1].rstrip())
+    write_mapping(copy, header, text.split("selector = ")[1].rstrip())
     assert select_names({"a": HEADER}, ["gain"], CONTEXT, copy)["a"]["gain"] == "jwst_nircam_gain_9002.fits"
 
 

@@ -10,16 +10,10 @@ import pytest
 from astropy.io import fits
 
 from snakewebb.errors import ConfigError
-from snakewebb.simulate.crds_cache import (
-    KINDS,
-    META_NAMES,
-    PARAMETER_TYPES,
-    REFERENCE_TYPES,
-    ParameterFile,
-    build_cache,
-    environment,
-)
+from snakewebb.simulate.crds_cache import KINDS, build_cache, environment
+from snakewebb.simulate.crds_mappings import META_NAMES, REFERENCE_TYPES
 from snakewebb.simulate.detector_truth import make_detector
+from snakewebb.simulate.parameter_files import PARAMETER_TYPES, ParameterFile
 from snakewebb.simulate.reference_format import ReferenceErrors
 
 JUMP = ParameterFile(

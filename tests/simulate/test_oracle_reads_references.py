@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from snakewebb.simulate.crds_cache import ParameterFile, build_cache, environment
+from snakewebb.simulate.crds_cache import build_cache, environment
+from snakewebb.simulate.parameter_files import ParameterFile
 from snakewebb.simulate.reference_format import ReferenceErrors
 
 pytest.importorskip("jwst")

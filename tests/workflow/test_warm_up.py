@@ -6,8 +6,7 @@ import sys
 import pytest
 
 from small_programmes import REPOSITORY, Programme
-from snakewebb.cli import SIMULATED_CONFIG
-from snakewebb.simulate.truth import simulate
+from snakewebb.simulate.truth import SIMULATED_CONFIG, simulate
 from snakewebb.warm_up import PROGRAMMES
 
 

@@ -15,7 +15,8 @@ from snakewebb.cubes.ifu_members import IFUMembers
 from snakewebb.cubes.pixel_cache import PixelCache
 from snakewebb.cubes.pixels import usable
 from snakewebb.cubes.pointing_offsets import read_offsets
-from snakewebb.imaging.outlier_detection import flag_outliers, pair_of
+from snakewebb.imaging.outlier_detection import pair_of
+from snakewebb.imaging.outlier_flags import flag_outliers
 from snakewebb.imaging.outlier_limits import confirmed
 from snakewebb.imaging.stack_median import middle
 from snakewebb.io.references import References

@@ -7,7 +7,7 @@ import numpy as np
 from snakewebb.compiled import by_rows, njit
 from snakewebb.dq import DO_NOT_USE
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.imaging.outlier_detection import flag_outliers
+from snakewebb.imaging.outlier_flags import flag_outliers
 from snakewebb.spectroscopy.running_median import running_median
 from snakewebb.steps import NOT_APPLICABLE, Status
 

@@ -8,12 +8,10 @@ import numpy as np
 from snakewebb.cubes.cube import CubeSet
 from snakewebb.cubes.cube_build import cube_build
 from snakewebb.cubes.imager_offsets import imager_offsets
-from snakewebb.cubes.pointing_offsets import read_offsets
+from snakewebb.cubes.pointing_offsets import names_of, read_offsets, rows_of
 from snakewebb.cubes.slice_fit import fit_position, image_width, on_plane, pixels_near
 from snakewebb.cubes.source_position import LONGEST, brightest_source
 from snakewebb.errors import BadDataError, ConfigError
-from snakewebb.io.asdf_tree import dump
-from snakewebb.io.atomic import atomic
 from snakewebb.io.column_table import ColumnTable
 from snakewebb.steps import NOT_APPLICABLE, Status, step
 
@@ -92,7 +90,9 @@ def measured_offsets(
         except NoSourceError as error:
             product.offsets = _table_of({exposure.name: (0.0, 0.0) for exposure in exposures})
             return Status(NOT_APPLICABLE, f"{error}; all offsets are 0")
-        lost = [name for name in _names(product.offsets) if not np.isfinite(_rows(product.offsets, name)["ra"]).any()]
+        lost = [
+            name for name in names_of(product.offsets) if not np.isfinite(rows_of(product.offsets, name)["ra"]).any()
+        ]
         return Status(reason=f"no source in {', '.join(lost)}, whose offset is 0" if lost else "")
     key = "alignment_tables" if method == "imager" else "offset_table"
     given = alignment_tables if method == "imager" else offset_table
@@ -112,14 +112,6 @@ def _table_of(offsets):
     rows = [(name, *offset) for name, offset in offsets.items()]
     units = dict.fromkeys(("raoffset", "decoffset"), "arcsec")
     return ColumnTable.of_rows(rows, ("filename", "raoffset", "decoffset"), units=units)
-
-
-def _names(table):
-    return list(dict.fromkeys(np.array(table["filename"], str)))
-
-
-def _rows(table, name):
-    return table[np.array(table["filename"], str) == name]
 
 
 def measure_offsets(exposures, references, *, reference="mean", weighting="drizzle"):
@@ -227,72 +219,3 @@ def _offsets(places, exposures, reference):
         true_ra = ra[0] + np.mean((ra - ra[0] + 180.0) % 360.0 - 180.0)
     difference = (true_ra - ra + 180.0) % 360.0 - 180.0
     return np.stack([difference * np.cos(np.radians(dec)), true_dec - dec], axis=1) * 3600.0
-
-
-def mean_offsets(table):
-    """One offset per exposure: the mean over its bands, weighted by their errors; 0 where no band has one.
-
-    Parameters
-    ----------
-    table : ColumnTable
-        As `measure_offsets` gives it; rows may be edited, or left out, and so may columns of errors.
-
-    Returns
-    -------
-    dict
-        Offsets in right ascension and declination (arcsec) by file name.
-    """
-    return {name: offset for name, (offset, _) in mean_offsets_and_errors(table).items()}
-
-
-def mean_offsets_and_errors(table):
-    """Offsets as `mean_offsets` gives them, each with its covariance (2, 2) in arcsec^2, NaN where errors are not known."""
-    found = {}
-    for name in _names(table):
-        mine = _rows(table, name)
-        mine = mine[np.isfinite(mine["raoffset"]) & np.isfinite(mine["decoffset"])]
-        unknown = np.full((2, 2), np.nan)
-        if not len(mine):
-            log.warning("%s: no source was found, its offset is 0", name)
-            found[str(name)] = (0.0, 0.0), unknown
-            continue
-        offsets = np.stack([np.array(mine["raoffset"], float), np.array(mine["decoffset"], float)], axis=1)
-        weights = _weights(mine)
-        covariance = np.linalg.inv(weights.sum(axis=0))
-        offset = covariance @ np.einsum("nij,nj->i", weights, offsets)
-        found[str(name)] = tuple(map(float, offset)), covariance if _known(mine) else unknown
-    return found
-
-
-def _known(rows):
-    return {"raerror", "decerror", "correlation"} <= set(rows.colnames)
-
-
-def _weights(rows):
-    """Inverse covariances (n, 2, 2) of offsets; of unit variance where the table does not have them."""
-    if not _known(rows):
-        return np.broadcast_to(np.eye(2), (len(rows), 2, 2))
-    ra, dec, both = (np.array(rows[name], float) for name in ("raerror", "decerror", "correlation"))
-    return np.linalg.inv(
-        np.stack([np.stack([ra**2, both * ra * dec], -1), np.stack([both * ra * dec, dec**2], -1)], -1)
-    )
-
-
-def write_offsets(path, offsets):
-    """Write offsets as the file that ``offset_file`` of cube_build takes, here and in jwst.
-
-    Parameters
-    ----------
-    path : path-like
-        Of the ASDF file.
-    offsets : dict
-        As `mean_offsets` gives it.
-    """
-    tree = {
-        "units": "arcsec",
-        "filename": list(offsets),
-        "raoffset": [float(offset[0]) for offset in offsets.values()],
-        "decoffset": [float(offset[1]) for offset in offsets.values()],
-    }
-    with atomic(path) as temporary:
-        temporary.write_bytes(dump(tree))

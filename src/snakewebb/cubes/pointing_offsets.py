@@ -1,10 +1,15 @@
-"""Offsets of the pointing of single exposures, from a table of the user's."""
+"""Tables of offsets of the pointing of single exposures: measured ones, or the user's."""
+
+import logging
 
 import numpy as np
 
 from snakewebb.errors import ConfigError
+from snakewebb.io.ecsv_columns import read_table
 from snakewebb.io.references import References
 from snakewebb.plan.names import root_of
+
+log = logging.getLogger(__name__)
 
 _DEGREE = np.pi / 180.0
 _LISTS = ("filename", "raoffset", "decoffset")
@@ -62,9 +67,6 @@ def _tree(path):
     """The lists of a file."""
     if not str(path).endswith(".ecsv"):
         return References({"offsets": path}, (1, 1, 1, 1)).tree("offsets")
-    from snakewebb.cubes.measured_offsets import mean_offsets
-    from snakewebb.io.ecsv_columns import read_table
-
     table = read_table(path)
     if not set(_LISTS) <= set(table.colnames):
         return {name: list(table[name]) for name in _LISTS if name in table.colnames}
@@ -74,6 +76,65 @@ def _tree(path):
         "raoffset": [offset[0] for offset in offsets.values()],
         "decoffset": [offset[1] for offset in offsets.values()],
     }
+
+
+def names_of(table):
+    """Files of a table of offsets, in its order."""
+    return list(dict.fromkeys(np.array(table["filename"], str)))
+
+
+def rows_of(table, name):
+    """Rows of a file, one for each band."""
+    return table[np.array(table["filename"], str) == name]
+
+
+def mean_offsets(table):
+    """One offset per exposure: the mean over its bands, weighted by their errors; 0 where no band has one.
+
+    Parameters
+    ----------
+    table : ColumnTable
+        As `measure_offsets` gives it; rows may be edited, or left out, and so may columns of errors.
+
+    Returns
+    -------
+    dict
+        Offsets in right ascension and declination (arcsec) by file name.
+    """
+    return {name: offset for name, (offset, _) in mean_offsets_and_errors(table).items()}
+
+
+def mean_offsets_and_errors(table):
+    """Offsets as `mean_offsets` gives them, each with its covariance (2, 2) in arcsec^2, NaN where errors are not known."""
+    found = {}
+    for name in names_of(table):
+        mine = rows_of(table, name)
+        mine = mine[np.isfinite(mine["raoffset"]) & np.isfinite(mine["decoffset"])]
+        unknown = np.full((2, 2), np.nan)
+        if not len(mine):
+            log.warning("%s: no source was found, its offset is 0", name)
+            found[str(name)] = (0.0, 0.0), unknown
+            continue
+        offsets = np.stack([np.array(mine["raoffset"], float), np.array(mine["decoffset"], float)], axis=1)
+        weights = _weights(mine)
+        covariance = np.linalg.inv(weights.sum(axis=0))
+        offset = covariance @ np.einsum("nij,nj->i", weights, offsets)
+        found[str(name)] = tuple(map(float, offset)), covariance if _known(mine) else unknown
+    return found
+
+
+def _known(rows):
+    return {"raerror", "decerror", "correlation"} <= set(rows.colnames)
+
+
+def _weights(rows):
+    """Inverse covariances (n, 2, 2) of offsets; of unit variance where the table does not have them."""
+    if not _known(rows):
+        return np.broadcast_to(np.eye(2), (len(rows), 2, 2))
+    ra, dec, both = (np.array(rows[name], float) for name in ("raerror", "decerror", "correlation"))
+    return np.linalg.inv(
+        np.stack([np.stack([ra**2, both * ra * dec], -1), np.stack([both * ra * dec, dec**2], -1)], -1)
+    )
 
 
 def shifted(ra, dec, east, north):

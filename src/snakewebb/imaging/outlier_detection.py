@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from snakewebb.compiled import behind, by_rows, njit
-from snakewebb.dq import DO_NOT_USE, OUTLIER, bits_from_expression
+from snakewebb.compiled import behind, by_rows
+from snakewebb.dq import bits_from_expression
 from snakewebb.errors import BadDataError, ConfigError
 from snakewebb.imaging.drizzle_kernel import Drizzle, blot_exposure
 from snakewebb.imaging.grid_window import Planes, Window, whole, window_of
 from snakewebb.imaging.heavy_pixels import keep_heavy, weight_threshold
 from snakewebb.imaging.mosaic import grouped, images_of
+from snakewebb.imaging.outlier_flags import flag_compared
 from snakewebb.imaging.outlier_limits import outliers_of
 from snakewebb.imaging.resample import (
     check_map_parameters,
@@ -249,7 +250,7 @@ def _flag_exposures(mosaic, ordered, image, done, find):
             if image is None:
                 image = exposure.load(done.pop(0) if done else None)
             expected, outliers = find(exposure, image)
-            fractions[exposure.name], minority = _flag(image, outliers, expected)
+            fractions[exposure.name], minority = flag_compared(image, outliers, expected)
             del expected, outliers
             if minority > LARGEST_MINORITY:
                 apart[exposure.name] = _disagreement(exposure.name, minority)
@@ -380,55 +381,3 @@ def _median_of_exposures(exposures, images, maskpt, settings, in_memory):
             data, weight = weighted_data(image, weight_type=weight_type, good_bits=settings["good_bits"], time=time)
             keep_heavy(data, weight, weight_threshold(weight, maskpt), stack[number])
         return median_of(stack), image
-
-
-def flag_outliers(image, outliers):
-    """Flag outliers in an image, in place, and make everything NaN that is not to be used.
-
-    Parameters
-    ----------
-    image : Image
-    outliers : ndarray of bool (ny, nx)
-
-    Returns
-    -------
-    float
-        Fraction of the usable pixels that are outliers.
-    """
-    return _flag(image, outliers, image.data)[0]
-
-
-def _flag(image, outliers, expected):
-    """As `flag_outliers`; and the part that is outliers of those usable pixels of which it is known what is expected."""
-    arrays = (image.data, image.err, image.var_poisson, image.var_rnoise, image.var_flat)
-    arrays = tuple(array for array in arrays if array is not None)
-    counts = np.zeros((len(outliers), 4), np.int64)
-    by_rows(_flag_rows, len(outliers), outliers, expected, image.dq, arrays, counts)
-    usable, found, compared, apart = (int(number) for number in counts.sum(axis=0))
-    return found / max(usable, 1), apart / max(compared, 1)
-
-
-@njit
-def _flag_rows(first, last, outliers, expected, dq, arrays, counts):
-    """Flag outliers, and make pixels invalid in all arrays that are so in one (`match_invalid`).
-
-    Counted are the usable pixels, the outliers, and of the usable pixels with an expected value all and those that are outliers.
-    """
-    for j in range(first, last):
-        for i in range(outliers.shape[1]):
-            outlier = outliers[j, i]
-            usable = dq[j, i] & DO_NOT_USE == 0
-            compared = usable and np.isfinite(expected[j, i])
-            counts[j, 0] += usable
-            counts[j, 1] += outlier
-            counts[j, 2] += compared
-            counts[j, 3] += compared and outlier
-            if outlier:
-                dq[j, i] |= np.uint32(DO_NOT_USE | OUTLIER)
-            invalid = outlier or not usable
-            for array in arrays:
-                invalid |= np.isnan(array[j, i])
-            if invalid:
-                dq[j, i] |= np.uint32(DO_NOT_USE)
-                for array in arrays:
-                    array[j, i] = np.nan

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from snakewebb.errors import BadDataError, ConfigError
+from snakewebb.imaging.absolute_catalogue import absolute_catalogue
 from snakewebb.imaging.alignment_members import (
     SUCCESS,
     USER,
@@ -16,7 +17,7 @@ from snakewebb.imaging.alignment_members import (
 )
 from snakewebb.imaging.alignment_residuals import residual_table
 from snakewebb.imaging.group_alignment import MatchSettings, align_absolutely, align_groups, refine_absolutely
-from snakewebb.imaging.reference_catalog import absolute_catalogue, catalogue_of_table
+from snakewebb.imaging.reference_catalog import catalogue_of_table
 from snakewebb.steps import FAILED, SKIPPED, Between, Status, step
 
 # parameters of the finding of sources; its module is not imported for their names, as it loads compiled code

@@ -5,10 +5,10 @@ import fnmatch
 import re
 
 from snakewebb.errors import ConfigError
+from snakewebb.io.cache_layout import INSTRUMENTS
 from snakewebb.plan.names import LEVELS, MSA_METADATA, parse_exposure
 from snakewebb.plan.yaml_text import as_text
 
-INSTRUMENTS = ("nircam", "niriss", "nirspec", "miri", "fgs")
 SOURCES = ("archive", "cloud")
 
 # fmt: off

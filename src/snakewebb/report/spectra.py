@@ -185,7 +185,7 @@ def _factors(path):
 
 def offsets_table(path):
     """Heading, columns and rows of the offsets of the pointing of exposures, for the page."""
-    from snakewebb.cubes.measured_offsets import mean_offsets
+    from snakewebb.cubes.pointing_offsets import mean_offsets
     from snakewebb.io.ecsv_columns import read_table
 
     rows = [[name, f"{east:+.4f}", f"{north:+.4f}"] for name, (east, north) in mean_offsets(read_table(path)).items()]

@@ -4,104 +4,22 @@ import ast
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from snakewebb.errors import ConfigError
+from snakewebb.simulate.crds_mappings import dictionary_text, write_instrument, write_pipeline
 from snakewebb.simulate.detector_truth import channel
 from snakewebb.simulate.imager_kinds import NIRCAM
 from snakewebb.simulate.instrument_kinds import INSTRUMENT_KINDS
-from snakewebb.simulate.reference_format import USEAFTER, ReferenceErrors, meta_of, write_asdf
+from snakewebb.simulate.parameter_files import PARAMETER_KEYS, write_parameters
+from snakewebb.simulate.reference_format import USEAFTER, ReferenceErrors
 from snakewebb.simulate.reference_kinds import ELEMENT, Request
 
 CONTEXT = "jwst_9999.pmap"
 FIRST_NUMBER = 9001
-INSTRUMENTS = ("FGS", "MIRI", "NIRCAM", "NIRISS", "NIRSPEC", "SYSTEM")
 
 KINDS = {"NIRCAM": NIRCAM, **INSTRUMENT_KINDS}
 """Reference types of each instrument: another instrument is another entry."""
-
-META_NAMES = {
-    "BAND": "META.INSTRUMENT.BAND",
-    "CHANNEL": "META.INSTRUMENT.CHANNEL",
-    "DETECTOR": "META.INSTRUMENT.DETECTOR",
-    "EXP_TYPE": "META.EXPOSURE.TYPE",
-    "FILTER": "META.INSTRUMENT.FILTER",
-    "MODULE": "META.INSTRUMENT.MODULE",
-    "NOUTPUTS": "META.EXPOSURE.NOUTPUTS",
-    "PUPIL": "META.INSTRUMENT.PUPIL",
-    "READPATT": "META.EXPOSURE.READPATT",
-    "SUBARRAY": "META.SUBARRAY.NAME",
-    "SUBSIZE1": "META.SUBARRAY.XSIZE",
-    "SUBSIZE2": "META.SUBARRAY.YSIZE",
-    "SUBSTRT1": "META.SUBARRAY.XSTART",
-    "SUBSTRT2": "META.SUBARRAY.YSTART",
-    "TSOVISIT": "META.VISIT.TSOVISIT",
-    "VISITYPE": "META.VISIT.TYPE",
-}
-"""Name of each selection keyword in the mappings."""
-
-_REFERENCE_TYPES = """
-    abvegaoffset apcorr area barshadow bkg camera chromcorr collimator cubepar dark dflat disperser distortion
-    emicorr extract1d fflat filteroffset flat fore fpa fringe fringefreq gain ifufore ifupost ifuslicer ipc
-    linearity mask mrsptcorr mrsxartcorr msa msaoper nrm ote pastasoss pathloss photom pictureframe psf
-    psfmask readnoise refpix regions reset rscd saturation sflat sirskernel speckernel specprofile specwcs
-    superbias throughput wavecorr wavelengthrange
-"""
-_STEPS_AND_PIPELINES = """
-    adaptivetracemodelstep alignrefsstep ami3pipeline amianalyzestep aminormalizestep assignmtwcsstep
-    assignwcsstep backgroundstep badpixselfcalstep barshadowstep chargemigrationstep cleanflickernoisestep
-    combine1dstep coron3pipeline cubebuildstep darkcurrentstep darkpipeline detector1pipeline dqinitstep
-    emicorrstep engdblogstep extract1dstep extract2dstep firstframestep flatfieldstep fringestep gainscalestep
-    groupscalestep guidercdsstep guiderpipeline hlspstep image2pipeline image3pipeline imprintstep ipcstep
-    jumpstep jwstpipeline klipstep lastframestep linearitystep masterbackgroundmosstep masterbackgroundstep
-    msaflagopenstep outlierdetectionstep pathlossstep persistencestep photomstep pictureframestep
-    pixelreplacestep rampfitstep refpixstep resamplespecstep resamplestep resetstep residualfringestep
-    rscdstep saturationstep skymatchstep sourcecatalogstep sourcetypestep spec2pipeline spec3pipeline
-    spectralleakstep
-    stackrefsstep straylightstep superbiasstep targcentroidstep tso3pipeline tsophotometrystep tweakregstep
-    wavecorrstep wfscombinestep wfsscontamstep whitelightstep
-"""
-REFERENCE_TYPES = tuple(_REFERENCE_TYPES.split())
-"""What the pipelines ask for: a type that the mapping of an instrument lacks would stop them."""
-PARAMETER_TYPES = tuple(f"pars-{name}" for name in _STEPS_AND_PIPELINES.split())
-
-PARAMETER_KEYS = {
-    "pars-detector1pipeline": ("TSOVISIT",),
-    "pars-darkpipeline": (),
-    "pars-image2pipeline": ("EXP_TYPE", "TSOVISIT", "VISITYPE"),
-    "pars-tweakregstep": ("EXP_TYPE", "FILTER", "PUPIL"),
-    "pars-outlierdetectionstep": ("EXP_TYPE", "FILTER", "PUPIL", "TSOVISIT"),
-    "pars-sourcecatalogstep": ("EXP_TYPE", "FILTER"),
-}
-"""Selection keywords of the parameter files of NIRCam; EXP_TYPE for those that are not named."""
-
-
-@dataclass(frozen=True)
-class ParameterFile:
-    """Contents of a ``pars-*`` file and which exposures are given it.
-
-    Attributes
-    ----------
-    reftype : str
-        ``pars-jumpstep``.
-    class_name : str
-        Class of the step, as the archive's files name it: ``jwst.jump.jump_step.JumpStep``.
-    parameters : dict
-    steps : dict of str to dict
-        Of a pipeline: class name and parameters of its steps, ``{"jump": (class name, {...})}``.
-    match : dict of str to str
-        Value of selection keywords; those not named match anything.
-    instrument : str
-        INSTRUME of the exposures it is for.
-    """
-
-    reftype: str
-    class_name: str
-    parameters: dict
-    steps: dict = field(default_factory=dict)
-    match: dict = field(default_factory=dict)
-    instrument: str = "NIRCAM"
 
 
 def build_cache(
@@ -208,9 +126,9 @@ def build_cache(
             )
             row = tuple(entry.match.get(key, "N/A") for key in keys[entry.reftype])
             rows.setdefault(entry.reftype, {})[row] = name
-        imaps[instrument] = _write_instrument(root, instrument, number, keys, rows, useafter)
-    _write_pipeline(root, context, imaps)
-    _write_configuration(root, context)
+        imaps[instrument] = write_instrument(root, instrument, number, keys, rows, useafter)
+    write_pipeline(root, context, imaps)
+    write_configuration(root, context)
     return root
 
 
@@ -224,32 +142,6 @@ def environment(root, context=CONTEXT):
         "CRDS_READONLY_CACHE": "1",
         "STPIPE_DISABLE_CRDS_STEPPARS": "false",  # whatever this process has for steps of its own
     }
-
-
-def write_parameters(path, entry, *, useafter=USEAFTER):
-    """Write a ``pars-*`` file.
-
-    Parameters
-    ----------
-    path : path-like
-    entry : ParameterFile
-    useafter : str
-    """
-    tree = {
-        "class": entry.class_name,
-        "name": entry.class_name.rpartition(".")[2],
-        "meta": {
-            **meta_of(entry.reftype, "StepParsModel", useafter, "parameters"),
-            "instrument": {"name": entry.instrument},
-        },
-        "parameters": dict(entry.parameters),
-    }
-    if entry.steps:
-        tree["steps"] = [
-            {"class": class_name, "name": name, "parameters": dict(parameters)}
-            for name, (class_name, parameters) in entry.steps.items()
-        ]
-    write_asdf(path, tree)
 
 
 def _write_references(folder, instrument, kinds, exposures, request, revisions, absent):
@@ -369,81 +261,7 @@ def _number(context):
     return match[1]
 
 
-def _write_instrument(root, instrument, number, keys, rows, useafter):
-    """Write the mappings of an instrument; returns the name of the instrument's."""
-    selector = dict.fromkeys([*REFERENCE_TYPES, *PARAMETER_TYPES, *rows], "N/A")
-    for reftype in rows:
-        selector[reftype] = f"jwst_{instrument.lower()}_{reftype}_{number}.rmap"
-        header = {
-            "classes": ("Match", "UseAfter"),
-            "derived_from": "simulation",
-            "filekind": reftype.upper(),
-            "instrument": instrument,
-            "mapping": "REFERENCE",
-            "name": selector[reftype],
-            "observatory": "JWST",
-            "parkey": (
-                tuple(META_NAMES[key] for key in keys[reftype]),
-                ("META.OBSERVATION.DATE", "META.OBSERVATION.TIME"),
-            ),
-        }
-        if "SUBARRAY" in keys[reftype]:
-            header["substitutions"] = {"META.SUBARRAY.NAME": {"GENERIC": "N/A"}}
-        date = useafter.replace("T", " ")
-        matches = [
-            f"    {row!r} : {name!r},\n"
-            if name == "N/A"
-            else f"    {row!r} : UseAfter({{\n        {date!r} : {name!r},\n    }}),\n"
-            for row, name in sorted(rows[reftype].items())
-        ]
-        _write_mapping(root, header, "Match({\n" + "".join(matches) + "})")
-    name = f"jwst_{instrument.lower()}_{number}.imap"
-    header = {
-        "derived_from": "simulation",
-        "instrument": instrument,
-        "mapping": "INSTRUMENT",
-        "name": name,
-        "observatory": "JWST",
-        "parkey": ("REFTYPE",),
-    }
-    _write_mapping(root, header, _dictionary({reftype.upper(): file for reftype, file in selector.items()}))
-    return name
-
-
-def _write_pipeline(root, context, imaps):
-    header = {
-        "derived_from": "simulation",
-        "mapping": "PIPELINE",
-        "name": context,
-        "observatory": "JWST",
-        "parkey": ("META.INSTRUMENT.NAME",),
-    }
-    _write_mapping(
-        root,
-        header,
-        _dictionary({instrument: imaps.get(instrument, "N/A") for instrument in INSTRUMENTS}),
-    )
-
-
-def _dictionary(entries):
-    return "{\n" + "".join(f"    {key!r} : {value!r},\n" for key, value in sorted(entries.items())) + "}"
-
-
-def _write_mapping(root, header, selector):
-    """Write a mapping with its checksum: of the text without the lines that mention it."""
-    folder = root / "mappings" / "jwst"
-    folder.mkdir(parents=True, exist_ok=True)
-    top = [f"    {key!r} : {value!r},\n" for key, value in sorted(header.items())]
-    bottom = f"}}\n\nselector = {selector}\n"
-    digest = hashlib.sha1(("header = {\n" + "".join(top) + bottom).encode()).hexdigest()
-    text = "header = {\n" + "".join(top) + f"    'sha1sum' : {digest!r},\n" + bottom
-    path = folder / header["name"]
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
-def _write_configuration(root, context):
+def write_configuration(root, context):
     """Write what a client otherwise asks the server: a Python literal, read with `ast.literal_eval`."""
     folder = root / "config" / "jwst"
     folder.mkdir(parents=True, exist_ok=True)
@@ -457,7 +275,7 @@ def _write_configuration(root, context):
         "observatory": "jwst",
         "operational_context": context,
     }
-    text = _dictionary(config) + "\n"
+    text = dictionary_text(config) + "\n"
     assert ast.literal_eval(text) == config
     (folder / "server_config").write_text(text)
     (folder / "ref_cache_subdir_mode").write_text("instrument\n")

@@ -7,6 +7,7 @@ from snakewebb.simulate import photometry_references as photometry
 from snakewebb.simulate import references
 from snakewebb.simulate.imagers import IMAGER_OF
 from snakewebb.simulate.optics import full_width
+from snakewebb.simulate.parameter_files import ParameterFile
 from snakewebb.simulate.reference_kinds import ELEMENT, Kind, array, dark, linearity, mask
 
 
@@ -165,10 +166,8 @@ def alignment_parameters(exposures):
 
     Returns
     -------
-    list of crds_cache.ParameterFile
+    list of ParameterFile
     """
-    from snakewebb.simulate.crds_cache import ParameterFile
-
     found = {}
     for exposure in exposures:
         width = full_width(exposure.band) / float(exposure.geometry.full.XSciScale)

@@ -162,7 +162,7 @@ def mrs_references(root, programme, effects=MRS_DEFAULT_EFFECTS, errors=None, **
 
 def mrs_parameters(exposures, effects):
     """The ``pars-*`` files: those of stage 1, and what the archive uses for cubes and spectra of the spectrometer."""
-    from snakewebb.simulate.crds_cache import ParameterFile
+    from snakewebb.simulate.parameter_files import ParameterFile
 
     cube = {"cube_build": ("jwst.cube_build.cube_build_step.CubeBuildStep", {"output_type": "multi"})}
     return [

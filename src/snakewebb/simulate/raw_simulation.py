@@ -152,7 +152,7 @@ def write_truth(folder, exposure, raw, rate, truth, more=()):
 
 def raw_parameters(exposures, effects):
     """The ``pars-*`` files of the exposures' context: what operations switch on or off, and what the effects need."""
-    from snakewebb.simulate.crds_cache import ParameterFile
+    from snakewebb.simulate.parameter_files import ParameterFile
 
     instrument = exposures[0].instrument
     found = []

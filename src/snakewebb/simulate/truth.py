@@ -37,6 +37,13 @@ EFFECTS = DETECTOR_EFFECTS | RAMP_EFFECTS | SCENE_EFFECTS
 MIRI_IMAGE_EFFECTS = EFFECTS | MIRI_EFFECTS | {"time_loss"}
 """The same of MIRI's images."""
 
+SIMULATED_CONFIG = """\
+# Of the simulation: reference files and truth. Add what you want to change.
+crds_path: crds
+crds_context: jwst_9999.pmap
+truth: truth
+"""
+
 
 def simulate(
     mode, out, *, preset="small", seed=1, effects=None, errors=None, references=True, progress=None, **changes
