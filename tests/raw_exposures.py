@@ -91,7 +91,9 @@ def raw_name(exp_type, number=1, segment=None, detector=None):
 
 def write_cache(root, *, parameters=()):
     """A cache with small detector references for all instruments, and parameter files for those that are asked for."""
-    from snakewebb.simulate import crds_cache
+    from snakewebb.simulate.crds_cache import write_configuration
+    from snakewebb.simulate.crds_mappings import write_instrument, write_pipeline
+    from snakewebb.simulate.parameter_files import write_parameters
 
     number = CONTEXT[5:9]
     imaps = {}
@@ -106,12 +108,12 @@ def write_cache(root, *, parameters=()):
             rows[reftype], keys[reftype] = {(detector,): name}, ("DETECTOR",)
         for entry in parameters:
             name = f"jwst_{instrument.lower()}_{entry.reftype}_{len(list(folder.iterdir())):04d}.asdf"
-            crds_cache.write_parameters(folder / name, entry)
+            write_parameters(folder / name, entry)
             keys[entry.reftype] = tuple(entry.match)
             rows.setdefault(entry.reftype, {})[tuple(entry.match.values())] = name
-        imaps[instrument] = crds_cache._write_instrument(root, instrument, number, keys, rows, "2015-10-01T00:00:00")
-    crds_cache._write_pipeline(root, CONTEXT, imaps)
-    crds_cache._write_configuration(root, CONTEXT)
+        imaps[instrument] = write_instrument(root, instrument, number, keys, rows, "2015-10-01T00:00:00")
+    write_pipeline(root, CONTEXT, imaps)
+    write_configuration(root, CONTEXT)
     return root
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -68,3 +69,20 @@ print(states)
             [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, check=True
         )
         assert result.stdout == f"{states}\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux")
+def test_seconds_of_processors_are_those_of_forks_too(tmp_path):
+    code = """
+import time
+from snakewebb.processes import in_processes
+def work():
+    begin = time.process_time()
+    while time.process_time() < begin + 0.4:
+        pass
+in_processes([work, work], 2)
+print(time.process_time())
+"""
+    own = float(run(tmp_path, code, exposure=None, work=None).stdout)
+    logged = float(re.search(r"([\d.]+) s of processors", (tmp_path / "logs" / "a.log").read_text())[1])
+    assert own + 0.7 < logged < own + 1.2

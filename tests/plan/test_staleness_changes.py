@@ -13,7 +13,7 @@ from snakewebb.errors import ConfigError
 from snakewebb.plan.contracts import package_contracts
 from snakewebb.plan.jobs import planned_jobs
 from snakewebb.plan.works import digest
-from snakewebb.simulate import crds_cache
+from snakewebb.simulate.crds_mappings import write_instrument, write_pipeline
 
 KIND = "NRC_IMAGE"
 ROOTS = [raw_name(KIND, number).removesuffix("_uncal.fits") for number in (1, 2, 3)]
@@ -277,8 +277,8 @@ def test_a_new_context_changes_only_exposures_whose_selection_changed(programme,
     rows = {reftype: {("NIS",): name} for reftype, name in names.items()}
     rows["gain"] = {("NIS", "F090W"): names["gain"], ("NIS", "F150W"): "jwst_niriss_gain_0002.fits"}
     imaps = {name: f"jwst_{name.lower()}_{CONTEXT[5:9]}.imap" for name in INSTRUMENTS.values()}
-    imaps["NIRISS"] = crds_cache._write_instrument(cache, "NIRISS", "9999", keys, rows, "2015-10-01T00:00:00")
-    crds_cache._write_pipeline(cache, "jwst_9999.pmap", imaps)
+    imaps["NIRISS"] = write_instrument(cache, "NIRISS", "9999", keys, rows, "2015-10-01T00:00:00")
+    write_pipeline(cache, "jwst_9999.pmap", imaps)
     roots = {}
     for number, filter_ in enumerate(("F090W", "F150W"), start=1):
         name = raw_name("NIS_AMI", number)
