@@ -155,6 +155,7 @@ def write_pages(monkeypatch, folder):
         _script("report", "draw_product")(
             drawn[product],
             f"report/{product}.html",
+            f"report/{product}.json",
             product=product,
             rates=rates,
             cals=cals,

@@ -1,5 +1,6 @@
 """Pages of more exposures than a page has room for: some are shown, and the pages say so."""
 
+import json
 import re
 import runpy
 
@@ -44,6 +45,9 @@ def test_pages_stay_bounded(tmp_path, monkeypatch, room):
     # the same exposures are in both products, and are shown once
     counts = (len(shown["product"]), len(shown["programme"]), len(residuals))
     assert counts == ((1, 1, 1) if room == 1 else (2, 2, 2))
+    listed = json.loads((tmp_path / f"report/{report_pages.SHORT}.json").read_text())
+    assert sorted(picture["caption"] for picture in listed["pictures"]) == sorted(alternatives["product"])
+    assert all((tmp_path / listed["folder"] / picture["file"]).exists() for picture in listed["pictures"])
     colours = [text for text in alternatives["programme"] if text.startswith("In colour")]
     assert len(colours) == min(room, 2)
     for number, root in enumerate(report_pages.ROOTS):

@@ -72,6 +72,14 @@ def test_a_parameter_makes_stale_what_follows_it(programme, step, change, expect
     assert programme.plan() == expected
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [("detector1", FROM_DETECTOR1), ("resample", FROM_RESAMPLE), ("report", {"report": 1, "report_programme": 1})],
+)
+def test_what_follows_a_job_runs_after_it(programme, rule, expected):
+    assert programme.plan("--forcerun", rule) == expected
+
+
 def test_steps_that_are_off_make_stale_the_exposures_that_they_are_switched_on_for(programme):
     """Each of four steps for one of the four exposures."""
     roots = sorted(path.name.removesuffix("_uncal.fits") for path in (programme.folder / "uncal").glob("*_uncal.fits"))

@@ -28,6 +28,7 @@ rule report:
             category="Summary",
             labels={"product": "{product}"},
         ),
+        picture_list="report/{product}.json",
     log:
         "logs/report/{product}.log",
     conda:
@@ -157,6 +158,9 @@ rule report_programme:
         ],
         pictures=lambda wildcards: [
             ancient(f"report/{product}") for product in PLAN.associations
+        ],
+        picture_lists=lambda wildcards: [
+            f"report/{product}.json" for product in PLAN.associations
         ],
     output:
         pictures=report(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from astropy.io import fits
 
+from snakewebb.cache import write_json_if_changed
 from snakewebb.job import job
 from snakewebb.plan.names import parse_exposure
 from snakewebb.plan.resources import THUMBNAILS
@@ -21,6 +22,7 @@ from snakewebb.report.truth import write_truth_figure
 def draw_product(
     folder,
     page,
+    picture_list,
     *,
     product,
     rates,
@@ -36,7 +38,7 @@ def draw_product(
     threads=1,
     **circumstances,
 ):
-    """Draw the pictures of a product into a folder and write its page."""
+    """Draw the pictures of a product into a folder, write its page, and list the pictures with what they show."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [
@@ -98,6 +100,11 @@ def draw_product(
     draw([*calls, *short], processes=threads, alike=exposures)
     logs = logs_of({product, *roots})
     write_page(page, title=product, records=records, pictures=pictures, logs=logs, notes=notes, **circumstances)
+    listed = [
+        {"file": Path(picture.path).name, "subject": picture.subject, "caption": picture.caption}
+        for picture in pictures
+    ]
+    write_json_if_changed(picture_list, {"folder": str(folder), "pictures": listed})
 
 
 if "snakemake" in globals():
@@ -109,6 +116,7 @@ if "snakemake" in globals():
         draw_product(
             snakemake.output.pictures,
             snakemake.output.page,
+            snakemake.output.picture_list,
             product=snakemake.wildcards.product,
             rates=snakemake.input.rates,
             cals=snakemake.input.cals,
