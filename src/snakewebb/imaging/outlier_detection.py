@@ -242,13 +242,13 @@ def _flag_exposures(mosaic, ordered, image, done, find):
     """Flag the outliers that ``find`` finds in each exposure and save it; what is to be said of those that differ as a whole.
 
     The last exposure comes first, whose ``image`` is in memory. Each is saved while the next one is read and compared, into the arrays of
-    the image that was saved before, or of one in ``done``: two are in memory.
+    the oldest image in ``done``: two are in memory.
     """
     fractions, apart = {}, {}
     with behind() as then:
         for exposure in reversed(ordered):
             if image is None:
-                image = exposure.load(done.pop(0) if done else None)
+                image = exposure.load(done.pop(0) if len(done) > 1 else None)  # the last one is being saved
             expected, outliers = find(exposure, image)
             fractions[exposure.name], minority = flag_compared(image, outliers, expected)
             del expected, outliers
