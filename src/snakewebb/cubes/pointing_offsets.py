@@ -94,7 +94,7 @@ def mean_offsets(table):
     Parameters
     ----------
     table : ColumnTable
-        As `measure_offsets` gives it; rows may be edited, or left out, and so may columns of errors.
+        As `snakewebb.cubes.measured_offsets.measure_offsets` gives it; rows may be edited, or left out, and so may columns of errors.
 
     Returns
     -------

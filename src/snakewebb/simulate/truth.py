@@ -43,6 +43,7 @@ crds_path: crds
 crds_context: jwst_9999.pmap
 truth: truth
 """
+"""``config.yaml`` of a simulated programme."""
 
 
 def simulate(
