@@ -9,7 +9,7 @@ import pytest
 from derived_contexts import derive_context
 from small_programmes import PAPER
 from snakewebb.cli import main
-from snakewebb.simulate.crds_cache import ParameterFile, write_parameters
+from snakewebb.simulate.parameter_files import ParameterFile, write_parameters
 
 FROM_CATALOG = {"source_catalog": 1, "report": 1, "report_programme": 1}
 FROM_ALIGNMENT = {"tweakreg": 1, "skymatch": 1, "outlier_detection": 1, "resample": 1, **FROM_CATALOG}
