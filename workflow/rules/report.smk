@@ -159,6 +159,7 @@ rule report_programme:
         pictures=lambda wildcards: [
             ancient(f"report/{product}") for product in PLAN.associations
         ],
+        # not ancient: what makes pages of products stale, a note as well, makes this page stale
         picture_lists=lambda wildcards: [
             f"report/{product}.json" for product in PLAN.associations
         ],

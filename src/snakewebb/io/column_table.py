@@ -49,13 +49,13 @@ class ColumnTable:
             return chosen
         return ColumnTable(chosen, units=self.units, formats=self.formats, meta=self.meta)
 
-    def rows_by(self, name):
-        """Rows by the text that a column has in them, of several with the same the last."""
-        return dict(zip(map(str, self[name]), self, strict=True))
-
     def __setitem__(self, name, values):
         """Add or replace a column; a single value is that of all rows."""
         self.columns[name] = np.array(np.broadcast_to(values, (len(self),)) if self.columns else values)
 
     def __iter__(self):
         return (self[place] for place in range(len(self)))
+
+    def rows_by(self, name):
+        """Rows by the text that a column has in them, of several with the same the last."""
+        return dict(zip(map(str, self[name]), self, strict=True))

@@ -17,6 +17,9 @@ from snakewebb import __version__
 from snakewebb.chain import run_chain
 from snakewebb.io.products import read_image, stamp, write_image
 from snakewebb.io.references import References
+from snakewebb.simulate.crds_cache import CONTEXT, environment, write_configuration
+from snakewebb.simulate.crds_mappings import write_instrument, write_pipeline
+from snakewebb.simulate.reference_format import USEAFTER
 
 ORACLE = """
 import json, sys
@@ -39,44 +42,9 @@ ROOT = "jw01234001001_02101_00001_nrcalong"
 def crds(tmp_path):
     """Environment with a CRDS cache that selects nothing."""
     root = tmp_path / "crds"
-    mappings = root / "mappings" / "jwst"
-    mappings.mkdir(parents=True)
-    (root / "config" / "jwst").mkdir(parents=True)
-    (root / "config" / "jwst" / "server_config").write_text(
-        repr(
-            {
-                "observatory": "jwst",
-                "latest_context": "jwst_9999.pmap",
-                "bad_files_list": [],
-                "last_synced": "never",
-            }
-        )
-    )
-    instruments = ("NIRCAM", "NIRISS", "NIRSPEC", "MIRI", "FGS")
-    _mapping(
-        mappings / "jwst_9999.pmap",
-        {"mapping": "PIPELINE", "parkey": ("META.INSTRUMENT.NAME",)},
-        {name: f"jwst_{name.lower()}_9999.imap" if name == "NIRCAM" else "N/A" for name in instruments},
-    )
-    _mapping(
-        mappings / "jwst_nircam_9999.imap",
-        {"mapping": "INSTRUMENT", "instrument": "NIRCAM", "parkey": ("REFTYPE",)},
-        {},
-    )
-    return os.environ | {
-        "CRDS_PATH": str(root),
-        "CRDS_SERVER_URL": "https://jwst-serverless-mode.stsci.edu",
-        "CRDS_CONTEXT": "jwst_9999.pmap",
-        "CRDS_OBSERVATORY": "jwst",
-        "CRDS_READONLY_CACHE": "1",
-        "CRDS_IGNORE_MAPPING_CHECKSUM": "1",
-        "STPIPE_DISABLE_CRDS_STEPPARS": "true",
-    }
-
-
-def _mapping(path, header, selector):
-    header = {"observatory": "JWST", "name": path.name, "derived_from": "test", "sha1sum": "0" * 40} | header
-    path.write_text(f"header = {header!r}\nselector = {selector!r}\n")
+    write_pipeline(root, CONTEXT, {"NIRCAM": write_instrument(root, "NIRCAM", CONTEXT[5:9], {}, {}, USEAFTER)})
+    write_configuration(root, CONTEXT)
+    return os.environ | environment(root) | {"STPIPE_DISABLE_CRDS_STEPPARS": "true"}
 
 
 @pytest.fixture
